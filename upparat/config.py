@@ -1,0 +1,366 @@
+"""The configuration file: INI in, frozen settings out, every problem told at once."""
+
+from __future__ import annotations
+
+import configparser
+import difflib
+import math
+import os
+import re
+import shlex
+import shutil
+import socket
+import ssl
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from .job import Hook
+
+NAME = "upparat"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "EXCEPTION")
+
+_THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
+_JOB_ID_PART = re.compile(r"[a-zA-Z0-9_-]{0,64}")
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; ``problems`` names each by section and option."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True)
+class Service:
+    """``[service]``: intervals are seconds; both directories are our own."""
+
+    sentry_dsn: str = field(default="", repr=False)
+    log_level: str = "WARNING"
+    download_location: Path = Path(tempfile.gettempdir(), NAME)
+    state_dir: Path = Path(tempfile.gettempdir(), NAME, "state")
+    job_id_prefix: str = ""
+    progress_interval: float = 5.0
+    poll_interval: float = 300.0
+
+
+@dataclass(frozen=True)
+class Broker:
+    """``[broker]``: TLS is used if and only if the three files are set."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    thing_name: str = ""
+    client_id: str = NAME
+    cafile: str = ""
+    certfile: str = ""
+    keyfile: str = ""
+    username: str = ""
+    password: str = field(default="", repr=False)
+    keepalive: int = 60
+    connect_timeout: float = 30.0
+
+    @property
+    def tls(self) -> bool:
+        return bool(self.cafile)
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """``[hooks]``: commands are argument lists with an absolute executable; times are seconds."""
+
+    commands: Mapping[Hook, tuple[str, ...]] = field(default_factory=dict)
+    timeouts: Mapping[Hook, float] = field(default_factory=lambda: dict.fromkeys(Hook, 3600.0))
+    retry_interval: float = 60.0
+    max_retries: int = 60
+    restart_grace: float = 10.0
+    restart_timeout: float = 300.0
+    kill_on_cancel: bool = False
+
+
+@dataclass(frozen=True)
+class Download:
+    """``[download]``: times are seconds.
+
+    ``max_attempts`` counts attempts in a row that brought no new byte.
+    """
+
+    connect_timeout: float = 30.0
+    idle_timeout: float = 60.0
+    max_attempts: int = 30
+    allow_http: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be configured."""
+
+    service: Service = field(default_factory=Service)
+    broker: Broker = field(default_factory=Broker)
+    hooks: Hooks = field(default_factory=Hooks)
+    download: Download = field(default_factory=Download)
+
+
+def load(path: str | os.PathLike[str] | None, thing_name: str = "") -> Settings:
+    """Read a configuration file; without a path, take the defaults.
+
+    :param thing_name: overrides ``[broker] thing_name``.
+    :raises ConfigError: with all problems of the file.
+    """
+    parser = configparser.ConfigParser()
+    if path is not None:
+        try:
+            with open(path, encoding="utf-8") as stream:
+                parser.read_file(stream)
+        except OSError as error:
+            raise ConfigError([f"{os.fspath(path)}: {error.strerror}"]) from None
+        except (configparser.Error, UnicodeDecodeError) as error:
+            raise ConfigError([" ".join(str(error).split())]) from None
+    if thing_name:
+        if not parser.has_section("broker"):
+            parser.add_section("broker")
+        parser.set("broker", "thing_name", thing_name.replace("%", "%%"))
+    return _Reader(parser).settings()
+
+
+class _Reader:
+    """Reads options by section and name, collecting problems; ``known`` is what was asked for."""
+
+    def __init__(self, parser: configparser.ConfigParser) -> None:
+        self.parser = parser
+        self.problems: list[str] = []
+        self.known: dict[str, set[str]] = {}
+
+    def settings(self) -> Settings:
+        settings = Settings(self.service(), self.broker(), self.hooks(), self.download())
+        self._unknown()
+        if self.problems:
+            raise ConfigError(self.problems)
+        return settings
+
+    # --- sections ---
+
+    def service(self) -> Service:
+        section = "service"
+        base = self.text(section, "download_location", tempfile.gettempdir())
+        location = Path(os.path.abspath(base), NAME)
+        state = self.text(section, "state_dir", str(location / "state"))
+        self._directory(section, "download_location", location)
+        self._directory(section, "state_dir", Path(state))
+        return Service(
+            sentry_dsn=self._dsn(),
+            log_level=self._log_level(),
+            download_location=location,
+            state_dir=Path(os.path.abspath(state)),
+            job_id_prefix=self._matching(section, "job_id_prefix", "", _JOB_ID_PART, "of a job id"),
+            progress_interval=self.seconds(section, "progress_interval", 5.0),
+            poll_interval=self.seconds(section, "poll_interval", 300.0, least=1.0),
+        )
+
+    def broker(self) -> Broker:
+        section = "broker"
+        thing = self._matching(
+            section, "thing_name", socket.gethostname(), _THING, "of a thing name (1 to 128)"
+        )
+        client_id = self.text(section, "client_id", NAME)
+        if client_id.startswith("$") or not 1 <= len(client_id.encode()) <= 128:
+            self.problem(section, "client_id", "must be 1 to 128 bytes that do not start with $")
+        cafile, certfile, keyfile = self._tls_files()
+        return Broker(
+            host=self.text(section, "host", "127.0.0.1"),
+            port=self.integer(section, "port", 1883, least=1, most=65535),
+            thing_name=thing,
+            client_id=client_id,
+            cafile=cafile,
+            certfile=certfile,
+            keyfile=keyfile,
+            username=self.text(section, "username"),
+            password=self._password(),
+            # AWS drops clients outside of 30 to 1200 s; other brokers follow the wire's 16 bits.
+            keepalive=self.integer(section, "keepalive", 60, least=5, most=65535),
+            connect_timeout=self.seconds(section, "connect_timeout", 30.0, least=1.0),
+        )
+
+    def hooks(self) -> Hooks:
+        section = "hooks"
+        timeout = self.seconds(section, "timeout", 3600.0, least=1.0)
+        commands = {hook: self._command(section, hook) for hook in Hook}
+        return Hooks(
+            commands=MappingProxyType({h: command for h, command in commands.items() if command}),
+            timeouts=MappingProxyType(
+                {h: self.seconds(section, f"timeout_{h}", timeout, least=1.0) for h in Hook}
+            ),
+            retry_interval=self.seconds(section, "retry_interval", 60.0),
+            max_retries=self.integer(section, "max_retries", 60, least=1),
+            restart_grace=self.seconds(section, "restart_grace", 10.0),
+            restart_timeout=self.seconds(section, "restart_timeout", 300.0),
+            kill_on_cancel=self.flag(section, "kill_on_cancel", default=False),
+        )
+
+    def download(self) -> Download:
+        section = "download"
+        return Download(
+            connect_timeout=self.seconds(section, "connect_timeout", 30.0, least=0.1),
+            idle_timeout=self.seconds(section, "idle_timeout", 60.0, least=0.1),
+            max_attempts=self.integer(section, "max_attempts", 30, least=1),
+            allow_http=self.flag(section, "allow_http", default=False),
+        )
+
+    # --- kinds of values ---
+
+    def problem(self, section: str, option: str, what: str) -> None:
+        self.problems.append(f"[{section}] {option}: {what}")
+
+    def text(self, section: str, option: str, default: str = "") -> str:
+        """The value, or the default where the option is missing or empty."""
+        self.known.setdefault(section, set()).add(option)
+        try:
+            return self.parser.get(section, option, fallback="").strip() or default
+        except configparser.InterpolationError:
+            self.problem(section, option, "a % must be written as %%")
+            return default
+
+    def _number(
+        self, section: str, option: str, default: float, kind: Callable[[str], float], name: str
+    ) -> float:
+        text = self.text(section, option)
+        if not text:
+            return default
+        try:
+            return kind(text)
+        except ValueError:
+            self.problem(section, option, f"{text!r} is not {name}")
+            return default
+
+    def integer(
+        self, section: str, option: str, default: int, *, least: int, most: int | None = None
+    ) -> int:
+        value = self._number(section, option, default, int, "a whole number")
+        if value < least or (most is not None and value > most):
+            bounds = f"{least} or more" if most is None else f"{least} to {most}"
+            self.problem(section, option, f"must be {bounds}, not {value}")
+        return int(value)
+
+    def seconds(self, section: str, option: str, default: float, *, least: float = 0.0) -> float:
+        value = self._number(section, option, default, float, "a number of seconds")
+        if not least <= value < math.inf:
+            self.problem(section, option, f"must be {least:g} seconds or more, not {value:g}")
+        return value
+
+    def flag(self, section: str, option: str, *, default: bool) -> bool:
+        text = self.text(section, option)
+        value = configparser.ConfigParser.BOOLEAN_STATES.get(text.lower(), default)
+        if text and text.lower() not in configparser.ConfigParser.BOOLEAN_STATES:
+            self.problem(section, option, f"{text!r} is neither yes nor no")
+        return value
+
+    def _matching(
+        self, section: str, option: str, default: str, pattern: re.Pattern[str], what: str
+    ) -> str:
+        value = self.text(section, option, default)
+        if not pattern.fullmatch(value):
+            self.problem(section, option, f"{value!r} holds other characters than those {what}")
+        return value
+
+    # --- single options ---
+
+    def _dsn(self) -> str:
+        dsn = self.text("service", "sentry_dsn") or self.text("service", "sentry")
+        self.text("service", "sentry")  # the alias is known even where the option is set
+        try:
+            parts = urlsplit(dsn)
+            good = not dsn or bool(parts.hostname and parts.username and parts.path.strip("/"))
+        except ValueError:
+            good = False
+        if not good:
+            self.problem("service", "sentry_dsn", "is not a Sentry DSN")
+        return dsn
+
+    def _log_level(self) -> str:
+        level = self.text("service", "log_level", "WARNING").upper()
+        if level not in LOG_LEVELS:
+            self.problem("service", "log_level", f"{level!r} is none of {', '.join(LOG_LEVELS)}")
+        return level
+
+    def _password(self) -> str:
+        password = self.text("broker", "password")
+        if password and not self.text("broker", "username"):
+            self.problem("broker", "password", "needs a username")
+        return password
+
+    def _tls_files(self) -> tuple[str, str, str]:
+        names = ("cafile", "certfile", "keyfile")
+        files = [self.text("broker", name) for name in names]
+        missing = [name for name, file in zip(names, files, strict=True) if not file]
+        readable = True
+        for name, file in zip(names, files, strict=True):
+            if file and not (os.path.isfile(file) and os.access(file, os.R_OK)):
+                readable = False
+                self.problem("broker", name, f"{file} cannot be read")
+        if missing and len(missing) < len(names):
+            self.problem(
+                "broker", ", ".join(missing), "cafile, certfile and keyfile go together, or none"
+            )
+        elif not missing and readable:
+            self._tls_material(*files)
+        cafile, certfile, keyfile = (os.path.abspath(file) if file else "" for file in files)
+        return cafile, certfile, keyfile
+
+    def _tls_material(self, cafile: str, certfile: str, keyfile: str) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            context.load_verify_locations(cafile)
+        except (ssl.SSLError, OSError) as error:
+            self.problem("broker", "cafile", f"{cafile} holds no certificates: {error}")
+        try:
+            # An empty password instead of none: OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(certfile, keyfile, password="")
+        except (ssl.SSLError, OSError) as error:
+            self.problem("broker", "certfile, keyfile", f"are no certificate and its key: {error}")
+
+    def _command(self, section: str, hook: Hook) -> tuple[str, ...]:
+        text = self.text(section, hook)
+        if not text:
+            return ()
+        if os.path.isfile(text):  # 1.x took the whole value as the path, blanks included
+            words = [text]
+        else:
+            try:
+                words = shlex.split(text)
+            except ValueError as error:
+                self.problem(section, hook, f"{text!r} cannot be split into words: {error}")
+                return ()
+        executable = shutil.which(words[0]) if words else None
+        if executable is None:
+            what = "is not executable" if words and os.path.exists(words[0]) else "was not found"
+            self.problem(section, hook, f"{words[0] if words else text!r} {what}")
+            return ()
+        return (os.path.abspath(executable), *words[1:])
+
+    def _directory(self, section: str, option: str, path: Path) -> None:
+        """A directory that we can write to, or could make."""
+        existing = next(p for p in (path, *path.absolute().parents) if p.exists())
+        if not existing.is_dir():
+            self.problem(section, option, f"{existing} is not a directory")
+        elif not os.access(existing, os.W_OK | os.X_OK):
+            self.problem(section, option, f"{existing} cannot be written to")
+
+    def _unknown(self) -> None:
+        """A misspelt option must not silently mean its default."""
+        for section in self.parser.sections():
+            if section not in self.known:
+                self.problems.append(f"[{section}]: unknown section{_hint(section, self.known)}")
+                continue
+            mentioned = set(self.parser[section]) - set(self.parser.defaults())
+            for option in sorted(mentioned - self.known[section]):
+                hint = _hint(option, self.known[section])
+                self.problem(section, option, f"unknown option{hint}")
+
+
+def _hint(word: str, known: Mapping[str, object] | set[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f", did you mean {close[0]}?" if close else ""

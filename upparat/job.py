@@ -1,0 +1,305 @@
+"""Jobs, their executions and the reports on them: values and pure functions, no I/O.
+
+The wire names come from the AWS IoT Jobs device API (service model ``iot-jobs-data``
+2017-09-29); the state names are Upparat's own and fixed, since fleets' dashboards know them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import NamedTuple
+
+from .text import status_value
+
+ACTION = "upparat-update"
+"""The value of ``action`` in a job document that marks the job as ours."""
+
+NO_MESSAGE = "none"
+"""What ``message`` says when there is nothing to say: AWS admits no empty value."""
+
+
+class Status(StrEnum):
+    """The status of a job execution, as AWS names it."""
+
+    QUEUED = "QUEUED"
+    IN_PROGRESS = "IN_PROGRESS"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    REJECTED = "REJECTED"
+    TIMED_OUT = "TIMED_OUT"
+    CANCELED = "CANCELED"
+    REMOVED = "REMOVED"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing leads out of this status any more."""
+        return self not in (Status.QUEUED, Status.IN_PROGRESS)
+
+
+class State(Enum):
+    """What ``statusDetails.state`` says; each state belongs to one status."""
+
+    DOWNLOAD_START = "download_start", Status.IN_PROGRESS
+    DOWNLOAD_PROGRESS = "download_progress", Status.IN_PROGRESS
+    DOWNLOAD_INTERRUPT = "download_interrupt", Status.IN_PROGRESS
+    INSTALLATION_START = "installation_start", Status.IN_PROGRESS
+    INSTALLATION_PROGRESS = "installation_progress", Status.IN_PROGRESS
+    INSTALLATION_INTERRUPT = "installation_interrupt", Status.IN_PROGRESS
+    REBOOT_START = "reboot_start", Status.IN_PROGRESS
+    REBOOT_INTERRUPT = "reboot_interrupt", Status.IN_PROGRESS
+
+    VERSION_ALREADY_INSTALLED = "version_already_installed", Status.SUCCEEDED
+    NO_INSTALLATION_HOOK_PROVIDED = "no_installation_hook_provided", Status.SUCCEEDED
+    NO_RESTART_HOOK_PROVIDED = "no_restart_hook_provided", Status.SUCCEEDED
+    COMPLETE_SOFT_RESTART = "complete_soft_restart", Status.SUCCEEDED
+    COMPLETE_NO_VERSION_CHECK = "complete_no_version_check", Status.SUCCEEDED
+    COMPLETE_NO_READY_CHECK = "complete_no_ready_check", Status.SUCCEEDED
+    COMPLETE_READY = "complete_ready", Status.SUCCEEDED
+
+    VERSION_HOOK_FAILED = "version_hook_failed", Status.FAILED
+    DOWNLOAD_HOOK_FAILED = "download_hook_failed", Status.FAILED
+    INSTALLATION_HOOK_FAILED = "installation_hook_failed", Status.FAILED
+    RESTART_HOOK_FAILED = "restart_hook_failed", Status.FAILED
+    READY_HOOK_FAILED = "ready_hook_failed", Status.FAILED
+    VERSION_MISMATCH = "version_mismatch", Status.FAILED
+    DOWNLOAD_FAILED = "download_failed", Status.FAILED
+    VERIFICATION_FAILED = "verification_failed", Status.FAILED
+    INSUFFICIENT_STORAGE = "insufficient_storage", Status.FAILED
+    ERROR_MULTIPLE_IN_PROGRESS = "error_multiple_in_progress", Status.FAILED
+
+    INVALID_JOB_DOCUMENT = "invalid_job_document", Status.REJECTED
+
+    status: Status
+
+    def __new__(cls, value: str, status: Status) -> State:
+        state = object.__new__(cls)
+        state._value_ = value
+        state.status = status
+        return state
+
+    @property
+    def progress(self) -> bool:
+        """Whether a newer report of the same kind makes this one worthless."""
+        return self in (State.DOWNLOAD_PROGRESS, State.INSTALLATION_PROGRESS)
+
+
+class Hook(StrEnum):
+    """The owner's commands, by the name of their option."""
+
+    VERSION = "version"
+    DOWNLOAD = "download"
+    INSTALL = "install"
+    RESTART = "restart"
+    READY = "ready"
+
+    @property
+    def failure(self) -> State:
+        """The state that reports this hook's failure."""
+        return _HOOK_FAILURES[self]
+
+
+_HOOK_FAILURES = {
+    Hook.VERSION: State.VERSION_HOOK_FAILED,
+    Hook.DOWNLOAD: State.DOWNLOAD_HOOK_FAILED,
+    Hook.INSTALL: State.INSTALLATION_HOOK_FAILED,
+    Hook.RESTART: State.RESTART_HOOK_FAILED,
+    Hook.READY: State.READY_HOOK_FAILED,
+}
+
+
+class Key(NamedTuple):
+    """What tells one job execution from every other one on the same thing.
+
+    A deleted job can be created anew under the same id, again with execution number 1: only
+    ``queued_at`` (seconds since the epoch) tells the two apart.
+    """
+
+    job_id: str
+    number: int
+    queued_at: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """An entry of a list of pending executions: no document, no details."""
+
+    key: Key
+    status: Status
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A job execution as a describe answers it; ``document`` is whatever JSON holds there."""
+
+    key: Key
+    status: Status
+    version_number: int
+    details: Mapping[str, str] = field(default_factory=dict)
+    document: object = field(default=None, repr=False)
+
+    @property
+    def job_id(self) -> str:
+        return self.key.job_id
+
+    @property
+    def state(self) -> str:
+        """``statusDetails.state``, or an empty string."""
+        return self.details.get("state", "")
+
+    @property
+    def ours(self) -> bool:
+        """Whether the document says that the job is meant for this agent."""
+        return isinstance(self.document, dict) and self.document.get("action") == ACTION
+
+
+@dataclass(frozen=True)
+class Job:
+    """An execution of ours whose document makes sense.
+
+    ``file`` is a secret (a pre-signed URL), ``meta`` may be one: neither shows in the repr.
+    ``size`` is in bytes, ``sha256`` 64 lower-case hexadecimal digits; both ``None`` if not given.
+    """
+
+    execution: Execution
+    version: str
+    file: str = field(repr=False)
+    meta: str = field(default="", repr=False)
+    force: bool = False
+    size: int | None = None
+    sha256: str | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.execution.key
+
+    @property
+    def job_id(self) -> str:
+        return self.execution.key.job_id
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is said of an execution: a state, which implies the status, and a message."""
+
+    state: State
+    message: str = NO_MESSAGE
+
+    @property
+    def status(self) -> Status:
+        return self.state.status
+
+    @property
+    def details(self) -> dict[str, str]:
+        """The ``statusDetails`` of the update, within AWS's rules for their values."""
+        return {
+            "state": self.state.value,
+            "message": status_value(self.message) or NO_MESSAGE,
+        }
+
+
+class InvalidDocument(ValueError):
+    """A job document of ours can never work; the message names every key that is wrong."""
+
+
+def parse_document(execution: Execution) -> Job:
+    """Read the document of an execution that is ours.
+
+    An object member that is ``null`` counts as absent: AWS drops those when it re-serialises.
+
+    :raises InvalidDocument: with all problems at once, by key.
+    """
+    document = execution.document
+    if not isinstance(document, dict):
+        raise InvalidDocument("the document is not an object")
+    reader = _Reader({key: value for key, value in document.items() if value is not None})
+    job = Job(
+        execution=execution,
+        version=reader.text("version"),
+        file=reader.file(),
+        meta=reader.meta(),
+        force=reader.flag("force"),
+        size=reader.size(),
+        sha256=reader.sha256(),
+    )
+    if reader.problems:
+        raise InvalidDocument("; ".join(reader.problems))
+    return job
+
+
+class _Reader:
+    """Reads keys out of a document and collects what is wrong with them."""
+
+    def __init__(self, document: Mapping[str, object]) -> None:
+        self.document = document
+        self.problems: list[str] = []
+
+    def _problem(self, key: str, what: str) -> None:
+        self.problems.append(f"{key}: {what}")
+
+    def text(self, key: str) -> str:
+        """A required string that can be an argument of a command."""
+        value = self.document.get(key)
+        if key not in self.document:
+            self._problem(key, "is missing")
+        elif not isinstance(value, str):
+            self._problem(key, f"must be a string, not {_json_type(value)}")
+        elif not value.strip():
+            self._problem(key, "is empty")
+        elif "\0" in value:
+            self._problem(key, "holds a NUL character")
+        else:
+            return value
+        return ""
+
+    def file(self) -> str:
+        url = self.text("file")
+        if "${" in url:
+            # AWS replaces ${aws:iot:s3-presigned-url:…} at delivery; left in, it can never work.
+            self._problem("file", "holds a placeholder that was not replaced")
+        elif url and not re.match(r"https?://[^\s/?#]", url, re.IGNORECASE):
+            self._problem("file", "must be an https: or http: URL")
+        elif re.search(r"[\s\x00-\x1f\x7f]", url):
+            self._problem("file", "holds white space or a control character")
+        return url
+
+    def flag(self, key: str) -> bool:
+        value = self.document.get(key, False)
+        if not isinstance(value, bool):
+            self._problem(key, f"must be true or false, not {_json_type(value)}")
+            return False
+        return value
+
+    def meta(self) -> str:
+        value = self.document.get("meta", "")
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if "\0" in text:
+            self._problem("meta", "holds a NUL character")
+        return text
+
+    def size(self) -> int | None:
+        value = self.document.get("size")
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            self._problem("size", "must be a number of bytes, 0 or more")
+            return None
+        return value
+
+    def sha256(self) -> str | None:
+        value = self.document.get("sha256")
+        if value is None:
+            return None
+        if not isinstance(value, str) or not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+            self._problem("sha256", "must be 64 hexadecimal digits")
+            return None
+        return value.lower()
+
+
+def _json_type(value: object) -> str:
+    """What JSON calls the type of a decoded value."""
+    names = {bool: "a boolean", int: "a number", float: "a number", list: "a list"}
+    return names.get(type(value), "an object")
