@@ -1,0 +1,141 @@
+"""Fakes of the machine's ports that append each effect to one shared list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from upparat.job import Execution, Hook, Job, Key, Report, Status
+from upparat.machine import Core, Inputs, Policy, make_machine
+from upparat.ports import Downloads, Hooks, Jobs, Record, Timer
+
+Call = tuple[Any, ...]
+
+
+class FakeJobs:
+    def __init__(self, calls: list[Call]) -> None:
+        self.calls = calls
+
+    def fetch(self) -> None:
+        self.calls.append(("fetch",))
+
+    def describe(self, job_id: str) -> None:
+        self.calls.append(("describe", job_id))
+
+    def follow(self, execution: Execution) -> None:
+        self.calls.append(("follow", execution.job_id))
+
+    def unfollow(self) -> None:
+        self.calls.append(("unfollow",))
+
+    def report(self, execution: Execution, report: Report) -> None:
+        self.calls.append(("report", execution.job_id, report.state.value, report.message))
+
+
+class FakeDownloads:
+    def __init__(self, calls: list[Call]) -> None:
+        self.calls = calls
+
+    def start(self, job: Job) -> None:
+        self.calls.append(("download", job.job_id, job.file))
+
+    def stop(self) -> None:
+        self.calls.append(("stop download",))
+
+    def discard(self, job: Job) -> None:
+        self.calls.append(("discard", job.job_id))
+
+
+class FakeHooks:
+    def __init__(self, calls: list[Call]) -> None:
+        self.calls = calls
+
+    def run(self, hook: Hook, job: Job, file: str = "") -> None:
+        self.calls.append(("run", hook.value, job.job_id, *([file] if file else [])))
+
+    def release(self) -> None:
+        self.calls.append(("release",))
+
+
+class FakeTimer:
+    def __init__(self, calls: list[Call]) -> None:
+        self.calls = calls
+        self.time = 1000.0
+
+    def start(self, seconds: float) -> None:
+        self.calls.append(("timer", seconds))
+
+    def cancel(self) -> None:
+        self.calls.append(("cancel timer",))
+
+    def now(self) -> float:
+        return self.time
+
+
+class FakeRecord:
+    def __init__(self, calls: list[Call]) -> None:
+        self.calls = calls
+
+    def working(self, key: Key) -> None:
+        self.calls.append(("record working", key.job_id))
+
+    def restarting(self, key: Key) -> None:
+        self.calls.append(("record restarting", key.job_id))
+
+    def clear(self) -> None:
+        self.calls.append(("clear record",))
+
+
+def _are_ports(
+    jobs: FakeJobs, downloads: FakeDownloads, hooks: FakeHooks, timer: FakeTimer, record: FakeRecord
+) -> tuple[Jobs, Downloads, Hooks, Timer, Record]:
+    return jobs, downloads, hooks, timer, record
+
+
+class Bench:
+    """A machine on fakes: ``calls`` are the effects since the last :meth:`taken`."""
+
+    def __init__(self, hooks: frozenset[Hook] = frozenset(Hook), **policy: Any) -> None:
+        self.calls: list[Call] = []
+        self.moves: list[str] = []
+        self.timer = FakeTimer(self.calls)
+        self.core = Core(
+            jobs=FakeJobs(self.calls),
+            downloads=FakeDownloads(self.calls),
+            hooks=FakeHooks(self.calls),
+            timer=self.timer,
+            record=FakeRecord(self.calls),
+            policy=Policy(hooks=hooks, **policy),
+        )
+        self.machine: Inputs = make_machine(self.core, self._moved)
+        self.state = "idle"
+
+    def _moved(self, old: str, name: str, new: str) -> None:
+        assert old == self.state
+        self.state = new
+        self.moves.append(new)
+
+    def taken(self) -> list[Call]:
+        taken, self.calls[:] = list(self.calls), []
+        return taken
+
+
+def key(job_id: str = "a", number: int = 1, queued_at: int = 100) -> Key:
+    return Key(job_id, number, queued_at)
+
+
+def execution(
+    job_id: str = "a",
+    status: Status = Status.QUEUED,
+    state: str = "",
+    queued_at: int = 100,
+    **document: Any,
+) -> Execution:
+    """An execution of ours; keywords change the document, ``None`` removes a key."""
+    full = {"action": "upparat-update", "version": "2.0", "file": "https://s3/f?secret", **document}
+    return Execution(
+        key=key(job_id, queued_at=queued_at),
+        status=status,
+        version_number=1,
+        details={"state": state} if state else {},
+        document={name: value for name, value in full.items() if value is not None},
+    )

@@ -1,0 +1,174 @@
+"""AWS IoT Jobs on the wire: topics and payloads, read with tolerance.
+
+Sources: the AWS IoT developer guide (jobs-mqtt-api) and botocore's ``iot-jobs-data`` model. Every
+member but ``jobId`` may be missing, since the guide's own samples leave some out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from upparat.job import Execution, Key, Status, Summary
+
+_JOB_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_COLLIDING = frozenset({"get", "start-next", "notify", "notify-next"})
+
+# Seconds since the epoch stay below this until the year 5138; milliseconds have passed it in 1973.
+_MILLISECONDS_FROM = 100_000_000_000
+
+
+class Malformed(ValueError):
+    """A payload that is not what AWS sends."""
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topics of one thing, 1 to 128 characters of ``[a-zA-Z0-9:_-]``."""
+
+    thing_name: str
+
+    @property
+    def base(self) -> str:
+        return f"$aws/things/{self.thing_name}/jobs/"
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """What to subscribe to: all answers, and the notification of every change of the list.
+
+        Not ``notify-next``: it tells of the head of the queue only, which may be a foreign job.
+        """
+        parts = ("notify", "get/+", "+/get/+", "+/update/+")
+        return tuple(self.base + part for part in parts)
+
+    @property
+    def notify(self) -> str:
+        return self.base + "notify"
+
+    @property
+    def get(self) -> str:
+        return self.base + "get"
+
+    def describe(self, job_id: str) -> str:
+        return f"{self.base}{job_id}/get"
+
+    def update(self, job_id: str) -> str:
+        return f"{self.base}{job_id}/update"
+
+
+def addressable(job_id: str) -> bool:
+    """Whether a job of this id can be worked over MQTT: some names collide with topics."""
+    return bool(_JOB_ID.fullmatch(job_id)) and job_id not in _COLLIDING
+
+
+def decode(payload: bytes) -> dict[str, object]:
+    """A payload as a JSON object.
+
+    :raises Malformed: if it is anything else.
+    """
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError):
+        raise Malformed("not JSON") from None
+    return _object(value, "payload")
+
+
+def encode(payload: Mapping[str, object]) -> bytes:
+    return json.dumps(payload, separators=(",", ":")).encode()
+
+
+def summaries(value: object, status: Status) -> list[Summary]:
+    """A list of pending executions, oldest first; entries that make no sense are left out."""
+    entries = value if isinstance(value, list) else []
+    found = [Summary(key, status) for key in _keys(entries)]
+    return sorted(found, key=lambda summary: summary.key.queued_at)
+
+
+def listed_job_ids(payload: Mapping[str, object]) -> set[str]:
+    """The ids that a ``notify`` message names."""
+    jobs = payload.get("jobs")
+    lists = jobs.values() if isinstance(jobs, dict) else ()
+    return {key.job_id for entries in lists if isinstance(entries, list) for key in _keys(entries)}
+
+
+def execution(payload: Mapping[str, object]) -> Execution:
+    """The execution in the answer to a describe.
+
+    :raises Malformed: if there is none, or no id or status in it.
+    """
+    value = _object(payload.get("execution"), "execution")
+    try:
+        status = Status(str(value.get("status")))
+    except ValueError:
+        raise Malformed("execution.status is no status") from None
+    return Execution(
+        key=_key(value),
+        status=status,
+        version_number=_number(value.get("versionNumber")),
+        details=details(value.get("statusDetails")),
+        document=value.get("jobDocument"),
+    )
+
+
+@dataclass(frozen=True)
+class ExecutionState:
+    """``executionState`` in the answer to an update."""
+
+    status: Status
+    version_number: int
+    details: Mapping[str, str]
+
+
+def execution_state(payload: Mapping[str, object]) -> ExecutionState | None:
+    """The ``executionState`` of an answer, if there is one that makes sense."""
+    value = payload.get("executionState")
+    if not isinstance(value, dict) or value.get("status") not in list(Status):
+        return None
+    return ExecutionState(
+        status=Status(value["status"]),
+        version_number=_number(value.get("versionNumber")),
+        details=details(value.get("statusDetails")),
+    )
+
+
+def details(value: object) -> dict[str, str]:
+    """Status details, which are absent until they are first set."""
+    if not isinstance(value, dict):
+        return {}
+    return {name: text for name, text in value.items() if isinstance(text, str)}
+
+
+def _keys(entries: Iterable[object]) -> Iterable[Key]:
+    for entry in entries:
+        try:
+            yield _key(_object(entry, "entry"))
+        except Malformed:
+            continue
+
+
+def _key(value: Mapping[str, object]) -> Key:
+    job_id = value.get("jobId")
+    if not isinstance(job_id, str) or not job_id:
+        raise Malformed("no jobId")
+    queued_at = _number(value.get("queuedAt"))
+    if queued_at >= _MILLISECONDS_FROM:
+        queued_at //= 1000
+    return Key(job_id, _number(value.get("executionNumber")), queued_at)
+
+
+def _number(value: object) -> int:
+    """A whole number, which old samples of AWS write as a string; 0 if it is none."""
+    if isinstance(value, (int, float, str)):
+        try:
+            return int(value)
+        except (ValueError, OverflowError):
+            return 0
+    return 0
+
+
+def _object(value: object, what: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise Malformed(f"{what} is no object")
+    return value

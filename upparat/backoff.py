@@ -1,0 +1,31 @@
+"""Exponential back-off with full jitter, so that a fleet does not come back all at once.
+
+See https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """How long to wait between attempts; all times are seconds.
+
+    ``base``: the ceiling of the first wait, doubled with each attempt. ``cap``: the highest
+    ceiling. ``stable``: how long a success has to last before attempts are counted anew.
+    """
+
+    base: float = 1.0
+    cap: float = 64.0
+    stable: float = 30.0
+
+    def ceiling(self, attempt: int) -> float:
+        """The longest wait after so many attempts; the first attempt is 1."""
+        # The exponent is bounded, since a float overflows at 2 ** 1024.
+        return min(self.cap, self.base * 2.0 ** min(max(attempt, 1) - 1, 64))
+
+    def delay(self, attempt: int, random: Callable[[], float]) -> float:
+        """A wait between 0 and the ceiling; ``random`` returns a number from 0 up to 1."""
+        return random() * self.ceiling(attempt)

@@ -1,0 +1,61 @@
+"""The ``upparat`` command: the same service as the ``twistd`` plugin's, and a check of its file."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+from twisted.application import app
+from twisted.application.service import Application
+from twisted.internet import reactor
+from twisted.logger import globalLogBeginner
+
+from . import __version__
+from .config import Settings
+from .log import make_observer
+from .service import UpparatService
+from .tap import load_or_exit, prepare_reactor
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run until SIGTERM or SIGINT, then exit with status 0; exit with 2 for a wrong file."""
+    arguments = _parser().parse_args(argv)
+    settings = load_or_exit(arguments.config, arguments.thing_name)
+    if arguments.command == "check":
+        print(f"{arguments.config or 'the defaults'}: no problem found")
+        return
+    if arguments.verbose:
+        service = dataclasses.replace(settings.service, log_level="DEBUG")
+        settings = dataclasses.replace(settings, service=service)
+    run(settings)
+
+
+def run(settings: Settings) -> None:
+    """Run the agent on the global reactor, logging to stderr."""
+    observer = make_observer(settings.service.log_level, sys.stderr)
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    prepare_reactor(reactor)  # type: ignore[arg-type]
+    application = Application("upparat")
+    UpparatService(reactor, settings).setServiceParent(application)  # type: ignore[arg-type]
+    app.startApplication(application, False)
+    reactor.run()  # type: ignore[attr-defined]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="upparat", description="Follow AWS IoT Jobs and install the updates that they name."
+    )
+    parser.add_argument(
+        "command",
+        nargs="?",
+        choices=("run", "check"),
+        default="run",
+        help="run the agent (the default), or only check the configuration file",
+    )
+    parser.add_argument("-c", "--config", metavar="FILE", help="the configuration file")
+    parser.add_argument("-t", "--thing-name", default="", help="overrides [broker] thing_name")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log everything")
+    parser.add_argument("--version", action="version", version=f"upparat {__version__}")
+    return parser

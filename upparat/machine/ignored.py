@@ -1,0 +1,119 @@
+"""The inputs that a state lets pass: with the transitions of the life they make the table whole.
+
+Late words of work that was stopped, repeated words of AWS, and decisions that an event overtook
+are no reason to do anything. Each state names what it does take; all else is in ``LATE``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .life import (
+    download,
+    fetch_jobs,
+    idle,
+    install,
+    monitor,
+    restart,
+    select_job,
+    stopped,
+    verify_installation,
+    verify_job,
+    wind_down,
+)
+from .model import Inputs
+
+_Input = Callable[..., None]
+
+LATE: tuple[_Input, ...] = (
+    Inputs.start,
+    Inputs.changed,
+    Inputs.pending,
+    Inputs.described,
+    Inputs.vanished,
+    Inputs.delivered,
+    Inputs.cancelled,
+    Inputs.progressed,
+    Inputs.downloaded,
+    Inputs.url_expired,
+    Inputs.download_failed,
+    Inputs.version_known,
+    Inputs.download_allowed,
+    Inputs.install_output,
+    Inputs.installed,
+    Inputs.restarted,
+    Inputs.ready,
+    Inputs.hook_failed,
+    Inputs.released,
+    Inputs.timeout,
+    Inputs._look,
+    Inputs._fetch,
+    Inputs._wait,
+    Inputs._select,
+    Inputs._verify,
+    Inputs._download,
+    Inputs._install,
+    Inputs._restart,
+    Inputs._check,
+    Inputs._finish,
+    Inputs._abandon,
+)
+"""What may come too late or twice: everything but ``stop``."""
+
+
+def _but(*taken: _Input) -> tuple[_Input, ...]:
+    return tuple(each for each in LATE if each not in taken)
+
+
+_END = (Inputs.cancelled, Inputs.hook_failed, Inputs._finish, Inputs._abandon)
+
+IGNORED: dict[str, tuple[_Input, ...]] = {
+    # The line may be up before the start, which asks anyway.
+    "idle": _but(Inputs.start),
+    "fetch_jobs": _but(Inputs.changed, Inputs.pending, Inputs._wait, Inputs._select),
+    "monitor": _but(Inputs.changed),
+    "select_job": _but(
+        Inputs.changed,
+        Inputs.described,
+        Inputs.vanished,
+        Inputs._look,
+        Inputs._fetch,
+        Inputs._wait,
+        Inputs._verify,
+    ),
+    # With a job in hand a changed list does not matter: it is asked for when the job has ended.
+    "verify_job": _but(Inputs.version_known, Inputs._download, Inputs._check, *_END),
+    "download": _but(
+        Inputs.download_allowed,
+        Inputs.progressed,
+        Inputs.downloaded,
+        Inputs.url_expired,
+        Inputs.download_failed,
+        Inputs.described,
+        Inputs.vanished,
+        Inputs._install,
+        *_END,
+    ),
+    "install": _but(Inputs.install_output, Inputs.installed, Inputs._restart, *_END),
+    "restart": _but(Inputs.delivered, Inputs.restarted, Inputs.timeout, Inputs._check, *_END),
+    "verify_installation": _but(Inputs.version_known, Inputs.ready, Inputs.timeout, *_END),
+    # The job is over; only the end of its hook counts.
+    "wind_down": _but(Inputs.released),
+    "stopped": (*LATE, Inputs.stop),
+}
+"""What each state ignores, by the state's name."""
+
+for _state in (idle, fetch_jobs, monitor, stopped):
+    for _input in IGNORED[_state.name]:
+        _state.upon(_input).loop().returns(None)
+for _working in (
+    select_job,
+    verify_job,
+    download,
+    install,
+    restart,
+    verify_installation,
+    wind_down,
+):
+    for _input in IGNORED[_working.name]:
+        _working.upon(_input).loop().returns(None)

@@ -1,0 +1,502 @@
+"""The life of a job: what each state does when it is entered, and where each input leads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from automat import TypeMachineBuilder
+
+from upparat.job import (
+    Execution,
+    Hook,
+    InvalidDocument,
+    Job,
+    Key,
+    Report,
+    State,
+    Status,
+    Summary,
+    parse_document,
+)
+from upparat.ports import Memory
+
+from .model import Artifact, Check, Core, Inputs, Selection, Transfer, Work
+
+builder = TypeMachineBuilder(Inputs, Core)
+
+
+# --- entering a state starts its work ---------------------------------------------------------
+
+
+def look(inputs: Inputs, core: Core, selection: Selection) -> Selection:
+    inputs._look()
+    return selection
+
+
+def verify(inputs: Inputs, core: Core, job: Job) -> Work:
+    core.in_hand = job.key
+    core.jobs.follow(job.execution)
+    if _restarted(core, job):
+        inputs._check(_check_after_start(core, job))
+    elif (
+        job.force
+        or Hook.VERSION not in core.policy.hooks
+        or job.execution.status is Status.IN_PROGRESS
+    ):
+        inputs._download(job)
+    else:
+        core.hooks.run(Hook.VERSION, job)
+    return Work(job)
+
+
+def prepare_download(inputs: Inputs, core: Core, job: Job) -> Transfer:
+    core.record.working(job.key)
+    if Hook.DOWNLOAD in core.policy.hooks and not job.force:
+        core.hooks.run(Hook.DOWNLOAD, job)
+    else:
+        inputs.download_allowed()
+    return Transfer(job)
+
+
+def install_file(inputs: Inputs, core: Core, artifact: Artifact) -> Artifact:
+    if Hook.INSTALL in core.policy.hooks:
+        core.jobs.report(artifact.job.execution, Report(State.INSTALLATION_START))
+        core.hooks.run(Hook.INSTALL, artifact.job, artifact.path)
+    else:
+        inputs._finish(Report(State.NO_INSTALLATION_HOOK_PROVIDED))
+    return artifact
+
+
+def announce_restart(inputs: Inputs, core: Core, job: Job) -> Work:
+    """Report the restart; the hook waits until AWS has accepted it.
+
+    Were the report lost, the whole update would run a second time after the restart.
+    """
+    if Hook.RESTART in core.policy.hooks:
+        core.jobs.report(job.execution, Report(State.REBOOT_START))
+    else:
+        inputs._finish(Report(State.NO_RESTART_HOOK_PROVIDED))
+    return Work(job)
+
+
+def check_version(inputs: Inputs, core: Core, check: Check) -> Check:
+    if Hook.VERSION in core.policy.hooks:
+        core.hooks.run(Hook.VERSION, check.job)
+    else:
+        inputs._finish(Report(State.COMPLETE_NO_VERSION_CHECK))
+    return check
+
+
+def release_hooks(inputs: Inputs, core: Core, job: Job) -> Work:
+    core.log.warn("{job_id}: ended by others; nothing more is done for it", job_id=job.job_id)
+    core.jobs.unfollow()
+    core.timer.cancel()
+    core.downloads.stop()
+    core.record.clear()
+    core.in_hand = None
+    core.memory = None
+    core.hooks.release()
+    return Work(job)
+
+
+# --- states -----------------------------------------------------------------------------------
+
+idle = builder.state("idle")
+fetch_jobs = builder.state("fetch_jobs")
+monitor = builder.state("monitor")
+select_job = builder.state("select_job", look)
+verify_job = builder.state("verify_job", verify)
+download = builder.state("download", prepare_download)
+install = builder.state("install", install_file)
+restart = builder.state("restart", announce_restart)
+verify_installation = builder.state("verify_installation", check_version)
+wind_down = builder.state("wind_down", release_hooks)
+stopped = builder.state("stopped")
+
+
+# --- finding the job --------------------------------------------------------------------------
+
+
+@idle.upon(Inputs.start).to(fetch_jobs)
+def begin(inputs: Inputs, core: Core, memory: Memory | None) -> None:
+    core.memory = memory
+    core.jobs.fetch()
+
+
+@monitor.upon(Inputs.changed).to(fetch_jobs)
+@fetch_jobs.upon(Inputs.changed).loop()
+def fetch(inputs: Inputs, core: Core) -> None:
+    core.jobs.fetch()
+
+
+@select_job.upon(Inputs._fetch).to(fetch_jobs)
+def start_over(inputs: Inputs, core: Core, selection: Selection) -> None:
+    core.jobs.fetch()
+
+
+@fetch_jobs.upon(Inputs.pending).loop()
+def consider(
+    inputs: Inputs, core: Core, in_progress: Sequence[Summary], queued: Sequence[Summary]
+) -> None:
+    listed = [*in_progress, *queued]
+    core.foreign &= {summary.key for summary in listed}
+    left = [summary for summary in listed if _maybe_ours(core, summary.key)]
+    if left:
+        inputs._select(Selection(left))
+    else:
+        inputs._wait()
+
+
+fetch_jobs.upon(Inputs._wait).to(monitor).returns(None)
+fetch_jobs.upon(Inputs._select).to(select_job).returns(None)
+select_job.upon(Inputs._wait).to(monitor).returns(None)
+select_job.upon(Inputs._verify).to(verify_job).returns(None)
+
+
+@select_job.upon(Inputs._look).loop()
+def look_at_next(inputs: Inputs, core: Core, selection: Selection) -> None:
+    if summary := selection.next:
+        core.jobs.describe(summary.key.job_id)
+    elif selection.in_progress:
+        _continue_one(inputs, core, selection.in_progress)
+    elif selection.outdated:
+        inputs._fetch()
+    else:
+        inputs._wait()
+
+
+@select_job.upon(Inputs.described).loop()
+def judge(inputs: Inputs, core: Core, selection: Selection, execution: Execution) -> None:
+    if not _is_next(selection, execution.job_id):
+        return
+    selection.left.pop(0)
+    if not execution.ours:
+        core.foreign.add(execution.key)
+    elif not execution.status.ended and _maybe_ours(core, execution.key):
+        if execution.status is Status.QUEUED:
+            _take(inputs, core, execution)
+            return
+        selection.in_progress.append(execution)
+    inputs._look()
+
+
+@select_job.upon(Inputs.vanished).loop()
+def skip(inputs: Inputs, core: Core, selection: Selection, job_id: str) -> None:
+    if _is_next(selection, job_id):
+        selection.left.pop(0)
+        inputs._look()
+
+
+@select_job.upon(Inputs.changed).loop()
+def outdate(inputs: Inputs, core: Core, selection: Selection) -> None:
+    selection.outdated = True
+
+
+def _maybe_ours(core: Core, key: Key) -> bool:
+    """Whether it is worth a look: not known to be foreign, and not one that we have ended.
+
+    Right after an update that ends it, AWS's list can still show an execution.
+    """
+    return (
+        key not in core.foreign
+        and key not in core.ended
+        and key.job_id.startswith(core.policy.job_id_prefix)
+    )
+
+
+def _is_next(selection: Selection, job_id: str) -> bool:
+    return bool(selection.left) and selection.left[0].key.job_id == job_id
+
+
+def _continue_one(inputs: Inputs, core: Core, executions: Sequence[Execution]) -> None:
+    """Go on with our job in progress; of several only the one that the device remembers."""
+    if len(executions) == 1:
+        _take(inputs, core, executions[0])
+        return
+    remembered = core.memory.key if core.memory else None
+    job_ids = ", ".join(execution.job_id for execution in executions)
+    report = Report(
+        State.ERROR_MULTIPLE_IN_PROGRESS,
+        f"Invalid: More than one job is IN PROGRESS: {job_ids}",
+    )
+    core.log.error("More than one job is in progress: {job_ids}", job_ids=job_ids)
+    for execution in executions:
+        if execution.key != remembered:
+            _end(core, execution, report)
+    inputs._fetch()
+
+
+def _take(inputs: Inputs, core: Core, execution: Execution) -> None:
+    """Work on this execution, or reject it for a document that can never work."""
+    try:
+        job = parse_document(execution)
+    except InvalidDocument as invalid:
+        _end(core, execution, Report(State.INVALID_JOB_DOCUMENT, str(invalid)))
+        inputs._fetch()
+    else:
+        inputs._verify(job)
+
+
+def _restarted(core: Core, job: Job) -> bool:
+    """Whether this job had got as far as its restart, by the fleet's or the device's memory."""
+    remembered = core.memory is not None and core.memory.key == job.key and core.memory.restarting
+    return remembered or (
+        job.execution.status is Status.IN_PROGRESS
+        and job.execution.state == State.REBOOT_START.value
+    )
+
+
+def _check_after_start(core: Core, job: Job) -> Check:
+    """After a reboot the version is what it is; without one it may still be about to change."""
+    same_boot = core.memory is not None and core.memory.key == job.key and core.memory.same_boot
+    patience = core.policy.restart_timeout if same_boot else 0.0
+    return Check(job, soft=False, until=core.timer.now() + patience)
+
+
+# --- is it needed? ----------------------------------------------------------------------------
+
+verify_job.upon(Inputs._download).to(download).returns(None)
+verify_job.upon(Inputs._check).to(verify_installation).returns(None)
+
+
+@verify_job.upon(Inputs.version_known).loop()
+def compare(inputs: Inputs, core: Core, work: Work, version: str) -> None:
+    job = work.job
+    if version == job.version:
+        inputs._finish(Report(State.VERSION_ALREADY_INSTALLED))
+    else:
+        core.log.info(
+            "{job_id}: version {old!r} is to become {new!r}",
+            job_id=job.job_id,
+            old=version,
+            new=job.version,
+        )
+        inputs._download(job)
+
+
+# --- download ---------------------------------------------------------------------------------
+
+
+@download.upon(Inputs.download_allowed).loop()
+def start_transfer(inputs: Inputs, core: Core, transfer: Transfer) -> None:
+    transfer.running = True
+    core.jobs.report(transfer.job.execution, Report(State.DOWNLOAD_START))
+    core.downloads.start(transfer.job)
+
+
+@download.upon(Inputs.progressed).loop()
+def report_download(
+    inputs: Inputs, core: Core, transfer: Transfer, downloaded: int, total: int | None
+) -> None:
+    figures = {"downloaded_bytes": downloaded}
+    if total is not None:
+        figures["total_bytes"] = total
+    report = Report(State.DOWNLOAD_PROGRESS, json.dumps(figures))
+    core.jobs.report(transfer.job.execution, report)
+
+
+@download.upon(Inputs.url_expired).loop()
+def refresh_url(inputs: Inputs, core: Core, transfer: Transfer, reason: str) -> None:
+    core.jobs.report(transfer.job.execution, Report(State.DOWNLOAD_INTERRUPT, reason))
+    core.jobs.describe(transfer.job.job_id)
+
+
+@download.upon(Inputs.described).loop()
+def resume_transfer(inputs: Inputs, core: Core, transfer: Transfer, execution: Execution) -> None:
+    if execution.key != transfer.job.key or execution.status.ended:
+        inputs._abandon(transfer.job)
+        return
+    try:
+        core.downloads.start(parse_document(execution))
+    except InvalidDocument as invalid:
+        inputs._finish(Report(State.DOWNLOAD_FAILED, str(invalid)))
+
+
+@download.upon(Inputs.vanished).loop()
+def give_up_transfer(inputs: Inputs, core: Core, transfer: Transfer, job_id: str) -> None:
+    inputs._abandon(transfer.job)
+
+
+@download.upon(Inputs.download_failed).loop()
+def fail_download(
+    inputs: Inputs, core: Core, transfer: Transfer, state: State, message: str
+) -> None:
+    inputs._finish(Report(state, message))
+
+
+@download.upon(Inputs.downloaded).loop()
+def have_file(inputs: Inputs, core: Core, transfer: Transfer, path: str) -> None:
+    inputs._install(Artifact(transfer.job, path))
+
+
+download.upon(Inputs._install).to(install).returns(None)
+
+
+# --- install ----------------------------------------------------------------------------------
+
+
+@install.upon(Inputs.install_output).loop()
+def report_installation(inputs: Inputs, core: Core, artifact: Artifact, line: str) -> None:
+    core.jobs.report(artifact.job.execution, Report(State.INSTALLATION_PROGRESS, line))
+
+
+@install.upon(Inputs.installed).loop()
+def have_installed(inputs: Inputs, core: Core, artifact: Artifact) -> None:
+    inputs._restart(artifact.job)
+
+
+install.upon(Inputs._restart).to(restart).returns(None)
+
+
+# --- restart ----------------------------------------------------------------------------------
+
+
+@restart.upon(Inputs.delivered).loop()
+def run_restart(inputs: Inputs, core: Core, work: Work, state: State) -> None:
+    if state is State.REBOOT_START:
+        core.record.restarting(work.job.key)
+        core.hooks.run(Hook.RESTART, work.job)
+
+
+@restart.upon(Inputs.restarted).loop()
+def give_grace(inputs: Inputs, core: Core, work: Work) -> None:
+    core.timer.start(core.policy.restart_grace)
+
+
+@restart.upon(Inputs.timeout).loop()
+def still_alive(inputs: Inputs, core: Core, work: Work) -> None:
+    patience = core.policy.restart_timeout - core.policy.restart_grace
+    inputs._check(Check(work.job, soft=True, until=core.timer.now() + patience))
+
+
+restart.upon(Inputs._check).to(verify_installation).returns(None)
+
+
+# --- verify the installation ------------------------------------------------------------------
+
+
+@verify_installation.upon(Inputs.version_known).loop()
+def compare_installed(inputs: Inputs, core: Core, check: Check, version: str) -> None:
+    left = check.until - core.timer.now()
+    if version == check.job.version:
+        _check_ready(inputs, core, check)
+    elif left > 0:
+        core.timer.start(min(core.policy.retry_interval, left))
+    else:
+        message = f"Expected version '{check.job.version}', got '{version}'"
+        inputs._finish(Report(State.VERSION_MISMATCH, message))
+
+
+def _check_ready(inputs: Inputs, core: Core, check: Check) -> None:
+    if Hook.READY in core.policy.hooks:
+        core.hooks.run(Hook.READY, check.job)
+    else:
+        inputs._finish(_completed(check, State.COMPLETE_NO_READY_CHECK))
+
+
+@verify_installation.upon(Inputs.timeout).loop()
+def ask_again(inputs: Inputs, core: Core, check: Check) -> None:
+    core.hooks.run(Hook.VERSION, check.job)
+
+
+@verify_installation.upon(Inputs.ready).loop()
+def have_ready(inputs: Inputs, core: Core, check: Check) -> None:
+    inputs._finish(_completed(check, State.COMPLETE_READY))
+
+
+def _completed(check: Check, after_start: State) -> Report:
+    return Report(State.COMPLETE_SOFT_RESTART if check.soft else after_start)
+
+
+# --- the end of a job, in whatever state ------------------------------------------------------
+
+
+def finish(inputs: Inputs, core: Core, work: Work, report: Report) -> None:
+    core.in_hand = None
+    core.memory = None
+    _end(core, work.job.execution, report)
+    core.record.clear()
+    if report.state is not State.NO_INSTALLATION_HOOK_PROVIDED:
+        core.downloads.discard(work.job)
+    core.jobs.fetch()
+
+
+verify_job.upon(Inputs._finish).to(fetch_jobs)(finish)
+download.upon(Inputs._finish).to(fetch_jobs)(finish)
+install.upon(Inputs._finish).to(fetch_jobs)(finish)
+restart.upon(Inputs._finish).to(fetch_jobs)(finish)
+verify_installation.upon(Inputs._finish).to(fetch_jobs)(finish)
+
+
+def _end(core: Core, execution: Execution, report: Report) -> None:
+    core.log.info(
+        "{job_id}: {status} {state}: {message}",
+        job_id=execution.job_id,
+        status=report.status.value,
+        state=report.state.value,
+        message=report.details["message"],
+    )
+    core.ended.append(execution.key)
+    core.jobs.report(execution, report)
+
+
+def fail(inputs: Inputs, core: Core, work: Work, hook: Hook, message: str) -> None:
+    inputs._finish(Report(hook.failure, message))
+
+
+verify_job.upon(Inputs.hook_failed).loop()(fail)
+download.upon(Inputs.hook_failed).loop()(fail)
+install.upon(Inputs.hook_failed).loop()(fail)
+restart.upon(Inputs.hook_failed).loop()(fail)
+verify_installation.upon(Inputs.hook_failed).loop()(fail)
+
+
+def cancel(inputs: Inputs, core: Core, work: Work) -> None:
+    inputs._abandon(work.job)
+
+
+verify_job.upon(Inputs.cancelled).loop()(cancel)
+download.upon(Inputs.cancelled).loop()(cancel)
+install.upon(Inputs.cancelled).loop()(cancel)
+restart.upon(Inputs.cancelled).loop()(cancel)
+verify_installation.upon(Inputs.cancelled).loop()(cancel)
+
+
+verify_job.upon(Inputs._abandon).to(wind_down).returns(None)
+download.upon(Inputs._abandon).to(wind_down).returns(None)
+install.upon(Inputs._abandon).to(wind_down).returns(None)
+restart.upon(Inputs._abandon).to(wind_down).returns(None)
+verify_installation.upon(Inputs._abandon).to(wind_down).returns(None)
+
+
+@wind_down.upon(Inputs.released).to(fetch_jobs)
+def clean_up(inputs: Inputs, core: Core, work: Work) -> None:
+    """Only now: an install hook that was left to finish was reading the file."""
+    core.downloads.discard(work.job)
+    core.jobs.fetch()
+
+
+# --- the agent is stopped ---------------------------------------------------------------------
+
+idle.upon(Inputs.stop).to(stopped).returns(None)
+fetch_jobs.upon(Inputs.stop).to(stopped).returns(None)
+monitor.upon(Inputs.stop).to(stopped).returns(None)
+select_job.upon(Inputs.stop).to(stopped).returns(None)
+verify_job.upon(Inputs.stop).to(stopped).returns(None)
+restart.upon(Inputs.stop).to(stopped).returns(None)
+verify_installation.upon(Inputs.stop).to(stopped).returns(None)
+wind_down.upon(Inputs.stop).to(stopped).returns(None)
+
+
+@download.upon(Inputs.stop).to(stopped)
+def interrupt_download(inputs: Inputs, core: Core, transfer: Transfer) -> None:
+    if transfer.running:
+        report = Report(State.DOWNLOAD_INTERRUPT, "The agent was stopped")
+        core.jobs.report(transfer.job.execution, report)
+
+
+@install.upon(Inputs.stop).to(stopped)
+def interrupt_installation(inputs: Inputs, core: Core, artifact: Artifact) -> None:
+    report = Report(State.INSTALLATION_INTERRUPT, "The agent was stopped")
+    core.jobs.report(artifact.job.execution, report)

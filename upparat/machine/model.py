@@ -1,0 +1,152 @@
+"""What the machine is made of: its core, what its states work on, and what can happen to it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from twisted.logger import Logger
+
+from upparat.job import Execution, Hook, Job, Key, Report, Status, Summary
+from upparat.ports import (
+    DownloadEvents,
+    Downloads,
+    HookEvents,
+    Hooks,
+    Jobs,
+    JobsEvents,
+    Memory,
+    Record,
+    Timer,
+    TimerEvents,
+)
+
+_REMEMBERED = 64
+"""How many of our ended executions are remembered; AWS lists 15 at the most."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The owner's settings that the machine decides by; times are seconds."""
+
+    hooks: frozenset[Hook] = frozenset()
+    retry_interval: float = 60.0
+    restart_grace: float = 10.0
+    restart_timeout: float = 300.0
+    job_id_prefix: str = ""
+
+
+@dataclass
+class Core:
+    """The ports, the policy, and what outlives a single job."""
+
+    jobs: Jobs
+    downloads: Downloads
+    hooks: Hooks
+    timer: Timer
+    record: Record
+    policy: Policy
+    memory: Memory | None = None
+    in_hand: Key | None = None
+    foreign: set[Key] = field(default_factory=set)
+    ended: deque[Key] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    log: Logger = field(default_factory=lambda: Logger(namespace="upparat.machine"))
+
+
+# --- what the states work on ------------------------------------------------------------------
+
+
+@dataclass
+class Selection:
+    """The executions still to be looked at, those in progress first, and ours among the seen."""
+
+    left: list[Summary]
+    in_progress: list[Execution] = field(default_factory=list)
+    outdated: bool = False
+
+    @property
+    def next(self) -> Summary | None:
+        """What to describe next: queued ones only while none of ours is in progress."""
+        if not self.left or (self.in_progress and self.left[0].status is Status.QUEUED):
+            return None
+        return self.left[0]
+
+
+@dataclass
+class Work:
+    """A job in hand: what every state from ``verify_job`` on works on."""
+
+    job: Job
+
+
+@dataclass
+class Transfer(Work):
+    """A job whose file is fetched; ``running`` once the download hook has allowed it."""
+
+    running: bool = False
+
+
+@dataclass
+class Artifact(Work):
+    """A job and its file, complete and verified."""
+
+    path: str
+
+
+@dataclass
+class Check(Work):
+    """An installation to verify.
+
+    ``soft``: the agent has lived through the restart. ``until``: up to this time of the timer's
+    clock a version that does not match yet may still come.
+    """
+
+    soft: bool
+    until: float
+
+
+# --- inputs -----------------------------------------------------------------------------------
+
+
+class Inputs(JobsEvents, DownloadEvents, HookEvents, TimerEvents, Protocol):
+    """Everything that can happen to the machine."""
+
+    def start(self, memory: Memory | None) -> None:
+        """Begin, with what the device remembers of an update in hand."""
+
+    def stop(self) -> None:
+        """The agent is stopped: nothing new is begun. The ports are shut down by their owner."""
+
+    def _look(self) -> None:
+        """Describe the next execution of the selection, or decide."""
+
+    def _fetch(self) -> None:
+        """Ask for the pending executions again."""
+
+    def _wait(self) -> None:
+        """There is nothing to do."""
+
+    def _select(self, selection: Selection) -> None:
+        """Look for our job among these."""
+
+    def _verify(self, job: Job) -> None:
+        """This job is ours to work on."""
+
+    def _download(self, job: Job) -> None:
+        """Its file is needed."""
+
+    def _install(self, artifact: Artifact) -> None:
+        """The file is here."""
+
+    def _restart(self, job: Job) -> None:
+        """It is installed."""
+
+    def _check(self, check: Check) -> None:
+        """The restart is behind us."""
+
+    def _finish(self, report: Report) -> None:
+        """The job ends with this report."""
+
+    def _abandon(self, job: Job) -> None:
+        """Others have ended the job."""

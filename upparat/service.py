@@ -1,0 +1,149 @@
+"""Joins everything: the machine, its ports on a reactor, and the order of start and stop."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import (
+    IReactorCore,
+    IReactorFDSet,
+    IReactorPluggableNameResolver,
+    IReactorProcess,
+    IReactorTCP,
+    IReactorThreads,
+    IReactorTime,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from . import __version__, sentry
+from .adapters.download import Downloader
+from .adapters.hooks import HookRunner
+from .adapters.jobs import JobsClient
+from .adapters.mqtt import MqttService
+from .adapters.record import FileRecord
+from .adapters.timer import ReactorTimer
+from .config import Settings
+from .machine import Core, Inputs, Policy, make_machine
+
+FAREWELL = 2.0
+"""Seconds that the last reports have to be accepted in when the agent is stopped."""
+
+
+class Reactor(
+    IReactorCore,
+    IReactorFDSet,
+    IReactorPluggableNameResolver,
+    IReactorProcess,
+    IReactorTCP,
+    IReactorThreads,
+    IReactorTime,
+):
+    """What the agent asks of a reactor."""
+
+
+class UpparatService(Service):
+    """The agent. ``startService`` connects; ``stopService`` fires when nothing runs any more."""
+
+    log = Logger()
+
+    def __init__(self, reactor: Reactor, settings: Settings) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._mqtt = MqttService(reactor, settings.broker)
+        self._jobs = JobsClient(
+            reactor,
+            self._mqtt,
+            settings.broker.thing_name,
+            poll_interval=settings.service.poll_interval,
+            progress_interval=settings.service.progress_interval,
+        )
+        self._downloads = Downloader(reactor, settings.download, settings.service.download_location)
+        self._hooks = HookRunner(reactor, settings.hooks)
+        self._timer = ReactorTimer(reactor)
+        self._record = FileRecord(settings.service.state_dir)
+        self._core = self._make_core()
+        self._machine = self._make_machine()
+        self._sentry_stop = lambda: None
+
+    def startService(self) -> None:
+        super().startService()
+        if self._settings.service.sentry_dsn:
+            self._start_sentry()
+        memory = self._record.load()
+        self.log.info(
+            "Upparat {version} for {thing}",
+            version=__version__,
+            thing=self._settings.broker.thing_name,
+        )
+        self._downloads.clean(memory.key if memory else None)
+        self._machine.start(memory)
+        self._mqtt.startService()
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        self._machine.stop()
+        self._timer.cancel()
+        ended: Deferred[object] = DeferredList(
+            [
+                maybeDeferred(self._hooks.shut_down),
+                maybeDeferred(self._downloads.shut_down),
+                self._say_farewell(),
+            ],
+            consumeErrors=True,
+        )
+        ended.addCallback(lambda _: self._jobs.close())
+        ended.addCallback(lambda _: self._mqtt.stopService())
+        ended.addCallbacks(lambda _: self._sentry_stop(), self._stopped_badly)
+        return cast("Deferred[None]", ended)
+
+    def _say_farewell(self) -> Deferred[None]:
+        drained = self._jobs.drain()
+        if self._mqtt.connected:
+            drained.addTimeout(FAREWELL, self._reactor)
+        elif not drained.called:
+            drained.cancel()
+        drained.addErrback(lambda failure: failure.trap(CancelledError, TimeoutError) and None)
+        return drained
+
+    def _stopped_badly(self, failure: Failure) -> None:
+        self.log.failure("Stopping went wrong", failure)
+        self._sentry_stop()
+
+    def _start_sentry(self) -> None:
+        service, broker = self._settings.service, self._settings.broker
+        self._sentry_stop = sentry.start(
+            service.sentry_dsn, f"upparat@{__version__}", secrets=[broker.password]
+        )
+
+    def _make_core(self) -> Core:
+        hooks, service = self._settings.hooks, self._settings.service
+        return Core(
+            jobs=self._jobs,
+            downloads=self._downloads,
+            hooks=self._hooks,
+            timer=self._timer,
+            record=self._record,
+            policy=Policy(
+                hooks=frozenset(hooks.commands),
+                retry_interval=hooks.retry_interval,
+                restart_grace=hooks.restart_grace,
+                restart_timeout=hooks.restart_timeout,
+                job_id_prefix=service.job_id_prefix,
+            ),
+        )
+
+    def _make_machine(self) -> Inputs:
+        machine = make_machine(self._core, self._moved)
+        self._jobs.events = machine
+        self._downloads.events = machine
+        self._hooks.events = machine
+        self._timer.events = machine
+        self._mqtt.events = self._jobs
+        return machine
+
+    def _moved(self, old: str, name: str, new: str) -> None:
+        job_id = self._core.in_hand.job_id if self._core.in_hand else "no job"
+        self.log.info("{job_id}: {old} -> {new}", job_id=job_id, old=old, new=new)

@@ -1,0 +1,92 @@
+"""The ``twistd`` plugin's options and service maker."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import ClassVar, TextIO
+
+from twisted.application.service import IService
+from twisted.internet.base import ReactorBase
+from twisted.logger import ILogObserver
+from twisted.python import usage
+from twisted.python.logfile import LogFile
+
+from .config import ConfigError, Settings, load
+from .log import make_observer
+from .service import UpparatService
+
+LOG_FILES = 5
+"""Rotated log files that are kept, of 1 MB each: flash is small."""
+
+
+class Options(usage.Options):
+    """``twistd [twistd's options] upparat [these]``."""
+
+    synopsis = "[options]"
+    longdesc = "Follow AWS IoT Jobs and install the updates that they name."
+    optParameters: ClassVar = [
+        ["config", "c", None, "The configuration file."],
+        ["thing-name", "t", "", "Overrides [broker] thing_name."],
+    ]
+
+    settings: Settings
+
+    def postOptions(self) -> None:
+        self.settings = load_or_exit(self["config"], self["thing-name"])
+        if self.parent is not None:
+            choose_logger(self.parent, self.settings.service.log_level)
+
+
+def load_or_exit(path: str | None, thing_name: str) -> Settings:
+    """Load the configuration, or tell every problem on stderr and leave with status 2."""
+    try:
+        return load(path, thing_name)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"upparat: {problem}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def choose_logger(twistd: dict[str, object], level: str) -> None:
+    """Log by our level and format to where ``twistd`` was told to.
+
+    Its own ``--logger`` and ``--syslog`` stand. This has to happen while the options are read:
+    afterwards ``twistd`` has chosen.
+    """
+    if not twistd.get("logger") and not twistd.get("syslog"):
+
+        def observer() -> ILogObserver:
+            return make_observer(level, _log_file(twistd))
+
+        twistd["logger"] = observer
+
+
+def _log_file(twistd: Mapping[str, object]) -> TextIO:
+    """Where ``twistd`` itself would log to: stdout in the foreground, unless a file is named."""
+    path = str(twistd.get("logfile") or "")
+    if path == "-" and not twistd.get("nodaemon"):
+        raise SystemExit("upparat: a daemon cannot log to stdout")
+    if path == "-" or (not path and twistd.get("nodaemon")):
+        return sys.stdout
+    return LogFile.fromFullPath(path or "twistd.log", maxRotatedFiles=LOG_FILES)  # type: ignore
+
+
+def prepare_reactor(reactor: ReactorBase) -> None:
+    """Make the reactor fit for a service on a device.
+
+    Its timers count on a clock that never jumps: Twisted's own is the time of day, which NTP sets
+    when a device without a battery has booted. And a clean stop on a signal ends with status 0:
+    by itself Twisted would kill the process with the same signal once more.
+    """
+    reactor.seconds = time.monotonic  # type: ignore[method-assign]
+    reactor.addSystemEventTrigger("after", "shutdown", setattr, reactor, "_exitSignal", None)
+
+
+def makeService(options: Options) -> IService:
+    """Make the agent for ``twistd``."""
+    from twisted.internet import reactor
+
+    prepare_reactor(reactor)  # type: ignore[arg-type]
+    return UpparatService(reactor, options.settings)  # type: ignore[arg-type]
