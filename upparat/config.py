@@ -79,6 +79,7 @@ class Hooks:
     max_retries: int = 60
     restart_grace: float = 10.0
     restart_timeout: float = 300.0
+    restart_attempts: int = 3
     kill_on_cancel: bool = False
 
 
@@ -198,6 +199,7 @@ class _Reader:
             max_retries=self.integer(section, "max_retries", 60, least=1),
             restart_grace=self.seconds(section, "restart_grace", 10.0),
             restart_timeout=self.seconds(section, "restart_timeout", 300.0),
+            restart_attempts=self.integer(section, "restart_attempts", 3, least=1),
             kill_on_cancel=self.flag(section, "kill_on_cancel", default=False),
         )
 

@@ -173,13 +173,16 @@ class Timer(Protocol):
 class Memory:
     """What the device knows of an update when the agent starts.
 
-    ``restarting`` means that AWS had accepted ``reboot_start``; ``same_boot`` that the device has
-    not gone down since the record was written.
+    ``restarting``: AWS had accepted ``reboot_start``. ``same_boot``: the device has not gone down
+    since the record was written. ``restarts``: how often the restart hook was begun, and
+    ``restarted``: its last run has ended with 0.
     """
 
     key: Key
     restarting: bool = False
     same_boot: bool = False
+    restarts: int = 0
+    restarted: bool = False
 
 
 class Record(Protocol):
@@ -189,7 +192,13 @@ class Record(Protocol):
         """This execution is being worked on."""
 
     def restarting(self, key: Key) -> None:
-        """``reboot_start`` was accepted for it: it must not be installed again."""
+        """``reboot_start`` was accepted for it, and the restart hook is about to run.
+
+        From here on it must not be installed again.
+        """
+
+    def restarted(self, key: Key) -> None:
+        """The restart hook has ended with 0."""
 
     def clear(self) -> None:
         """No update is in hand."""

@@ -52,6 +52,7 @@ class UpparatService(Service):
     def __init__(self, reactor: Reactor, settings: Settings) -> None:
         self._reactor = reactor
         self._settings = settings
+        self._record = FileRecord(settings.service.state_dir)
         self._mqtt = MqttService(reactor, settings.broker)
         self._jobs = JobsClient(
             reactor,
@@ -59,11 +60,11 @@ class UpparatService(Service):
             settings.broker.thing_name,
             poll_interval=settings.service.poll_interval,
             progress_interval=settings.service.progress_interval,
+            ledger=self._record,
         )
         self._downloads = Downloader(reactor, settings.download, settings.service.download_location)
         self._hooks = HookRunner(reactor, settings.hooks)
         self._timer = ReactorTimer(reactor)
-        self._record = FileRecord(settings.service.state_dir)
         self._core = self._make_core()
         self._machine = self._make_machine()
         self._sentry_stop = lambda: None
@@ -73,6 +74,9 @@ class UpparatService(Service):
         if self._settings.service.sentry_dsn:
             self._start_sentry()
         memory = self._record.load()
+        for execution, report in self._record.owed():
+            self._core.ended.append(execution.key)
+            self._jobs.report(execution, report)
         self.log.info(
             "Upparat {version} for {thing}",
             version=__version__,
@@ -131,6 +135,7 @@ class UpparatService(Service):
                 retry_interval=hooks.retry_interval,
                 restart_grace=hooks.restart_grace,
                 restart_timeout=hooks.restart_timeout,
+                restart_attempts=hooks.restart_attempts,
                 job_id_prefix=service.job_id_prefix,
             ),
         )

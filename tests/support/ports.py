@@ -81,6 +81,9 @@ class FakeRecord:
     def restarting(self, key: Key) -> None:
         self.calls.append(("record restarting", key.job_id))
 
+    def restarted(self, key: Key) -> None:
+        self.calls.append(("record restarted", key.job_id))
+
     def clear(self) -> None:
         self.calls.append(("clear record",))
 

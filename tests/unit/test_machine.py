@@ -196,7 +196,7 @@ class HappyPathTests(SynchronousTestCase):
         step.delivered(State.REBOOT_START)
         self.assertEqual(life.taken(), [("record restarting", "a"), ("run", "restart", "a")])
         step.restarted()
-        self.assertEqual(life.taken(), [("timer", 10.0)])
+        self.assertEqual(life.taken(), [("record restarted", "a"), ("timer", 10.0)])
         step.timeout()
         self.assertEqual(life.taken(), [("run", "version", "a")])
         step.version_known("2.0")
@@ -505,10 +505,31 @@ class VerifyInstallationTests(SynchronousTestCase):
         self.assertEqual(life.taken(), ended("a", "version_mismatch", message))
 
     def test_within_the_same_boot_the_version_may_still_come(self) -> None:
-        memory = Memory(key(), restarting=True, same_boot=True)
+        memory = Memory(key(), restarting=True, same_boot=True, restarts=1, restarted=True)
         life = self.rebooted(frozenset(Hook), memory).quiet()
         life.machine.version_known("1.0")
         self.assertEqual(life.taken(), [("timer", 60.0)])
+
+    def test_a_restart_that_was_cut_short_is_repeated(self) -> None:
+        memory = Memory(key(), restarting=True, same_boot=True, restarts=2)
+        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life.machine.version_known("1.0")
+        self.assertEqual(life.taken(), [("report", "a", "reboot_start", "none")])
+        life.machine.delivered(State.REBOOT_START)
+        self.assertEqual(life.taken(), [("record restarting", "a"), ("run", "restart", "a")])
+
+    def test_a_restart_that_was_cut_short_may_have_worked(self) -> None:
+        memory = Memory(key(), restarting=True, same_boot=True, restarts=1)
+        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life.machine.version_known("2.0")
+        self.assertEqual(life.taken(), [("run", "ready", "a")])
+
+    def test_a_restart_is_not_repeated_for_ever(self) -> None:
+        memory = Memory(key(), restarting=True, same_boot=True, restarts=3)
+        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life.machine.version_known("1.0")
+        message = "The agent was stopped in each of 3 runs of the restart hook"
+        self.assertEqual(life.taken(), ended("a", "restart_hook_failed", message))
 
     def test_soft_restart_asks_until_the_time_is_over(self) -> None:
         life = Life(restart_timeout=100.0).checking().quiet()

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from upparat.job import Execution, Key, Report, Status
 from upparat.ports import Jobs, JobsEvents
 
-from .outbox import AGAIN, AT_LENGTH, Outbox
+from .outbox import AGAIN, AT_LENGTH, Ledger, Outbox
 from .requests import Answer, Line, Requests
 from .wire import (
     Malformed,
@@ -44,6 +44,7 @@ class JobsClient:
         *,
         poll_interval: float = 300.0,
         progress_interval: float = 5.0,
+        ledger: Ledger | None = None,
         random: Callable[[], float] = _random.random,
     ) -> None:
         self._clock = clock
@@ -53,7 +54,7 @@ class JobsClient:
         self._poll_interval = poll_interval
         self._poll: IDelayedCall | None = None
         self._requests = Requests(clock, line, random)
-        self._outbox = Outbox(clock, self._requests, self._topics, progress_interval)
+        self._outbox = Outbox(clock, self._requests, self._topics, progress_interval, ledger)
         self._outbox.delivered = self._report_delivered
         self._outbox.over = self._execution_over
         self._outbox.emptied = self._outbox_emptied

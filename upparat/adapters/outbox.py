@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -27,6 +28,16 @@ only eventually consistent."""
 
 AT_LENGTH = 300.0
 """Seconds until an update is repeated that AWS calls wrong although we see nothing wrong in it."""
+
+
+class Ledger(Protocol):
+    """Remembers the reports that end an execution until AWS has them."""
+
+    def owe(self, execution: Execution, report: Report) -> None:
+        """This report has to be delivered, whatever happens."""
+
+    def settle(self, key: Key) -> None:
+        """The report on this execution is delivered, or nobody wants it any more."""
 
 
 @dataclass
@@ -48,12 +59,18 @@ class Outbox:
     log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, requests: Requests, topics: Topics, progress_interval: float
+        self,
+        clock: IReactorTime,
+        requests: Requests,
+        topics: Topics,
+        progress_interval: float,
+        ledger: Ledger | None = None,
     ) -> None:
         self._clock = clock
         self._requests = requests
         self._topics = topics
         self._interval = progress_interval
+        self._ledger = ledger
         self._queue: deque[_Update] = deque()
         self._current: _Update | None = None
         self._timer: IDelayedCall | None = None
@@ -73,6 +90,8 @@ class Outbox:
             last = self._queue[-1]
             if last.report.state is report.state and last.execution.key == execution.key:
                 self._queue.pop()
+        if self._ledger is not None and report.status.ended:
+            self._ledger.owe(execution, report)
         self._queue.append(_Update(execution, report))
         self._pump()
 
@@ -193,13 +212,20 @@ class Outbox:
             self._later(AT_LENGTH, self._send)
 
     def _delivered(self, update: _Update) -> None:
+        if update.report.status.ended:
+            self._settle(update.execution.key)
         self._done(lambda: self.delivered(update.execution.key, update.report))
 
     def _over(self, update: _Update, how: str) -> None:
         key = update.execution.key
         self.log.warn("{job_id}: the execution is over in AWS: {how}", job_id=key.job_id, how=how)
         self._queue = deque(each for each in self._queue if each.execution.key != key)
+        self._settle(key)
         self._done(lambda: self.over(key))
+
+    def _settle(self, key: Key) -> None:
+        if self._ledger is not None:
+            self._ledger.settle(key)
 
     def _done(self, tell: Callable[[], None] = lambda: None) -> None:
         """The current update is dealt with. Its teller may add the next one."""

@@ -1,16 +1,18 @@
-"""The ``Record`` port: one small JSON file that is replaced atomically."""
+"""The device's memory: one small JSON file that is replaced atomically."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar, get_type_hints
 
 from twisted.logger import Logger
 
-from upparat.job import Key
+from upparat.job import Execution, Key, Report, State, Status
 from upparat.ports import Memory, Record
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -18,6 +20,51 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 SCHEMA = 1
 """The format of the file; a record of another format is set aside."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class _Update:
+    """The update in hand."""
+
+    job_id: str
+    execution_number: int
+    queued_at: int
+    restarting: bool = False
+    restarts: int = 0
+    restarted: bool = False
+
+    @property
+    def key(self) -> Key:
+        return Key(self.job_id, self.execution_number, self.queued_at)
+
+
+@dataclass(frozen=True)
+class _Debt:
+    """A report that ends an execution and that AWS has not accepted yet."""
+
+    job_id: str
+    execution_number: int
+    queued_at: int
+    version_number: int
+    state: str
+    message: str
+
+    @property
+    def key(self) -> Key:
+        return Key(self.job_id, self.execution_number, self.queued_at)
+
+    def report(self) -> tuple[Execution, Report]:
+        execution = Execution(self.key, Status.IN_PROGRESS, self.version_number)
+        return execution, Report(State(self.state), self.message)
+
+
+@dataclass(frozen=True)
+class _Content:
+    boot_id: str
+    update: _Update | None = None
+    owed: tuple[_Debt, ...] = field(default=())
 
 
 class FileRecord:
@@ -32,63 +79,126 @@ class FileRecord:
     def __init__(self, directory: Path, boot_id: Path = BOOT_ID) -> None:
         self._path = directory / "record.json"
         self._boot_id = _read_boot_id(boot_id)
+        self._content = _Content(self._boot_id)
+
+    # --- the port ---
 
     def working(self, key: Key) -> None:
-        self._save(key, restarting=False)
+        self._save(update=_Update(*key))
 
     def restarting(self, key: Key) -> None:
-        self._save(key, restarting=True)
+        restarts = self._update(key).restarts + 1
+        self._save(update=_Update(*key, restarting=True, restarts=restarts))
+
+    def restarted(self, key: Key) -> None:
+        self._save(update=replace(self._update(key), restarting=True, restarted=True))
 
     def clear(self) -> None:
-        with self._logged("removed"):
-            self._path.unlink(missing_ok=True)
-            _sync_directory(self._path.parent)
+        self._save(update=None)
+
+    # --- the ledger ---
+
+    def owe(self, execution: Execution, report: Report) -> None:
+        """This report has to be delivered, whatever happens."""
+        debt = _Debt(
+            *execution.key,
+            version_number=execution.version_number,
+            state=report.state.value,
+            message=report.details["message"],
+        )
+        self._save(owed=(*self._others(execution.key), debt))
+
+    def settle(self, key: Key) -> None:
+        """The report on this execution is delivered, or nobody wants it any more."""
+        others = self._others(key)
+        if others != self._content.owed:
+            self._save(owed=others)
+
+    # --- the start ---
 
     def load(self) -> Memory | None:
         """What was saved, or ``None``; a file that makes no sense is set aside."""
-        try:
-            return self._parse(self._path.read_bytes())
-        except FileNotFoundError:
+        self._content = self._read()
+        update = self._content.update
+        if update is None or update.key in {debt.key for debt in self._content.owed}:
             return None
+        same_boot = bool(self._boot_id) and self._content.boot_id == self._boot_id
+        return Memory(
+            key=update.key,
+            restarting=update.restarting,
+            same_boot=same_boot,
+            restarts=update.restarts,
+            restarted=update.restarted,
+        )
+
+    def owed(self) -> list[tuple[Execution, Report]]:
+        """The reports that are still to be delivered, oldest first; valid after :meth:`load`."""
+        return [debt.report() for debt in self._content.owed]
+
+    # --- the file ---
+
+    def _read(self) -> _Content:
+        try:
+            return _parse(self._path.read_bytes())
+        except FileNotFoundError:
+            pass
         except OSError as error:
             self.log.error("The record cannot be read: {error}", error=str(error))
-            return None
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             self.log.error("The record makes no sense and is set aside: {error!r}", error=error)
             with self._logged("set aside"):
                 self._path.replace(self._path.with_suffix(".bad"))
-            return None
+        return _Content(self._boot_id)
 
-    def _parse(self, content: bytes) -> Memory:
-        data = json.loads(content)
-        if data["schema"] != SCHEMA:
-            raise ValueError(f"schema {data['schema']!r}")
-        return Memory(
-            key=Key(str(data["job_id"]), int(data["execution_number"]), int(data["queued_at"])),
-            restarting=data["restarting"] is True,
-            same_boot=bool(self._boot_id) and data["boot_id"] == self._boot_id,
-        )
+    def _save(self, **changes: object) -> None:
+        new = replace(self._content, boot_id=self._boot_id, **changes)  # type: ignore[arg-type]
+        if new == self._content and new.update is None and not new.owed:
+            return
+        self._content = new
+        if new.update is None and not new.owed:
+            with self._logged("removed"):
+                _remove(self._path)
+        else:
+            with self._logged("written"):
+                _replace(self._path, json.dumps({"schema": SCHEMA, **asdict(new)}).encode())
 
-    def _save(self, key: Key, *, restarting: bool) -> None:
-        data = {
-            "schema": SCHEMA,
-            "job_id": key.job_id,
-            "execution_number": key.number,
-            "queued_at": key.queued_at,
-            "restarting": restarting,
-            "boot_id": self._boot_id,
-        }
-        with self._logged("written"):
-            _replace(self._path, json.dumps(data).encode())
+    def _update(self, key: Key) -> _Update:
+        update = self._content.update
+        return update if update is not None and update.key == key else _Update(*key)
 
-    @contextlib.contextmanager
+    def _others(self, key: Key) -> tuple[_Debt, ...]:
+        return tuple(debt for debt in self._content.owed if debt.key != key)
+
+    @contextmanager
     def _logged(self, what: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
-            pass
         except OSError as error:
             self.log.error("The record cannot be {what}: {error}", what=what, error=str(error))
+
+
+def _parse(content: bytes) -> _Content:
+    data = json.loads(content)
+    if data["schema"] != SCHEMA:
+        raise ValueError(f"schema {data['schema']!r}")
+    update = data["update"]
+    owed = tuple(_checked(_Debt, debt) for debt in data["owed"])
+    for debt in owed:
+        debt.report()
+    return _Content(
+        boot_id=str(data["boot_id"]),
+        update=None if update is None else _checked(_Update, update),
+        owed=owed,
+    )
+
+
+def _checked(kind: Callable[..., _T], values: dict[str, object]) -> _T:
+    """A dataclass of plain values; a value of another type than its field is refused."""
+    types = get_type_hints(kind)
+    for name, value in values.items():
+        if type(value) is not types[name]:
+            raise TypeError(f"{name} is {value!r}")
+    return kind(**values)
 
 
 def _read_boot_id(path: Path) -> str:
@@ -96,6 +206,14 @@ def _read_boot_id(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
+    _sync_directory(path.parent)
 
 
 def _replace(path: Path, content: bytes) -> None:

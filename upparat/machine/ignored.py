@@ -96,7 +96,9 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
     ),
     "install": _but(Inputs.install_output, Inputs.installed, Inputs._restart, *_END),
     "restart": _but(Inputs.delivered, Inputs.restarted, Inputs.timeout, Inputs._check, *_END),
-    "verify_installation": _but(Inputs.version_known, Inputs.ready, Inputs.timeout, *_END),
+    "verify_installation": _but(
+        Inputs.version_known, Inputs.ready, Inputs.timeout, Inputs._restart, *_END
+    ),
     # The job is over; only the end of its hook counts.
     "wind_down": _but(Inputs.released),
     "stopped": (*LATE, Inputs.stop),

@@ -249,9 +249,11 @@ def _restarted(core: Core, job: Job) -> bool:
 
 def _check_after_start(core: Core, job: Job) -> Check:
     """After a reboot the version is what it is; without one it may still be about to change."""
-    same_boot = core.memory is not None and core.memory.key == job.key and core.memory.same_boot
-    patience = core.policy.restart_timeout if same_boot else 0.0
-    return Check(job, soft=False, until=core.timer.now() + patience)
+    memory = core.memory
+    if memory is None or memory.key != job.key or not memory.same_boot:
+        return Check(job, soft=False, until=core.timer.now())
+    until = core.timer.now() + core.policy.restart_timeout
+    return Check(job, soft=False, until=until, unfinished=not memory.restarted)
 
 
 # --- is it needed? ----------------------------------------------------------------------------
@@ -361,6 +363,7 @@ def run_restart(inputs: Inputs, core: Core, work: Work, state: State) -> None:
 
 @restart.upon(Inputs.restarted).loop()
 def give_grace(inputs: Inputs, core: Core, work: Work) -> None:
+    core.record.restarted(work.job.key)
     core.timer.start(core.policy.restart_grace)
 
 
@@ -381,6 +384,8 @@ def compare_installed(inputs: Inputs, core: Core, check: Check, version: str) ->
     left = check.until - core.timer.now()
     if version == check.job.version:
         _check_ready(inputs, core, check)
+    elif check.unfinished:
+        _restart_again(inputs, core, check)
     elif left > 0:
         core.timer.start(min(core.policy.retry_interval, left))
     else:
@@ -393,6 +398,19 @@ def _check_ready(inputs: Inputs, core: Core, check: Check) -> None:
         core.hooks.run(Hook.READY, check.job)
     else:
         inputs._finish(_completed(check, State.COMPLETE_NO_READY_CHECK))
+
+
+def _restart_again(inputs: Inputs, core: Core, check: Check) -> None:
+    """A restart is promised at least once, but not for ever to an agent that dies of it."""
+    restarts = core.memory.restarts if core.memory else 0
+    if restarts < core.policy.restart_attempts:
+        inputs._restart(check.job)
+    else:
+        message = f"The agent was stopped in each of {restarts} runs of the restart hook"
+        inputs._finish(Report(State.RESTART_HOOK_FAILED, message))
+
+
+verify_installation.upon(Inputs._restart).to(restart).returns(None)
 
 
 @verify_installation.upon(Inputs.timeout).loop()

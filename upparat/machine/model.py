@@ -34,6 +34,7 @@ class Policy:
     retry_interval: float = 60.0
     restart_grace: float = 10.0
     restart_timeout: float = 300.0
+    restart_attempts: int = 3
     job_id_prefix: str = ""
 
 
@@ -99,11 +100,13 @@ class Check(Work):
     """An installation to verify.
 
     ``soft``: the agent has lived through the restart. ``until``: up to this time of the timer's
-    clock a version that does not match yet may still come.
+    clock a version that does not match yet may still come. ``unfinished``: the agent died while
+    the restart hook ran, and the device stayed up.
     """
 
     soft: bool
     until: float
+    unfinished: bool = False
 
 
 # --- inputs -----------------------------------------------------------------------------------
