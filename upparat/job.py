@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from .text import status_value
 
@@ -260,7 +261,7 @@ class _Reader:
         if "${" in url:
             # AWS replaces ${aws:iot:s3-presigned-url:…} at delivery; left in, it can never work.
             self._problem("file", "holds a placeholder that was not replaced")
-        elif url and not re.match(r"https?://[^\s/?#]", url, re.IGNORECASE):
+        elif url and not _is_web_address(url):
             self._problem("file", "must be an https: or http: URL")
         elif re.search(r"[\s\x00-\x1f\x7f]", url):
             self._problem("file", "holds white space or a control character")
@@ -275,7 +276,11 @@ class _Reader:
 
     def meta(self) -> str:
         value = self.document.get("meta", "")
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        try:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        except RecursionError:
+            self._problem("meta", "is nested too deeply")
+            return ""
         if "\0" in text:
             self._problem("meta", "holds a NUL character")
         return text
@@ -299,7 +304,16 @@ class _Reader:
         return value.lower()
 
 
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an address that is none
+        return False
+
+
 def _json_type(value: object) -> str:
     """What JSON calls the type of a decoded value."""
-    names = {bool: "a boolean", int: "a number", float: "a number", list: "a list"}
+    numbers = dict.fromkeys((int, float), "a number")
+    names = {**numbers, bool: "a boolean", str: "a string", list: "a list"}
     return names.get(type(value), "an object")

@@ -48,4 +48,4 @@ def status_value(text: str) -> str:
 def without_query(url: str) -> str:
     """``url`` without user info, query and fragment, where pre-signed URLs keep their secrets."""
     bare = re.split(r"[?#]", url, maxsplit=1)[0]
-    return printable(re.sub(r"//[^/@]*@", "//", bare))
+    return printable(re.sub(r"//[^/]*@", "//", bare))

@@ -1,0 +1,317 @@
+"""Jobs, their documents and the reports on them."""
+
+from __future__ import annotations
+
+import contextlib
+import unicodedata
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.anyjson import ANY_JSON, ODD, RELAXED, TEXTS, objects
+from tests.support.ports import execution, key
+from upparat.job import (
+    ACTION,
+    Execution,
+    Hook,
+    InvalidDocument,
+    Job,
+    Report,
+    State,
+    Status,
+    parse_document,
+)
+
+SHA256 = "0123456789abcdef" * 4
+
+STATES = {
+    Status.IN_PROGRESS: """
+        download_start download_progress download_interrupt
+        installation_start installation_progress installation_interrupt
+        reboot_start reboot_interrupt""",
+    Status.SUCCEEDED: """
+        version_already_installed no_installation_hook_provided no_restart_hook_provided
+        complete_soft_restart complete_no_version_check complete_no_ready_check complete_ready""",
+    Status.FAILED: """
+        installation_hook_failed download_hook_failed restart_hook_failed version_hook_failed
+        ready_hook_failed version_mismatch error_multiple_in_progress
+        download_failed verification_failed insufficient_storage""",
+    Status.REJECTED: "invalid_job_document",
+}
+
+
+class StatusTests(SynchronousTestCase):
+    def test_ended(self) -> None:
+        alive = [status for status in Status if not status.ended]
+        self.assertEqual(alive, [Status.QUEUED, Status.IN_PROGRESS])
+
+    def test_names_of_aws(self) -> None:
+        names = "QUEUED IN_PROGRESS SUCCEEDED FAILED REJECTED TIMED_OUT CANCELED REMOVED"
+        self.assertEqual([status.value for status in Status], names.split())
+
+
+class StateTests(SynchronousTestCase):
+    def test_dashboards_know_these(self) -> None:
+        expected = {name: status for status, names in STATES.items() for name in names.split()}
+        self.assertEqual({state.value: state.status for state in State}, expected)
+
+    def test_progress(self) -> None:
+        progress = {state.value for state in State if state.progress}
+        self.assertEqual(progress, {"download_progress", "installation_progress"})
+
+    def test_failures_of_hooks(self) -> None:
+        for hook in Hook:
+            self.assertIs(hook.failure.status, Status.FAILED)
+        self.assertEqual(
+            {hook.value: hook.failure.value for hook in Hook},
+            {
+                "version": "version_hook_failed",
+                "download": "download_hook_failed",
+                "install": "installation_hook_failed",
+                "restart": "restart_hook_failed",
+                "ready": "ready_hook_failed",
+            },
+        )
+
+
+class ReportTests(SynchronousTestCase):
+    def test_details(self) -> None:
+        report = Report(State.VERSION_MISMATCH, "expected\t2.0,\x1b[31m got\n1.0")
+        self.assertIs(report.status, Status.FAILED)
+        self.assertEqual(
+            report.details, {"state": "version_mismatch", "message": "expected 2.0, got 1.0"}
+        )
+
+    def test_nothing_to_say(self) -> None:
+        for report in (Report(State.COMPLETE_READY), Report(State.COMPLETE_READY, " \n\x1b[0m ")):
+            self.assertEqual(report.details, {"state": "complete_ready", "message": "none"})
+
+    @RELAXED
+    @given(st.sampled_from(State), TEXTS)
+    def test_any_is_within_the_rules_of_aws(self, state: State, message: str) -> None:
+        for name, value in Report(state, message).details.items():
+            self.assertIn(name, ("state", "message"))
+            self.assertTrue(1 <= len(value) <= 1024)
+            self.assertFalse([c for c in value if unicodedata.category(c).startswith("C")])
+
+
+class ExecutionTests(SynchronousTestCase):
+    def of(self, document: object, **details: str) -> Execution:
+        return Execution(key(), Status.QUEUED, 1, details, document)
+
+    def test_ours(self) -> None:
+        self.assertTrue(self.of({"action": "upparat-update"}).ours)
+
+    def test_not_ours(self) -> None:
+        for document in (
+            *(*ODD, ACTION, 1, [ACTION], {"Action": ACTION}),
+            *({"action": odd} for odd in (*ODD, "other", "Upparat-Update", [ACTION])),
+        ):
+            self.assertFalse(self.of(document).ours, document)
+
+    def test_state(self) -> None:
+        self.assertEqual(self.of({}).state, "")
+        self.assertEqual(self.of({}, state="reboot_start").state, "reboot_start")
+
+    def test_names(self) -> None:
+        self.assertEqual(self.of({}).job_id, "a")
+        job = parse_document(execution())
+        self.assertEqual((job.job_id, job.key), ("a", key()))
+
+    def test_secrets_do_not_show(self) -> None:
+        job = parse_document(execution(meta="private"))
+        for text in (repr(job), repr(job.execution)):
+            self.assertNotIn("secret", text)
+            self.assertNotIn("private", text)
+            self.assertIn("'a'", text)
+
+
+class DocumentTests(SynchronousTestCase):
+    def parse(self, **document: Any) -> Job:
+        return parse_document(execution(**document))
+
+    def problems(self, **document: Any) -> str:
+        return str(self.assertRaises(InvalidDocument, self.parse, **document))
+
+    def test_least(self) -> None:
+        job = self.parse()
+        self.assertEqual(job, Job(execution(), version="2.0", file="https://s3/f?secret"))
+        self.assertEqual((job.meta, job.force, job.size, job.sha256), ("", False, None, None))
+
+    def test_all(self) -> None:
+        job = self.parse(meta="m", force=True, size=0, sha256=SHA256.upper())
+        self.assertEqual((job.meta, job.force, job.size, job.sha256), ("m", True, 0, SHA256))
+
+    def test_null_is_absent(self) -> None:
+        absent = dict.fromkeys(("meta", "force", "size", "sha256"))
+        source = execution()
+        assert isinstance(source.document, dict)
+        document = {**source.document, **absent}
+        job = parse_document(Execution(source.key, source.status, 1, document=document))
+        self.assertEqual((job.meta, job.force, job.size, job.sha256), ("", False, None, None))
+        document["version"] = None
+        problem = self.assertRaises(
+            InvalidDocument,
+            parse_document,
+            Execution(source.key, source.status, 1, document=document),
+        )
+        self.assertEqual(str(problem), "version: is missing")
+
+    def test_unknown_keys_are_for_others(self) -> None:
+        self.assertEqual(self.parse(steps=[], signature="x").version, "2.0")
+
+    def test_no_object(self) -> None:
+        for document in (None, [1], "x", 1):
+            problem = self.assertRaises(
+                InvalidDocument, parse_document, Execution(key(), Status.QUEUED, 1, {}, document)
+            )
+            self.assertEqual(str(problem), "the document is not an object")
+
+    def test_all_problems_at_once(self) -> None:
+        self.assertEqual(
+            self.problems(version=2, file="ftp://h/f", meta="\0", force="yes", size=-1, sha256=1),
+            "version: must be a string, not a number; "
+            "file: must be an https: or http: URL; "
+            "meta: holds a NUL character; "
+            "force: must be true or false, not a string; "
+            "size: must be a number of bytes, 0 or more; "
+            "sha256: must be 64 hexadecimal digits",
+        )
+
+    def test_texts(self) -> None:
+        for name in ("version", "file"):
+            for value, what in (
+                (None, "is missing"),
+                ("", "is empty"),
+                (" \t", "is empty"),
+                ("https://h/\0", "holds a NUL character"),
+                (1, "must be a string, not a number"),
+                (1.5, "must be a string, not a number"),
+                (True, "must be a string, not a boolean"),
+                (["x"], "must be a string, not a list"),
+                ({"x": 1}, "must be a string, not an object"),
+            ):
+                self.assertEqual(self.problems(**{name: value}), f"{name}: {what}")
+
+    def test_versions_are_any_text(self) -> None:
+        for version in ("1", "v2.0-rc1+é", "2 0", "-x", "'; rm"):
+            self.assertEqual(self.parse(version=version).version, version)
+
+    def test_good_files(self) -> None:
+        for file in (
+            "https://b.s3.eu-west-1.amazonaws.com/k%20y?X-Amz-Security-Token=%2B&x=$",
+            "http://127.0.0.1:8000/f",
+            "HTTPS://[::1]:443/f#x",
+            "https://user:pass@h",
+            "https://h?x",
+        ):
+            self.assertEqual(self.parse(file=file).file, file)
+
+    def test_bad_files(self) -> None:
+        url = "must be an https: or http: URL"
+        for file, what in {
+            "file:///etc/passwd": url,
+            "ftp://h/f": url,
+            "s3://b/k": url,
+            "/etc/passwd": url,
+            "//h/f": url,
+            "https:/h/f": url,
+            "https:///f": url,
+            "https://?x": url,
+            "https://:443/f": url,
+            "https://user@/f": url,
+            "https://h:port/f": url,
+            "https://h:70000/f": url,
+            "https://h:0/f": url,
+            "https://[::1/f": url,
+            "xhttps://h/f": url,
+            "https://h/a b": "holds white space or a control character",
+            " https://h/f": "holds white space or a control character",
+            "https://h/f\n": "holds white space or a control character",
+            "https://h/\x7f": "holds white space or a control character",
+            "https://h/\u2003": "holds white space or a control character",
+            "${aws:iot:s3-presigned-url:https://s3.x.amazonaws.com/b/k}": (
+                "holds a placeholder that was not replaced"
+            ),
+            "https://h/${x}": "holds a placeholder that was not replaced",
+        }.items():
+            self.assertEqual(self.problems(file=file), f"file: {what}", file)
+
+    def test_meta(self) -> None:
+        """Strings as they are, anything else as JSON."""
+        for value, meta in (
+            ("", ""),
+            (' {"x": 1}\n', ' {"x": 1}\n'),
+            ({"b": [1, True, None], "a": "é"}, '{"b": [1, true, null], "a": "é"}'),
+            ([], "[]"),
+            (0, "0"),
+            (False, "false"),
+            (1.5, "1.5"),
+        ):
+            self.assertEqual(self.parse(meta=value).meta, meta)
+
+    def test_meta_with_a_nul(self) -> None:
+        self.assertEqual(self.problems(meta="a\0b"), "meta: holds a NUL character")
+        self.assertEqual(self.parse(meta=["a\0b"]).meta, '["a\\u0000b"]')
+
+    def test_meta_that_is_nested_deeply(self) -> None:
+        """AWS admits a depth of 1000, Python less: none between the two may break anything."""
+        meta: list[Any] = []
+        for _ in range(1000):
+            meta = [meta]
+            with contextlib.suppress(InvalidDocument):
+                self.parse(meta=meta)
+        for _ in range(100_000):
+            meta = [meta]
+        self.assertEqual(self.problems(meta=meta), "meta: is nested too deeply")
+
+    def test_force(self) -> None:
+        self.assertIs(self.parse(force=False).force, False)
+        for value, name in ((1, "a number"), ("true", "a string"), ([1], "a list")):
+            self.assertEqual(
+                self.problems(force=value), f"force: must be true or false, not {name}"
+            )
+
+    def test_size(self) -> None:
+        self.assertEqual(self.parse(size=2**40).size, 2**40)
+        for value in (-1, 1.0, True, "1", [1], {"x": 1}):
+            self.assertEqual(
+                self.problems(size=value), "size: must be a number of bytes, 0 or more"
+            )
+
+    def test_sha256(self) -> None:
+        for value in ("", SHA256[:-1], SHA256 + "0", SHA256 + "\n", SHA256[:-1] + "g", 1, [SHA256]):
+            self.assertEqual(self.problems(sha256=value), "sha256: must be 64 hexadecimal digits")
+
+    @RELAXED
+    @given(
+        objects(
+            action=st.just("upparat-update"),
+            version=TEXTS,
+            file=TEXTS.map(lambda text: "https://" + text) | st.just("https://h/f"),
+            meta=TEXTS,
+            force=st.booleans(),
+            size=st.integers(),
+            sha256=st.text("0123456789abcdef", min_size=64, max_size=64),
+        )
+        | ANY_JSON
+    )
+    def test_any(self, document: object) -> None:
+        with contextlib.suppress(InvalidDocument):
+            job = parse_document(Execution(key(), Status.QUEUED, 1, {}, document))
+            self.assertRegex(job.file, "^[hH][tT][tT][pP][sS]?://")
+            self.assertTrue(job.version)
+            self.assertNotIn("\0", job.version + job.file + job.meta)
+            self.assertIs(type(job.force), bool)
+            self.assertIn(type(job.size), (int, type(None)))
+
+    @RELAXED
+    @given(objects(version=TEXTS, file=st.just("https://h/f"), meta=ANY_JSON))
+    def test_a_problem_names_a_key_of_the_document(self, document: dict[str, object]) -> None:
+        try:
+            parse_document(Execution(key(), Status.QUEUED, 1, {}, document))
+        except InvalidDocument as invalid:
+            names = {problem.split(": ")[0] for problem in str(invalid).split("; ")}
+            self.assertLessEqual(names, {"version", "file", "meta", "force", "size", "sha256"})
