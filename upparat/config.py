@@ -119,8 +119,10 @@ def load(path: str | os.PathLike[str] | None, thing_name: str = "") -> Settings:
                 parser.read_file(stream)
         except OSError as error:
             raise ConfigError([f"{os.fspath(path)}: {error.strerror}"]) from None
-        except (configparser.Error, UnicodeDecodeError) as error:
+        except configparser.Error as error:
             raise ConfigError([" ".join(str(error).split())]) from None
+        except UnicodeDecodeError as error:
+            raise ConfigError([f"{os.fspath(path)}: {error}"]) from None
     if thing_name:
         if not parser.has_section("broker"):
             parser.add_section("broker")
@@ -215,7 +217,10 @@ class _Reader:
     # --- kinds of values ---
 
     def problem(self, section: str, option: str, what: str) -> None:
-        self.problems.append(f"[{section}] {option}: {what}")
+        """Once for each: some options are looked at twice."""
+        problem = f"[{section}] {option}: {what}"
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def text(self, section: str, option: str, default: str = "") -> str:
         """The value, or the default where the option is missing or empty."""
@@ -273,12 +278,7 @@ class _Reader:
     def _dsn(self) -> str:
         dsn = self.text("service", "sentry_dsn") or self.text("service", "sentry")
         self.text("service", "sentry")  # the alias is known even where the option is set
-        try:
-            parts = urlsplit(dsn)
-            good = not dsn or bool(parts.hostname and parts.username and parts.path.strip("/"))
-        except ValueError:
-            good = False
-        if not good:
+        if dsn and not _is_dsn(dsn):
             self.problem("service", "sentry_dsn", "is not a Sentry DSN")
         return dsn
 
@@ -338,14 +338,19 @@ class _Reader:
                 return ()
         executable = shutil.which(words[0]) if words else None
         if executable is None:
-            what = "is not executable" if words and os.path.exists(words[0]) else "was not found"
+            path = words[0] if words and os.path.dirname(words[0]) else ""  # or a name in PATH
+            what = "is not executable" if os.path.exists(path) else "was not found"
             self.problem(section, hook, f"{words[0] if words else text!r} {what}")
             return ()
         return (os.path.abspath(executable), *words[1:])
 
     def _directory(self, section: str, option: str, path: Path) -> None:
         """A directory that we can write to, or could make."""
-        existing = next(p for p in (path, *path.absolute().parents) if p.exists())
+        try:
+            existing = next(p for p in (path, *path.absolute().parents) if p.exists())
+        except OSError as error:
+            self.problem(section, option, f"{path}: {error.strerror}")
+            return
         if not existing.is_dir():
             self.problem(section, option, f"{existing} is not a directory")
         elif not os.access(existing, os.W_OK | os.X_OK):
@@ -361,6 +366,17 @@ class _Reader:
             for option in sorted(mentioned - self.known[section]):
                 hint = _hint(option, self.known[section])
                 self.problem(section, option, f"unknown option{hint}")
+
+
+def _is_dsn(text: str) -> bool:
+    """Whether the Sentry SDK would take it: ``https://KEY@HOST[:PORT]/[PATH/]PROJECT``."""
+    try:
+        parts = urlsplit(text)
+        numbered = parts.port != 0 and int(parts.path.rpartition("/")[2]) >= 0
+    except ValueError:
+        return False
+    keyed = bool(parts.hostname and parts.username)
+    return numbered and keyed and parts.scheme in ("http", "https")
 
 
 def _hint(word: str, known: Mapping[str, object] | set[str]) -> str:
