@@ -5,7 +5,7 @@ from __future__ import annotations
 import random as _random
 from collections.abc import Callable, Mapping
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -21,7 +21,7 @@ from .wire import (
     addressable,
     decode,
     execution,
-    listed_job_ids,
+    listed_keys,
     summaries,
 )
 
@@ -53,6 +53,7 @@ class JobsClient:
         self._random = random
         self._poll_interval = poll_interval
         self._poll: IDelayedCall | None = None
+        self._subscribing: Deferred[None] | None = None
         self._requests = Requests(clock, line, random)
         self._outbox = Outbox(clock, self._requests, self._topics, progress_interval, ledger)
         self._outbox.delivered = self._report_delivered
@@ -72,13 +73,14 @@ class JobsClient:
         self._fetch_when_free()
 
     def describe(self, job_id: str) -> None:
+        self._forget(self._description)
         if not addressable(job_id):
             self.events.vanished(job_id)
             return
-        self._forget(self._description)
         self._ask_description(job_id)
 
     def follow(self, execution: Execution) -> None:
+        self._forget(self._check)
         self._followed = execution
         self._outbox.learn(execution)
 
@@ -94,10 +96,12 @@ class JobsClient:
     # --- the line ---
 
     def connected(self) -> None:
-        subscribing = self._line.subscribe(self._topics.filters)
-        subscribing.addCallbacks(self._subscribed, self._not_subscribed)
+        self._subscribing = self._line.subscribe(self._topics.filters)
+        self._subscribing.addCallbacks(self._subscribed, self._not_subscribed)
+        self._subscribing.addErrback(self._broken)
 
     def disconnected(self, reason: str) -> None:
+        self._stop_subscribing()
         self._requests.line_down()
         self._cancel_poll()
 
@@ -132,6 +136,7 @@ class JobsClient:
         self._forget(self._pending)
         self._forget(self._description)
         self._outbox.close()
+        self._stop_subscribing()
         self._requests.close()
         self._cancel_poll()
 
@@ -141,7 +146,18 @@ class JobsClient:
         self._look_again()
 
     def _not_subscribed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
         self._line.disconnect_and_retry(f"subscribing failed: {failure.getErrorMessage()}")
+
+    def _stop_subscribing(self) -> None:
+        """What a connection grants while it ends must not count for the next one."""
+        if self._subscribing is not None:
+            self._subscribing.cancel()
+        self._subscribing = None
+
+    def _broken(self, failure: Failure) -> None:
+        self.log.failure("The jobs cannot be asked for", failure)
 
     # --- what may have changed ---
 
@@ -160,7 +176,7 @@ class JobsClient:
         self._poll = None
 
     def _notified(self, message: Mapping[str, object]) -> None:
-        if self._followed and self._followed.job_id not in listed_job_ids(message):
+        if self._followed and self._followed.key not in listed_keys(message):
             # Not listed is not ended: lists are short, and a maintenance window hides jobs.
             self._check_followed()
         self.events.changed()
@@ -189,7 +205,7 @@ class JobsClient:
 
     def _compare(self, followed: Execution, answer: Answer) -> None:
         try:
-            found = execution(answer.payload)
+            found = execution(answer.payload, followed.job_id)
         except Malformed as malformed:
             self.log.warn("{job_id}: {what}", job_id=followed.job_id, what=str(malformed))
             return
@@ -247,12 +263,13 @@ class JobsClient:
         try:
             if not answer.accepted:
                 raise Malformed(answer.code)
-            found = execution(answer.payload)
+            found = execution(answer.payload, job_id)
         except Malformed as malformed:
             self.log.warn("{job_id} is not to be had: {why}", job_id=job_id, why=str(malformed))
             self.events.vanished(job_id)
         else:
-            self._outbox.learn(found)
+            if self._follows(found.key):
+                self._outbox.learn(found)
             self.events.described(found)
 
     # --- reports ---

@@ -220,6 +220,7 @@ class Outbox:
         key = update.execution.key
         self.log.warn("{job_id}: the execution is over in AWS: {how}", job_id=key.job_id, how=how)
         self._queue = deque(each for each in self._queue if each.execution.key != key)
+        self._versions.pop(key, None)
         self._settle(key)
         self._done(lambda: self.over(key))
 

@@ -21,6 +21,8 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 SCHEMA = 1
 """The format of the file; a record of another format is set aside."""
 
+_STATES = {state.value: state for state in State}
+
 _T = TypeVar("_T")
 
 
@@ -57,7 +59,7 @@ class _Debt:
 
     def report(self) -> tuple[Execution, Report]:
         execution = Execution(self.key, Status.IN_PROGRESS, self.version_number)
-        return execution, Report(State(self.state), self.message)
+        return execution, Report(_STATES[self.state], self.message)
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,9 @@ class FileRecord:
         return _Content(self._boot_id)
 
     def _save(self, **changes: object) -> None:
-        new = replace(self._content, boot_id=self._boot_id, **changes)  # type: ignore[arg-type]
+        if "update" in changes:  # a debt says nothing of when the update was last worked on
+            changes["boot_id"] = self._boot_id
+        new = replace(self._content, **changes)  # type: ignore[arg-type]
         if new == self._content and new.update is None and not new.owed:
             return
         self._content = new
@@ -192,8 +196,10 @@ def _parse(content: bytes) -> _Content:
     )
 
 
-def _checked(kind: Callable[..., _T], values: dict[str, object]) -> _T:
+def _checked(kind: Callable[..., _T], values: object) -> _T:
     """A dataclass of plain values; a value of another type than its field is refused."""
+    if not isinstance(values, dict):
+        raise TypeError(f"{values!r} is no object")
     types = get_type_hints(kind)
     for name, value in values.items():
         if type(value) is not types[name]:

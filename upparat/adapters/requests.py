@@ -133,7 +133,7 @@ class Requests:
             self.log.debug("An answer on {topic} is not for us", topic=topic)
             return
         self._cancel(request)
-        code = "" if accepted else str(payload.get("code") or "unknown")
+        code = "" if accepted else _code(payload)
         if code in _RETRIED:
             self._retry(request, code)
         else:
@@ -175,3 +175,8 @@ class Requests:
         if request.timer is not None and request.timer.active():
             request.timer.cancel()
         request.timer = None
+
+
+def _code(payload: Mapping[str, object]) -> str:
+    code = payload.get("code")
+    return code if isinstance(code, str) and code else "unknown"

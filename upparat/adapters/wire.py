@@ -86,26 +86,26 @@ def summaries(value: object, status: Status) -> list[Summary]:
     return sorted(found, key=lambda summary: summary.key.queued_at)
 
 
-def listed_job_ids(payload: Mapping[str, object]) -> set[str]:
-    """The ids that a ``notify`` message names."""
+def listed_keys(payload: Mapping[str, object]) -> set[Key]:
+    """The executions that a ``notify`` message names."""
     jobs = payload.get("jobs")
     lists = jobs.values() if isinstance(jobs, dict) else ()
-    return {key.job_id for entries in lists if isinstance(entries, list) for key in _keys(entries)}
+    return {key for entries in lists if isinstance(entries, list) for key in _keys(entries)}
 
 
-def execution(payload: Mapping[str, object]) -> Execution:
-    """The execution in the answer to a describe.
+def execution(payload: Mapping[str, object], job_id: str) -> Execution:
+    """The execution in the answer to a describe of this job.
 
-    :raises Malformed: if there is none, or no id or status in it.
+    :raises Malformed: if there is none, no status in it, or it is another job's.
     """
     value = _object(payload.get("execution"), "execution")
-    try:
-        status = Status(str(value.get("status")))
-    except ValueError:
-        raise Malformed("execution.status is no status") from None
+    if value.get("jobId") != job_id:
+        raise Malformed("execution.jobId is another one")
+    if value.get("status") not in list(Status):
+        raise Malformed("execution.status is no status")
     return Execution(
         key=_key(value),
-        status=status,
+        status=Status(str(value["status"])),
         version_number=_number(value.get("versionNumber")),
         details=details(value.get("statusDetails")),
         document=value.get("jobDocument"),
@@ -159,12 +159,13 @@ def _key(value: Mapping[str, object]) -> Key:
 
 
 def _number(value: object) -> int:
-    """A whole number, which old samples of AWS write as a string; 0 if it is none."""
+    """A whole number of 64 bits, which old samples of AWS write as a string; 0 if it is none."""
     if isinstance(value, (int, float, str)):
         try:
-            return int(value)
+            number = int(value)
         except (ValueError, OverflowError):
             return 0
+        return number if abs(number) < 2**63 else 0
     return 0
 
 
