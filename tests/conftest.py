@@ -1,0 +1,43 @@
+"""Rules for all tests. With ``UPPARAT_NO_SKIPS=1`` a skipped test is a failed one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+
+import pytest
+from twisted.trial.unittest import SynchronousTestCase
+
+NO_SKIPS = "UPPARAT_NO_SKIPS"
+
+
+def admit_no_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Make a skip a failure that tells the reason; an expected failure stays what it is."""
+    if os.environ.get(NO_SKIPS) == "1" and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{NO_SKIPS}=1 admits no skip: {reason}"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Trial makes a directory for temporary files below its own; without it they are strewn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            SynchronousTestCase, "mktemp", lambda _: str(tmp_path_factory.mktemp("trial") / "temp")
+        )
+        yield
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    admit_no_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    admit_no_skip(report)
+    return report

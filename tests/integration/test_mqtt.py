@@ -1,0 +1,578 @@
+"""The MQTT service with real sockets, threads and brokers."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import LogEvent, globalLogPublisher
+
+from tests.support import rawbroker as wire
+from tests.support.certs import Authority, Certs, make_certs
+from tests.support.mosquitto import Mosquitto, free_port, requires_mosquitto
+from tests.support.rawbroker import Peer, RawBroker
+from tests.support.waiting import PATIENCE
+from upparat.adapters import mqtt_dial, tls
+from upparat.adapters.mqtt import MqttService
+from upparat.adapters.mqtt_dial import Abandoned, Dial
+from upparat.backoff import Backoff
+from upparat.config import Broker
+
+LARGE = bytes(range(256)) * 800
+"""200 KiB: more than AWS admits, and more than a socket buffers."""
+
+IMPATIENT = Backoff(base=0.05, cap=0.05)
+TOPIC = "$aws/things/device/jobs/notify"
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the reactor run until the condition holds."""
+    deadline = reactor.seconds() + PATIENCE
+    while not condition():
+        assert reactor.seconds() < deadline, "it does not happen"
+        await deferLater(reactor, 0.005)
+
+
+class Line:
+    """Hears what the service tells; subscribes after every connect if it has filters."""
+
+    def __init__(self, service: MqttService, filters: tuple[str, ...] = ()) -> None:
+        self.service = service
+        self.filters = filters
+        self.connects = 0
+        self.granted = 0
+        self.reasons: list[str] = []
+        self.messages: list[tuple[str, bytes]] = []
+        service.events = self
+
+    def connected(self) -> None:
+        self.connects += 1
+        if self.filters:
+            self.service.subscribe(self.filters).addCallback(self._granted)
+
+    def _granted(self, _: None) -> None:
+        self.granted += 1
+
+    def disconnected(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+    def received(self, topic: str, payload: bytes) -> None:
+        self.messages.append((topic, payload))
+
+    async def start(self) -> None:
+        """Connect, and wait for the subscriptions."""
+        self.service.startService()
+        await until(lambda: self.granted if self.filters else self.connects)
+
+    async def there_and_back(self, payload: bytes) -> None:
+        """A message to ourselves, by way of the broker."""
+        self.messages.clear()
+        assert self.service.publish(TOPIC, payload)
+        await until(lambda: self.messages)
+        assert self.messages == [(TOPIC, payload)]
+
+
+async def stop(service: MqttService) -> None:
+    """Stop it; a connect time-out is longer than we wait here."""
+    await service.stopService().addTimeout(PATIENCE, reactor)
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Broker, filters: tuple[str, ...] = ()) -> AsyncIterator[Line]:
+    """A line that is stopped at the end, when nothing of it may be left on the reactor."""
+    before = set(reactor.getDelayedCalls()), set(reactor.getReaders() + reactor.getWriters())
+    line = Line(MqttService(reactor, settings, backoff=IMPATIENT), filters)
+    try:
+        yield line
+    finally:
+        await stop(line.service)
+        left = set(reactor.getDelayedCalls()), set(reactor.getReaders() + reactor.getWriters())
+    assert [new - old for new, old in zip(left, before, strict=True)] == [set(), set()]
+
+
+@pytest.fixture
+def log() -> Iterator[list[LogEvent]]:
+    events: list[LogEvent] = []
+    globalLogPublisher.addObserver(events.append)
+    yield events
+    globalLogPublisher.removeObserver(events.append)
+
+
+def reasons(log: list[LogEvent]) -> list[str]:
+    return [event["reason"] for event in log if "reason" in event]
+
+
+@pytest.fixture(scope="module")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> Certs:
+    return make_certs(tmp_path_factory.mktemp("certs"))
+
+
+def settings(port: int, certs: Certs | None = None, **more: Any) -> Broker:
+    files = {}
+    if certs is not None:
+        files = {
+            "cafile": certs.cafile,
+            "certfile": certs.client_cert,
+            "keyfile": certs.client_key,
+        }
+    more = {"host": "127.0.0.1", "client_id": "device", "connect_timeout": 600.0} | files | more
+    return Broker(port=port, **more)
+
+
+def server_context(certs: Certs) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certs.server_cert, certs.server_key)
+    context.load_verify_locations(certs.cafile)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def admit(peer: Peer) -> None:
+    """Accept, and read what comes until the end."""
+    peer.read()
+    peer.send(wire.connack())
+    peer.read_all()
+
+
+def admit_and_answer(peer: Peer) -> None:
+    """Accept, grant every subscription, acknowledge nothing."""
+    while True:
+        first, rest = peer.read()
+        if first & 0xF0 == wire.CONNECT:
+            peer.send(wire.connack())
+        elif first & 0xF0 == wire.SUBSCRIBE:
+            peer.send(wire.suback(rest))
+
+
+def say_nothing(peer: Peer) -> None:
+    peer.read_all()
+
+
+# --- mosquitto ---
+
+
+@requires_mosquitto
+@pytest.mark.mosquitto
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+@pytest_twisted.ensureDeferred
+async def test_there_and_back(tmp_path: Path, certs: Certs, secure: bool) -> None:
+    files = certs if secure else None
+    with Mosquitto(tmp_path, certs=files) as broker:
+        async with running(settings(broker.port, files), (TOPIC,)) as line:
+            await line.start()
+            for payload in (b"", b"small", LARGE, bytes(128 * 1024)):
+                await line.there_and_back(payload)
+    assert "as device (p2, c1, k60)" in broker.log
+    assert "(d0, q1, r0, m" in broker.log
+    assert ", r1," not in broker.log
+    assert "Client device disconnected" in broker.log
+
+
+@requires_mosquitto
+@pytest.mark.mosquitto
+@pytest_twisted.ensureDeferred
+async def test_broker_restarts(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path) as broker:
+        async with running(settings(broker.port), (TOPIC,)) as line:
+            await line.start()
+            broker.kill()
+            await until(lambda: line.reasons)
+            assert not line.service.connected
+            broker.start()
+            await until(lambda: line.granted == 2)
+            assert line.connects == 2
+            assert len(line.reasons) == 1
+            await line.there_and_back(b"again")
+
+
+@requires_mosquitto
+@pytest.mark.mosquitto
+@pytest_twisted.ensureDeferred
+async def test_broker_starts_late(tmp_path: Path, log: list[LogEvent]) -> None:
+    port = free_port()
+    async with running(settings(port)) as line:
+        line.service.startService()
+        await until(lambda: len(reasons(log)) > 1)
+        assert "Connection refused" in reasons(log)[0]
+        with Mosquitto(tmp_path, port=port):
+            await until(lambda: line.connects)
+
+
+@requires_mosquitto
+@pytest.mark.mosquitto
+@pytest_twisted.ensureDeferred
+async def test_credentials(tmp_path: Path, log: list[LogEvent]) -> None:
+    with Mosquitto(tmp_path, options=["allow_anonymous false"]) as broker:
+        async with running(settings(broker.port, username="me", password="secret")) as line:
+            line.service.startService()
+            await until(lambda: len(reasons(log)) > 1)
+    assert reasons(log)[0] == "the broker refuses the connection: Not authorized"
+    assert line.connects == 0
+    assert "secret" not in str(log)
+
+
+@requires_mosquitto
+@pytest.mark.mosquitto
+@pytest_twisted.ensureDeferred
+async def test_client_certificate_of_another_authority(
+    tmp_path: Path, certs: Certs, log: list[LogEvent]
+) -> None:
+    certfile, keyfile = Authority().issue(tmp_path, "stranger")
+    stranger = replace(certs, client_cert=certfile, client_key=keyfile)
+    with Mosquitto(tmp_path, certs=certs) as broker:
+        async with running(settings(broker.port, stranger)) as line:
+            line.service.startService()
+            await until(lambda: len(reasons(log)) > 1)
+    assert line.connects == 0
+    assert any("alert" in reason.lower() for reason in reasons(log))
+
+
+# --- TLS ---
+
+
+@pytest.mark.parametrize(
+    ("which", "complaint"),
+    [
+        ("authority", "self-signed certificate|unable to get local issuer certificate"),
+        ("host", "Hostname mismatch|IP address mismatch"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_wrong_server(
+    tmp_path: Path, certs: Certs, log: list[LogEvent], which: str, complaint: str
+) -> None:
+    other = make_certs(tmp_path, hosts=["somebody.else"])
+    served = other if which == "host" else certs
+    trusted = replace(certs, cafile=other.cafile)
+    with RawBroker(admit, server_context(served)) as broker:
+        async with running(settings(broker.port, trusted)) as line:
+            line.service.startService()
+            await until(lambda: len(reasons(log)) > 1)
+    assert line.connects == 0
+    for reason in reasons(log):
+        assert "CERTIFICATE_VERIFY_FAILED" in reason
+        assert any(each in reason for each in complaint.split("|")), reason
+
+
+@pytest_twisted.ensureDeferred
+async def test_old_tls_is_refused(certs: Certs, log: list[LogEvent]) -> None:
+    context = server_context(certs)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with RawBroker(admit, context) as broker:
+        async with running(settings(broker.port, certs)) as line:
+            line.service.startService()
+            await until(lambda: reasons(log))
+    assert line.connects == 0
+    assert "SSL" in reasons(log)[0]
+
+
+@pytest_twisted.ensureDeferred
+async def test_unreadable_certificate(certs: Certs, log: list[LogEvent], tmp_path: Path) -> None:
+    """It may vanish while we run; it may also come back."""
+    (tmp_path / "moving.pem").write_bytes(Path(certs.client_cert).read_bytes())
+    moving = replace(certs, client_cert=str(tmp_path / "moving.pem"))
+    (tmp_path / "moving.pem").rename(tmp_path / "away.pem")
+    with RawBroker(admit, server_context(certs)) as broker:
+        async with running(settings(broker.port, moving)) as line:
+            line.service.startService()
+            await until(lambda: reasons(log))
+            assert "No such file" in reasons(log)[0]
+            (tmp_path / "away.pem").rename(tmp_path / "moving.pem")
+            await until(lambda: line.connects)
+
+
+@pytest_twisted.ensureDeferred
+async def test_packets_that_come_in_one_record(certs: Certs) -> None:
+    """CONNACK, and then SUBACK and all messages: nothing more comes that would wake us up."""
+
+    def coalesce(peer: Peer) -> None:
+        peer.read()
+        peer.send(wire.connack())
+        _, request = peer.read()
+        messages = [wire.publish(TOPIC, b"%d" % number) for number in range(500)]
+        assert len(b"".join(messages)) < 65536
+        peer.send(wire.suback(request), *messages[:300])
+        peer.send(*messages[300:])
+        peer.read_all()
+
+    with RawBroker(coalesce, server_context(certs)) as broker:
+        async with running(settings(broker.port, certs), (TOPIC,)) as line:
+            line.service.startService()
+            await until(lambda: len(line.messages) == 500)
+    assert [int(payload) for _, payload in line.messages] == list(range(500))
+
+
+@pytest_twisted.ensureDeferred
+async def test_large_messages_both_ways(certs: Certs) -> None:
+    def echo(peer: Peer) -> None:
+        peer.read()
+        peer.send(wire.connack())
+        while True:
+            first, rest = peer.read()
+            if first == wire.DISCONNECT:
+                return
+            if first & 0xF0 == wire.PUBLISH:
+                peer.send(wire.puback(1), wire.packet(wire.PUBLISH | 0x02, rest))
+
+    with RawBroker(echo, server_context(certs)) as broker:
+        async with running(settings(broker.port, certs)) as line:
+            await line.start()
+            for _ in range(5):
+                await line.there_and_back(LARGE)
+    assert {first for first, _ in broker.peers[0].packets} == {
+        wire.CONNECT,
+        wire.PUBLISH | 0x02,  # QoS 1, not retained, not a repetition
+        wire.PUBACK,
+        wire.DISCONNECT,
+    }
+
+
+@pytest.mark.parametrize("on_443", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_alpn(certs: Certs, monkeypatch: pytest.MonkeyPatch, on_443: bool) -> None:
+    context = server_context(certs)
+    context.set_alpn_protocols(["mqtt", "x-amzn-mqtt-ca"])
+    with RawBroker(admit, context) as broker:
+        if on_443:
+            monkeypatch.setattr(tls, "ALPN_PORT", broker.port)
+        async with running(settings(broker.port, certs)) as line:
+            await line.start()
+            selected = broker.peers[0].connection.selected_alpn_protocol()
+    assert selected == ("x-amzn-mqtt-ca" if on_443 else None)
+
+
+@pytest_twisted.ensureDeferred
+async def test_server_name(certs: Certs) -> None:
+    """AWS chooses the account's certificate by it."""
+    names: list[str | None] = []
+    context = server_context(certs)
+    context.sni_callback = lambda connection, name, context: names.append(name)
+    with RawBroker(admit, context) as broker:
+        local = replace(settings(broker.port, certs), host="localhost")
+        async with running(local) as line:
+            await line.start()
+    assert names == ["localhost"]
+
+
+# --- the end of a connection ---
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+@pytest_twisted.ensureDeferred
+async def test_disconnect_arrives(certs: Certs, secure: bool) -> None:
+    context = server_context(certs) if secure else None
+    with RawBroker(admit_and_answer, context) as broker:
+        async with running(settings(broker.port, certs if secure else None), (TOPIC,)) as line:
+            await line.start()
+            assert line.service.publish(TOPIC, LARGE)
+        (peer,) = broker.peers
+        await until(lambda: peer.ended)
+    assert [first for first, _ in peer.packets[-2:]] == [wire.PUBLISH | 0x02, wire.DISCONNECT]
+    assert broker.problems == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_disconnect_arrives_though_the_broker_goes_on_talking() -> None:
+    stopping = Event()
+
+    def talk(peer: Peer) -> None:
+        peer.read()
+        peer.send(wire.connack())
+        while not stopping.is_set():
+            peer.send(wire.publish(TOPIC, bytes(1000)))
+        peer.send(*[wire.publish(TOPIC, bytes(1000))] * 100)
+        peer.read_all()
+
+    with RawBroker(talk) as broker:
+        async with running(settings(broker.port)) as line:
+            line.service.startService()
+            await until(lambda: line.messages)
+            stopped = line.service.stopService()
+            stopping.set()
+            await stopped
+        (peer,) = broker.peers
+        await until(lambda: peer.ended)
+    assert peer.packets[-1] == (wire.DISCONNECT, b"")
+    assert broker.problems == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_refused_subscription_leads_to_a_new_connection() -> None:
+    refusals = [[1] * 8, [1, 1, 0x80, 1]]
+
+    def refuse_once(peer: Peer) -> None:
+        peer.read()
+        peer.send(wire.connack())
+        while True:
+            first, rest = peer.read()
+            if first & 0xF0 == wire.SUBSCRIBE:
+                peer.send(wire.suback(rest, refusals.pop(0) if refusals else None))
+
+    filters = tuple(f"topic/{number}" for number in range(12))
+    with RawBroker(refuse_once) as broker:
+        async with running(settings(broker.port)) as line:
+            granted: list[int] = []
+
+            def subscribe() -> None:
+                line.service.subscribe(filters).addCallbacks(
+                    lambda _: granted.append(1),
+                    lambda failure: line.service.disconnect_and_retry(str(failure.value)),
+                )
+
+            line.connected = subscribe  # type: ignore[method-assign]
+            line.service.startService()
+            await until(lambda: granted)
+            assert line.reasons == ["the broker refuses topic/10"]
+        first, second = broker.peers
+        await until(lambda: second.ended)
+    for peer in (first, second):
+        subscribes = [rest for first, rest in peer.packets if first & 0xF0 == wire.SUBSCRIBE]
+        assert [len(wire.filters(rest)) for rest in subscribes] == [8, 4]
+        assert peer.packets[-1] == (wire.DISCONNECT, b"")
+
+
+# --- connects that do not come to an end ---
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+@pytest_twisted.ensureDeferred
+async def test_stop_while_the_broker_says_nothing(certs: Certs, secure: bool) -> None:
+    """Over TLS it is the thread that waits, for the handshake."""
+    with RawBroker(say_nothing) as broker:
+        async with running(settings(broker.port, certs if secure else None)) as line:
+            line.service.startService()
+            await until(lambda: broker.peers)
+            await stop(line.service)
+        await until(lambda: broker.peers[0].ended)
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+@pytest_twisted.ensureDeferred
+async def test_silence_is_given_up(certs: Certs, log: list[LogEvent], secure: bool) -> None:
+    files = certs if secure else None
+    with RawBroker(say_nothing) as broker:
+        async with running(settings(broker.port, files, connect_timeout=0.2)) as line:
+            line.service.startService()
+            await until(lambda: len(broker.peers) > 2)
+            assert all(peer.ended for peer in broker.peers[:2])
+    assert line.connects == 0
+    # The reactor and the thread have the same limit; either may be the first to see it.
+    assert all(re.search("no connection within 0.2 s|timed out", each) for each in reasons(log))
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    """Nobody accepts there and the backlog is full: TCP's handshake gets no answer."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        address = listener.getsockname()
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        yield address[1]
+
+
+@pytest_twisted.ensureDeferred
+async def test_stop_while_nobody_accepts(busy_port: int) -> None:
+    async with running(settings(busy_port)) as line:
+        line.service.startService()
+        dial = line.service._dial
+        assert dial is not None
+        await until(lambda: dial._socket is not None)
+        await stop(line.service)
+        assert dial._socket is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_thread_has_a_limit_of_its_own(certs: Certs) -> None:
+    with RawBroker(say_nothing) as broker:
+        with pytest.raises(TimeoutError):
+            await Dial(reactor, settings(broker.port, certs, connect_timeout=0.2)).start()
+        await until(lambda: broker.peers[0].ended)
+
+
+@pytest_twisted.ensureDeferred
+async def test_stop_during_name_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can interrupt it; stopping does not wait for it, and nothing is opened after it."""
+    asked, answer = Event(), Event()
+
+    def lookup(*_: object, **__: object) -> list[object]:
+        asked.set()
+        answer.wait(PATIENCE)
+        return resolve("127.0.0.1", broker.port, type=socket.SOCK_STREAM)  # type: ignore
+
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(mqtt_dial.socket, "getaddrinfo", lookup)
+    with RawBroker(say_nothing) as broker:
+        async with running(settings(broker.port)) as line:
+            line.service.startService()
+            await until(asked.is_set)
+            dial = line.service._dial
+            assert dial is not None
+            await stop(line.service)
+            assert not dial._done.called
+            answer.set()
+            await until(lambda: dial._done.called)
+        assert broker.peers == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_abandoned_at_the_last_moment() -> None:
+    """The socket is on its way from the thread when nobody wants it any more."""
+
+    class LateReactor:
+        def callFromThread(self, call: Callable[..., None], *args: object) -> None:
+            dial.abandon()
+            reactor.callFromThread(call, *args)
+
+    with RawBroker(say_nothing) as broker:
+        dial = Dial(LateReactor(), settings(broker.port))  # type: ignore[arg-type]
+        with pytest.raises(Abandoned):
+            await dial.start()
+        await until(lambda: broker.peers and broker.peers[0].ended)
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_address_after_the_other(monkeypatch: pytest.MonkeyPatch, busy_port: int) -> None:
+    """Neither a refusal nor silence keeps the next address from its share of the time."""
+    with RawBroker(admit) as broker:
+        addresses = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+            for port in (free_port(), busy_port, broker.port)
+        ]
+        monkeypatch.setattr(mqtt_dial.socket, "getaddrinfo", lambda *_, **__: addresses)
+        async with running(settings(broker.port, connect_timeout=1.0)) as line:
+            await line.start()
+
+
+@pytest_twisted.ensureDeferred
+async def test_unknown_host(log: list[LogEvent]) -> None:
+    async with running(replace(settings(1883), host="nowhere.invalid")) as line:
+        line.service.startService()
+        await until(lambda: reasons(log))
+    assert line.connects == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_socket_options() -> None:
+    opened: Deferred[socket.socket]
+    with RawBroker(say_nothing) as broker:
+        opened = Dial(reactor, settings(broker.port)).start()
+        with await opened as ours:
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

@@ -1,0 +1,26 @@
+"""Waiting and looking at processes, for tests with real ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PATIENCE = 30.0
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Block until the condition holds; fail after ``PATIENCE`` seconds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.02)
+
+
+def runs(pid: int) -> bool:
+    """Whether a process lives; one that is dead but not collected does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
