@@ -1,0 +1,250 @@
+"""One hook for one job: its arguments, its tries, its time-outs, and how it ended."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from upparat.config import Hooks
+from upparat.job import Hook, Job
+from upparat.text import printable
+
+from .process import Child, Ended, Reactor
+
+AGAIN = 3
+"""The exit code that asks for another try."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a hook is told; ``meta`` and the job's URL stay out of every log."""
+
+    hook: Hook
+    job: Job
+    file: str = ""
+    retry: int = 0
+    elapsed: int = 0
+
+    @property
+    def force(self) -> str:
+        """The force flag as 1.x passed it: ``True`` or nothing."""
+        return "True" if self.job.force else ""
+
+    def arguments(self) -> list[bytes]:
+        """Seconds since the first call, retry count, meta; then what belongs to the hook alone."""
+        words = [str(self.elapsed), str(self.retry), self.job.meta]
+        if self.hook is Hook.INSTALL:
+            words.append(self.file)
+        elif self.hook is Hook.RESTART:
+            words.append(self.force)
+        return [_encode(word) for word in words]
+
+    def environment(self) -> dict[bytes, bytes]:
+        """The agent's own environment with the same facts, and some more, by name."""
+        facts = {
+            "UPPARAT_JOB_ID": self.job.job_id,
+            "UPPARAT_VERSION": self.job.version,
+            "UPPARAT_FILE": self.file,
+            "UPPARAT_META": self.job.meta,
+            "UPPARAT_FORCE": self.force,
+            "UPPARAT_RETRY": str(self.retry),
+            "UPPARAT_ELAPSED": str(self.elapsed),
+        }
+        return {**os.environb, **{name.encode(): _encode(value) for name, value in facts.items()}}
+
+
+def _encode(text: str) -> bytes:
+    return text.encode(errors="replace")  # JSON can hold lone surrogates
+
+
+def failure(ended: Ended, command: str) -> str:
+    """What went wrong in a run that was not ended by us; empty if nothing did."""
+    if ended.errno:
+        return cannot_execute(ended.errno, command)
+    if ended.signal:
+        return f"Killed by signal {ended.signal} ({_signal_name(ended.signal)})"
+    return f"Exit code: {ended.code}" if ended.code else ""
+
+
+def cannot_execute(number: int, command: str) -> str:
+    """Why ``command`` could not be executed, by the ``errno`` that ``exec`` left."""
+    reason = os.strerror(number)
+    if number == errno.ENOENT and os.path.exists(command):
+        # The kernel says the same of a script without interpreter, a program without its loader.
+        reason = f"the interpreter that {command} names was not found"
+    return f"cannot be executed: {reason}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "real-time signal"
+
+
+class HookRun:
+    """Runs a hook until it is done or has failed.
+
+    :param printed: told the lines of stdout, some at a time, none empty.
+    :param over: told once, when nothing of it runs any more, what went wrong (empty: nothing).
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        settings: Hooks,
+        call: Call,
+        printed: Callable[[Sequence[str]], None],
+        over: Callable[[str], None],
+        killpg: Callable[[int, int], None] = os.killpg,
+    ) -> None:
+        self.hook = call.hook
+        self.job = call.job
+        self._reactor = reactor
+        self._settings = settings
+        self._command = settings.commands.get(call.hook, ())
+        self._file = call.file
+        self._printed = printed
+        self._over = over
+        self._killpg = killpg
+        self._started = reactor.seconds()
+        self._retry = 0
+        self._final = False
+        self._launcher = True
+        self._child: Child | None = None
+        self._timeout: IDelayedCall | None = None
+        self._waiting: IDelayedCall | None = None
+        self._timed_out = False
+
+    def start(self) -> None:
+        if self._command:
+            self._try()
+        else:
+            self._over("is not configured")
+
+    def finish(self, *, kill: bool) -> None:
+        """No try follows. A run that is waiting is over at once; a running one is ended or left
+        to finish, its time-out still standing."""
+        self._final = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+            self._over("was called off while it waited for its next try")
+        elif kill and self._child is not None:
+            self._child.end()
+
+    def leave(self) -> bool:
+        """Let a running child go on alone: it is followed no more. False if there is none."""
+        if self._child is None:
+            return False
+        self._stop_clock()
+        self._child.leave()
+        return True
+
+    # --- one try ---
+
+    def _try(self) -> None:
+        self._waiting = None
+        elapsed = int(self._reactor.seconds() - self._started)
+        call = Call(self.hook, self.job, self._file, self._retry, elapsed)
+        self.log.info(
+            "{job_id}: running the {hook} hook (retry {retry}, after {elapsed} s)",
+            job_id=self.job.job_id,
+            hook=self.hook.value,
+            retry=self._retry,
+            elapsed=elapsed,
+        )
+        try:
+            self._spawn(call)
+        except OSError as error:
+            self._child = None
+            self._over(cannot_execute(error.errno or 0, self._command[0]))
+
+    def _spawn(self, call: Call) -> None:
+        argv = [*map(os.fsencode, self._command), *call.arguments()]
+        environment = call.environment()
+        try:
+            self._start_child(argv, environment)
+        except OSError:
+            if not self._launcher:
+                raise
+            self._without_launcher()
+            self._start_child(argv, environment)
+        timeout = self._settings.timeouts[self.hook]
+        self._timeout = self._reactor.callLater(timeout, self._time_out)
+
+    def _start_child(self, argv: Sequence[bytes], environment: dict[bytes, bytes]) -> None:
+        child = Child(self._reactor, self._printed, self._ended, self._killpg)
+        self._child = child
+        child.start(
+            self._reactor,
+            argv,
+            environment,
+            launcher=self._launcher,
+            survives_us=self.hook is Hook.RESTART,
+        )
+
+    def _without_launcher(self) -> None:
+        """An update may have replaced the very Python that we run on; the hooks must still run."""
+        self.log.warn("Python cannot be started: the hook runs without a session of its own")
+        self._launcher = False
+
+    def _time_out(self) -> None:
+        if self._child is not None and self._child.running:
+            self._timed_out = True
+            self._child.end()
+
+    def _stop_clock(self) -> None:
+        if self._timeout is not None and self._timeout.active():
+            self._timeout.cancel()
+
+    # --- its end ---
+
+    def _ended(self, ended: Ended) -> None:
+        self._stop_clock()
+        self._child = None
+        if not ended.launched and not self._timed_out and not self._final:
+            self._without_launcher()
+            self._try()
+            return
+        message = self._failure(ended)
+        self._log_complaints(ended.complaints, failed=bool(message) and ended.code != AGAIN)
+        if ended.code == AGAIN and not self._final and not self._timed_out:
+            self._again()
+        else:
+            self._over(message)
+
+    def _failure(self, ended: Ended) -> str:
+        if self._timed_out:
+            end = "could not be ended" if ended.stuck else "was ended"
+            return f"Timed out after {self._settings.timeouts[self.hook]:g}s and {end}"
+        if ended.stuck:
+            return "could not be ended"
+        return failure(ended, self._command[0])
+
+    def _again(self) -> None:
+        self._retry += 1
+        if self._retry >= self._settings.max_retries:
+            limit = self._settings.max_retries * self._settings.retry_interval
+            self._over(f"Timeout after {limit:g}s")
+        else:
+            self._waiting = self._reactor.callLater(self._settings.retry_interval, self._try)
+
+    def _log_complaints(self, complaints: Sequence[str], *, failed: bool) -> None:
+        tell = self.log.warn if failed else self.log.info
+        for line in map(printable, complaints):
+            if line:
+                tell(
+                    "{job_id}: {hook} hook, stderr: {line}",
+                    job_id=self.job.job_id,
+                    hook=self.hook.value,
+                    line=line,
+                )

@@ -1,0 +1,161 @@
+"""The ``Hooks`` port: the owner's commands as child processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from upparat.config import Hooks as HookSettings
+from upparat.job import Hook, Job
+from upparat.ports import HookEvents, Hooks
+from upparat.text import printable
+
+from .hookrun import Call, HookRun
+from .process import Reactor
+
+BURST = 64
+"""Lines of one read that are told; of more only the last ones, so that a flood of output
+costs little."""
+
+_DELICATE = (Hook.INSTALL, Hook.RESTART)
+"""Hooks that leave a broken device behind when they are killed half-way."""
+
+
+class HookRunner:
+    """Runs hooks one at a time; tells :class:`upparat.ports.HookEvents`.
+
+    :param killpg: ``os.killpg``, or what stands for it in a test.
+    """
+
+    log = Logger()
+    events: HookEvents
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        settings: HookSettings,
+        *,
+        killpg: Callable[[int, int], None] = os.killpg,
+    ) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._killpg = killpg
+        self._run: HookRun | None = None
+        self._version = ""
+        self._afterwards: list[Callable[[], None]] = []
+        self._closed = False
+
+    def run(self, hook: Hook, job: Job, file: str = "") -> None:
+        if self._closed:
+            self.log.error("The {hook} hook was asked for after the stop", hook=hook.value)
+        elif self._run is not None:
+            self.log.error("The {hook} hook has to wait for another one", hook=hook.value)
+            self._afterwards.append(lambda: self.run(hook, job, file))
+            self._finish(self._run)
+        else:
+            self._version = ""
+            self._run = HookRun(
+                self._reactor,
+                self._settings,
+                Call(hook, job, file),
+                self._printed,
+                self._over,
+                self._killpg,
+            )
+            self._run.start()
+
+    def release(self) -> None:
+        if self._closed:
+            return
+        if self._run is None:
+            self.events.released()
+            return
+        self._afterwards.append(self._released)
+        self._finish(self._run)
+
+    def shut_down(self) -> Deferred[None]:
+        """End what runs, without any event; fires when nothing of it runs any more.
+
+        A restart hook that is running is left alone and not waited for: it is what takes us down.
+        """
+        self._closed = True
+        run = self._run
+        if run is None or (run.hook is Hook.RESTART and run.leave()):
+            self._run = None
+            return succeed(None)
+        ended: Deferred[None] = Deferred()
+        self._afterwards.append(lambda: ended.callback(None))
+        run.finish(kill=True)
+        return ended
+
+    def _finish(self, run: HookRun) -> None:
+        run.finish(kill=run.hook not in _DELICATE or self._settings.kill_on_cancel)
+
+    def _released(self) -> None:
+        if not self._closed:
+            self.events.released()
+
+    # --- what a run tells ---
+
+    def _printed(self, lines: Sequence[str]) -> None:
+        if self._run is None:
+            return
+        told = [line for line in lines if line.strip()][-BURST:]
+        if told:
+            self._version = told[-1].strip()
+        for line in filter(None, map(printable, told)):
+            if self._run is not None:
+                self._tell_line(self._run, line)
+
+    def _tell_line(self, run: HookRun, line: str) -> None:
+        self.log.debug(
+            "{job_id}: {hook} hook: {line}",
+            job_id=run.job.job_id,
+            hook=run.hook.value,
+            line=line,
+        )
+        if run.hook is Hook.INSTALL and not self._afterwards and not self._closed:
+            self.events.install_output(line)
+
+    def _over(self, message: str) -> None:
+        run, self._run = self._run, None
+        afterwards, self._afterwards = self._afterwards, []
+        if run is None:
+            return
+        self._log_end(run, message)
+        if not afterwards and not self._closed:
+            self._tell(run.hook, message)
+        for call in afterwards:
+            call()
+
+    def _log_end(self, run: HookRun, problem: str) -> None:
+        if problem:
+            self.log.warn(
+                "{job_id}: {hook} hook: {problem}",
+                job_id=run.job.job_id,
+                hook=run.hook.value,
+                problem=problem,
+            )
+        else:
+            self.log.info("{job_id}: {hook} hook done", job_id=run.job.job_id, hook=run.hook.value)
+
+    def _tell(self, hook: Hook, message: str) -> None:
+        if message:
+            self.events.hook_failed(hook, message)
+        elif hook is Hook.VERSION:
+            self.events.version_known(self._version)
+        elif hook is Hook.DOWNLOAD:
+            self.events.download_allowed()
+        elif hook is Hook.INSTALL:
+            self.events.installed()
+        elif hook is Hook.RESTART:
+            self.events.restarted()
+        else:
+            self.events.ready()
+
+
+def _is_port(runner: HookRunner) -> Hooks:
+    return runner
