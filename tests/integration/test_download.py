@@ -1,0 +1,798 @@
+"""The downloader against a real server that misbehaves, over real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+
+from tests.support.certs import Authority
+from tests.support.downloads import KEY, Heard, make_job
+from tests.support.files import EXPIRED, FOREVER, File, FileServer
+from tests.support.waiting import PATIENCE
+from upparat.adapters.download import Downloader
+from upparat.adapters.storage import Note, Part, Store
+from upparat.config import Download
+from upparat.job import Job, State
+
+CONTENT = bytes(range(256)) * 800
+SETTINGS = Download(connect_timeout=10.0, idle_timeout=10.0, max_attempts=5, allow_http=True)
+IMPATIENT = replace(SETTINGS, idle_timeout=1.0)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the reactor run until the condition holds."""
+    deadline = reactor.seconds() + PATIENCE
+    while not condition():
+        assert reactor.seconds() < deadline, "it does not happen"
+        await deferLater(reactor, 0.005)
+
+
+class Fetcher:
+    """A downloader without back-off, and what it has told."""
+
+    def __init__(self, directory: Path, settings: Download = SETTINGS) -> None:
+        self.directory = directory
+        self.heard = Heard()
+        self.downloader = Downloader(reactor, settings, directory, random=lambda: 0.0)
+        self.downloader.events = self.heard
+
+    async def fetch(self, job: Job) -> tuple[Any, ...]:
+        """Start it, and wait for how it ends."""
+        self.heard.events.clear()
+        self.downloader.start(job)
+        await until(lambda: self.heard.outcome)
+        assert self.heard.outcome is not None
+        return self.heard.outcome
+
+    async def fetch_well(self, job: Job, content: bytes = CONTENT) -> None:
+        """It must arrive byte for byte, with the last progress before the end."""
+        path = self.directory / job.job_id
+        assert await self.fetch(job) == ("downloaded", str(path))
+        assert self.heard.events[-2] == ("progressed", len(content), len(content))
+        assert path.read_bytes() == content
+        assert not list(self.directory.glob("*.part"))
+
+    async def fail(self, job: Job) -> tuple[State, str]:
+        outcome = await self.fetch(job)
+        assert outcome[0] == "download_failed"
+        return outcome[1], outcome[2]
+
+
+@contextlib.asynccontextmanager
+async def fetching(directory: Path, settings: Download = SETTINGS) -> AsyncIterator[Fetcher]:
+    """A fetcher that is shut down at the end, when nothing of it may be left on the reactor."""
+    before = _on_reactor()
+    fetcher = Fetcher(directory, settings)
+    try:
+        yield fetcher
+    finally:
+        await fetcher.downloader.shut_down().addTimeout(PATIENCE, reactor)
+    assert [new - old for new, old in zip(_on_reactor(), before, strict=True)] == [set(), set()]
+
+
+def _on_reactor() -> tuple[set[Any], set[Any]]:
+    return set(reactor.getDelayedCalls()), set(reactor.getReaders() + reactor.getWriters())
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "downloads"
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with FileServer() as server:
+        yield server
+
+
+@pytest.fixture
+def file(server: FileServer) -> File:
+    return server.add("/a/firmware.bin", CONTENT)
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[list[LogEvent]]:
+    """The log, in which no query and no traceback may show."""
+    events: list[LogEvent] = []
+    globalLogPublisher.addObserver(events.append)
+    yield events
+    globalLogPublisher.removeObserver(events.append)
+    assert "secret" not in "".join(formatEvent(event) for event in events)
+    assert not [event for event in events if "log_failure" in event]
+
+
+def resumed_at(file: File) -> list[str | None]:
+    """The ranges that were asked for; each with If-Match, if there was anything to match."""
+    for request in file.requests:
+        assert (request.if_match is None) == (request.range is None)
+    return [request.range for request in file.requests]
+
+
+# --- the good case --------------------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_file_arrives_byte_for_byte(file: File, directory: Path) -> None:
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.signed_url, size=len(CONTENT), sha256=file.sha256))
+    (request,) = file.requests
+    assert (request.method, request.query) == ("GET", file.query)
+    assert request.headers["accept-encoding"] == "identity"
+    assert not {"range", "if-match", "cookie"} & set(request.headers)
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert (directory / "job").stat().st_mode & 0o777 == 0o600
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_signed_url_goes_out_as_it_is(server: FileServer, directory: Path) -> None:
+    path = "/a%2Fb/~x*(1)'%7E;v=1,@|[]/%c3%a4"
+    query = (
+        "X-Amz-Credential=A%2F20260101%2Feu&s=a+b%20c/d~e:f;g,%5e&X-Amz-Security-Token=%2f%2B==&x="
+    )
+    file = server.add(path, CONTENT)
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(f"{file.url}?{query}"))
+    assert [(request.path, request.query) for request in file.requests] == [(path, query)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_empty_file_is_a_file(server: FileServer, directory: Path) -> None:
+    file = server.add("/empty", b"")
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url), b"")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_stored_content_encoding_is_not_undone(server: FileServer, directory: Path) -> None:
+    file = server.add("/f", b"x")
+    file.status(200, CONTENT, {"Content-Encoding": "gzip"})
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_body_in_chunks_needs_no_length(file: File, directory: Path) -> None:
+    file.chunked()
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url))
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_complete_file_of_this_execution_is_used_at_once(
+    file: File, directory: Path
+) -> None:
+    job = make_job(file.url, sha256=file.sha256)
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(job)
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(job)
+    assert len(file.requests) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_damaged_complete_file_is_not_used(file: File, directory: Path) -> None:
+    job = make_job(file.url)
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(job)
+        (directory / "job").write_bytes(bytes(len(CONTENT)))
+        await fetcher.fetch_well(job)
+    assert len(file.requests) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_complete_file_of_another_execution_is_not_used(
+    file: File, directory: Path
+) -> None:
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url))
+        await fetcher.fetch_well(make_job(file.url, KEY._replace(number=2)))
+    assert len(file.requests) == 2
+
+
+# --- verification ---------------------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_wrong_digest_fails_after_a_second_whole_download(
+    file: File, directory: Path
+) -> None:
+    wrong = "0" * 64
+    async with fetching(directory) as fetcher:
+        state, message = await fetcher.fail(make_job(file.url, sha256=wrong))
+    assert state is State.VERIFICATION_FAILED
+    assert message == f"sha256: expected {wrong}, got {file.sha256}"
+    assert resumed_at(file) == [None, None]
+    assert os.listdir(directory) == []
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("size", [1, len(CONTENT) - 1, len(CONTENT) + 1])
+async def test_a_wrong_size_fails(file: File, directory: Path, size: int) -> None:
+    async with fetching(directory) as fetcher:
+        state, message = await fetcher.fail(make_job(file.url, size=size))
+    assert state is State.VERIFICATION_FAILED
+    assert message == f"size: expected {size} bytes, the server has {len(CONTENT)}"
+    assert len(file.requests) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_more_chunks_than_the_size_fail(file: File, directory: Path) -> None:
+    file.chunked(FOREVER)
+    async with fetching(directory) as fetcher:
+        state, message = await fetcher.fail(make_job(file.url, size=1000))
+    assert state is State.VERIFICATION_FAILED
+    assert message == "size: expected 1000 bytes, the server sends more"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_spliced_part_is_fetched_afresh(file: File, directory: Path) -> None:
+    job = make_job(file.url, sha256=file.sha256)
+    async with fetching(directory) as fetcher:
+        file.stall(1000)
+        fetcher.downloader.start(job)
+        await until(lambda: fetcher.heard.events)
+        fetcher.downloader.stop()
+    (part,) = directory.glob("*.part")
+    part.write_bytes(bytes(1000))
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(job)
+    assert resumed_at(file) == [None, "bytes=1000-", None]
+
+
+# --- resuming -------------------------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("offset", [0, 1, len(CONTENT) // 2, len(CONTENT) - 1])
+async def test_a_cut_connection_is_resumed(file: File, directory: Path, offset: int) -> None:
+    file.cut(offset)
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url))
+    assert resumed_at(file) == [None, f"bytes={offset}-" if offset else None]
+    if offset:
+        assert file.requests[-1].if_match == file.etag
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_reset_connection_is_resumed(file: File, directory: Path) -> None:
+    file.cut(70000, reset=True)
+    file.cut(50000, reset=True)
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url))
+    assert len(file.requests) == 3
+
+
+@pytest_twisted.ensureDeferred
+async def test_new_bytes_renew_the_budget(file: File, directory: Path) -> None:
+    file.cut(20000, times=9)
+    async with fetching(directory, replace(SETTINGS, max_attempts=1)) as fetcher:
+        await fetcher.fetch_well(make_job(file.url))
+    assert len(file.requests) == 10
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_ignores_range_sends_all_again(file: File, directory: Path) -> None:
+    file.cut(1000)
+    file.ignore_range()
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url))
+    assert resumed_at(file) == [None, "bytes=1000-"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_file_that_changed_is_fetched_anew(file: File, directory: Path) -> None:
+    other = CONTENT[::-1]
+    file.cut(1000)
+    file.change(other)
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url), other)
+    assert resumed_at(file) == [None, "bytes=1000-", None]  # the second one got 412
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_changed_etag_is_seen_without_if_match(file: File, directory: Path) -> None:
+    other = CONTENT[::-1]
+    file.honours_if_match = False
+    file.cut(1000)
+    file.change(other)
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url), other)
+    assert resumed_at(file) == [None, "bytes=1000-", None]
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("other", [CONTENT[::-1] + b"more", CONTENT[:5000]])
+async def test_a_changed_size_is_seen_without_etag(
+    server: FileServer, directory: Path, other: bytes
+) -> None:
+    file = server.add("/f", CONTENT, validators=False)
+    file.cut(1000)
+    file.change(other)
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url), other)
+    assert [request.range for request in file.requests] == [None, "bytes=1000-", None]
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_etag_the_size_is_enough_to_resume(
+    server: FileServer, directory: Path
+) -> None:
+    file = server.add("/f", CONTENT, validators=False)
+    file.cut(1000)
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url))
+    assert [request.range for request in file.requests] == [None, "bytes=1000-"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_range_that_starts_elsewhere_is_not_taken(file: File, directory: Path) -> None:
+    file.cut(1000)
+    file.wrong_range(900)
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url))
+    assert resumed_at(file) == [None, "bytes=1000-", None]
+
+
+@pytest_twisted.ensureDeferred
+async def test_416_for_a_complete_part_ends_well(file: File, directory: Path) -> None:
+    """Without a size, only the server knows that everything is here."""
+    directory.mkdir()
+    files = Store(directory).files(KEY)
+    files.part.write_bytes(CONTENT)
+    files.write_note(Note(path="/a/firmware.bin", etag=file.etag))
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url))
+    assert resumed_at(file) == [f"bytes={len(CONTENT)}-"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_416_for_a_file_that_shrank_starts_over(server: FileServer, directory: Path) -> None:
+    file = server.add("/f", CONTENT)
+    file.honours_if_match = False
+    file.cut(6000)
+    file.change(CONTENT[:5000])
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url), CONTENT[:5000])
+    assert resumed_at(file) == [None, "bytes=6000-", None]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_truncated_body_is_detected_by_its_length(file: File, directory: Path) -> None:
+    file.truncate(3000)
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url, size=len(CONTENT)))
+    assert resumed_at(file)[1:] == ["bytes=3000-"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_body_of_unknown_length_is_not_believed(file: File, directory: Path) -> None:
+    file.truncate(3000)
+    async with fetching(directory) as fetcher:
+        state, message = await fetcher.fail(make_job(file.url))
+    assert state is State.DOWNLOAD_FAILED
+    assert message == "the server tells no length: give size or sha256 in the job document"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_body_of_unknown_length_is_believed_by_its_digest(
+    file: File, directory: Path
+) -> None:
+    file.truncate(len(CONTENT))
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url, sha256=file.sha256))
+
+
+# --- stopping and starting again ------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_stop_is_silent_and_keeps_the_part_for_the_next_agent(
+    file: File, directory: Path
+) -> None:
+    file.stall(100000)
+    async with fetching(directory) as fetcher:
+        fetcher.downloader.start(make_job(file.signed_url))
+        (part,) = directory.glob("*.part")
+        await until(lambda: part.stat().st_size == 100000)
+        fetcher.downloader.stop()
+        told = len(fetcher.heard.events)
+        file.release()
+        await deferLater(reactor, 0)
+        await deferLater(reactor, 0)
+        assert len(fetcher.heard.events) == told
+    assert fetcher.heard.outcome is None
+    assert part.stat().st_size == 100000
+
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(f"{file.url}?another=signature", sha256=file.sha256))
+    assert resumed_at(file) == [None, "bytes=100000-"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_part_of_another_execution_is_not_continued(file: File, directory: Path) -> None:
+    file.stall(1000)
+    async with fetching(directory) as fetcher:
+        fetcher.downloader.start(make_job(file.url))
+        await until(lambda: fetcher.heard.events)
+        later = KEY._replace(queued_at=KEY.queued_at + 1)
+        await fetcher.fetch_well(make_job(file.url, later))
+    assert resumed_at(file) == [None, None]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_start_for_another_job_stops_the_first(
+    server: FileServer, file: File, directory: Path
+) -> None:
+    other = server.add("/other", b"other")
+    file.stall(1000)
+    async with fetching(directory) as fetcher:
+        fetcher.downloader.start(make_job(file.url))
+        await until(lambda: fetcher.heard.events)
+        await fetcher.fetch_well(make_job(other.url, KEY._replace(job_id="two")), b"other")
+    assert (directory / "two").read_bytes() == b"other"
+
+
+@pytest_twisted.ensureDeferred
+async def test_discard_in_the_middle_leaves_nothing(file: File, directory: Path) -> None:
+    file.stall(1000)
+    job = make_job(file.url)
+    async with fetching(directory) as fetcher:
+        fetcher.downloader.start(job)
+        await until(lambda: fetcher.heard.events)
+        fetcher.downloader.discard(job)
+    assert os.listdir(directory) == []
+    assert fetcher.heard.outcome is None
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("event", ["progressed", "downloaded"])
+async def test_a_listener_may_stop_it_from_within_an_event(
+    file: File, directory: Path, event: str
+) -> None:
+    job = make_job(file.url)
+    async with fetching(directory) as fetcher:
+        fetcher.heard.also = lambda name: name == event and fetcher.downloader.discard(job)
+        fetcher.downloader.start(job)
+        await until(lambda: fetcher.heard.events and fetcher.heard.events[-1][0] == event)
+        await deferLater(reactor, 0)
+        assert fetcher.heard.events[-1][0] == event
+    assert os.listdir(directory) == []
+
+
+# --- refusals and failures ------------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_expired_url_asks_for_a_fresh_one_and_goes_on(file: File, directory: Path) -> None:
+    file.cut(1000)
+    file.expire()
+    async with fetching(directory) as fetcher:
+        outcome = await fetcher.fetch(make_job(file.signed_url))
+        assert outcome == ("url_expired", "HTTP 403 AccessDenied: Request has expired")
+        await fetcher.fetch_well(make_job(f"{file.url}?fresh"))
+    assert resumed_at(file) == [None, "bytes=1000-", "bytes=1000-"]
+    assert [request.query for request in file.requests][-1] == "fresh"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_url_that_is_refused_for_ever_fails(file: File, directory: Path) -> None:
+    file.expire(FOREVER)
+    async with fetching(directory) as fetcher:
+        job = make_job(file.signed_url)
+        assert [(await fetcher.fetch(job))[0] for _ in range(2)] == ["url_expired"] * 2
+        assert await fetcher.fail(job) == (
+            State.DOWNLOAD_FAILED,
+            "HTTP 403 AccessDenied: Request has expired",
+        )
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (400, b"<Error><Code>ExpiredToken</Code></Error>", "HTTP 400 ExpiredToken"),
+        (401, b"", "HTTP 401 Unauthorized"),
+        (403, b"x" * 100000, "HTTP 403 Forbidden"),
+    ],
+)
+async def test_other_refusals_of_the_url(
+    file: File, directory: Path, status: int, body: bytes, reason: str
+) -> None:
+    file.status(status, body)
+    async with fetching(directory) as fetcher:
+        assert await fetcher.fetch(make_job(file.url)) == ("url_expired", reason)
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (404, b"<Error><Code>NoSuchKey</Code></Error>", "HTTP 404 NoSuchKey"),
+        (410, b"", "HTTP 410 Gone"),
+        (400, b"<Error><Code>InvalidRequest</Code></Error>", "HTTP 400 InvalidRequest"),
+        (304, b"", "HTTP 304 Not Modified"),
+        (412, b"", "HTTP 412 Precondition Failed"),
+    ],
+)
+async def test_final_answers(
+    file: File, directory: Path, status: int, body: bytes, reason: str
+) -> None:
+    file.status(status, body)
+    async with fetching(directory) as fetcher:
+        assert await fetcher.fail(make_job(file.url)) == (State.DOWNLOAD_FAILED, reason)
+    assert len(file.requests) == 1
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("status", [500, 503, 408, 429, 204, 206])
+async def test_passing_trouble_is_waited_out(file: File, directory: Path, status: int) -> None:
+    file.status(status)
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url))
+    assert len(file.requests) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_nothing_is_retried_for_ever(file: File, directory: Path) -> None:
+    file.status(503, b"<Error><Code>SlowDown</Code></Error>", times=FOREVER)
+    async with fetching(directory) as fetcher:
+        state, message = await fetcher.fail(make_job(file.url))
+    assert (state, message) == (State.DOWNLOAD_FAILED, "HTTP 503 SlowDown (5 attempts)")
+    assert len(file.requests) == 5
+
+
+@pytest_twisted.ensureDeferred
+async def test_whole_files_that_never_arrive_are_no_progress(
+    server: FileServer, directory: Path
+) -> None:
+    """Without ranges each attempt brings bytes, but none that was not there before."""
+    file = server.add("/f", CONTENT, ranges=False)
+    file.cut(1000, times=FOREVER)
+    async with fetching(directory) as fetcher:
+        state, message = await fetcher.fail(make_job(file.url))
+    assert state is State.DOWNLOAD_FAILED
+    assert message == f"Connection was closed cleanly at 1000 of {len(CONTENT)} bytes (5 attempts)"
+    assert len(file.requests) == 6
+
+
+@pytest_twisted.ensureDeferred
+async def test_nobody_listens(server: FileServer, directory: Path) -> None:
+    url = server.add("/f", CONTENT).signed_url
+    server.stop()
+    async with fetching(directory) as fetcher:
+        state, message = await fetcher.fail(make_job(url))
+    assert state is State.DOWNLOAD_FAILED
+    assert re.fullmatch(r"Connection was refused .*\(5 attempts\)", message)
+
+
+@pytest_twisted.ensureDeferred
+async def test_silence_in_the_body_is_resumed(file: File, directory: Path) -> None:
+    file.stall(1000)
+    async with fetching(directory, IMPATIENT) as fetcher:
+        await fetcher.fetch_well(make_job(file.url))
+    assert resumed_at(file) == [None, "bytes=1000-"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_slowness_is_no_silence(file: File, directory: Path) -> None:
+    """All of it takes longer than the silence that is admitted."""
+    file.slow(len(CONTENT) / 1.5)
+    async with fetching(directory, IMPATIENT) as fetcher:
+        await fetcher.fetch_well(make_job(file.url))
+    assert len(file.requests) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_silence_before_the_head_is_retried(
+    file: File, directory: Path, log: list[LogEvent]
+) -> None:
+    file.stall()
+    async with fetching(directory, IMPATIENT) as fetcher:
+        await fetcher.fetch_well(make_job(file.url))
+    assert any("no answer for 1 s" in formatEvent(event) for event in log)
+
+
+@pytest_twisted.ensureDeferred
+async def test_silence_in_an_error_body_keeps_the_status(file: File, directory: Path) -> None:
+    file.status(403, EXPIRED, hang=True)
+    async with fetching(directory, IMPATIENT) as fetcher:
+        outcome = await fetcher.fetch(make_job(file.url))
+    assert outcome == ("url_expired", "HTTP 403 AccessDenied: Request has expired")
+
+
+# --- redirects ------------------------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_redirect_is_followed_with_range_and_if_match(
+    server: FileServer, file: File, directory: Path
+) -> None:
+    door = server.add("/door", b"")
+    door.redirect("/a/firmware.bin?x=secret", times=FOREVER)
+    file.cut(1000)
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(door.url))
+    assert resumed_at(file) == [None, "bytes=1000-"]
+    assert len(door.requests) == 2
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(
+    ("location", "what"),
+    [
+        ("https://127.0.0.1/x", "the server redirects from http to https"),
+        ("ftp://127.0.0.1/x", "the server redirects from http to ftp"),
+        ("http://[/x", "the server redirects to what is no URL"),
+        ("http://me:secret@127.0.0.1/x", "the server redirects to what is no URL"),
+        ("/door", "more than 5 redirects"),
+    ],
+)
+async def test_redirects_that_are_not_followed(
+    server: FileServer, directory: Path, location: str, what: str
+) -> None:
+    door = server.add("/door", b"")
+    door.redirect(location, times=FOREVER)
+    async with fetching(directory) as fetcher:
+        assert await fetcher.fail(make_job(door.url)) == (State.DOWNLOAD_FAILED, what)
+    assert len(door.requests) == (6 if location == "/door" else 1)
+
+
+# --- TLS ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority()
+
+
+@pytest.fixture
+def secure(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FileServer]:
+    """A server whose authority the platform trusts."""
+    monkeypatch.setenv("SSL_CERT_FILE", authority.write(tmp_path / "ca.pem"))
+    hosts = ["127.0.0.1", "localhost"]
+    with FileServer(authority.issue(tmp_path, "server", hosts), "localhost") as server:
+        yield server
+
+
+@pytest_twisted.ensureDeferred
+async def test_https_needs_no_leave(secure: FileServer, directory: Path) -> None:
+    file = secure.add("/f", CONTENT)
+    file.cut(1000)
+    async with fetching(directory, replace(SETTINGS, allow_http=False)) as fetcher:
+        await fetcher.fetch_well(make_job(file.url))
+    assert resumed_at(file) == [None, "bytes=1000-"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_https_with_an_address_for_a_host(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch, directory: Path
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", authority.write(tmp_path / "ca.pem"))
+    with FileServer(authority.issue(tmp_path, "server", ["127.0.0.1"])) as server:
+        file = server.add("/f", CONTENT)
+        async with fetching(directory) as fetcher:
+            await fetcher.fetch_well(make_job(file.url))
+
+
+@pytest_twisted.ensureDeferred
+async def test_https_with_a_stalled_server_stops_at_once(
+    secure: FileServer, directory: Path
+) -> None:
+    file = secure.add("/f", CONTENT)
+    file.stall(1000)
+    async with fetching(directory) as fetcher:
+        fetcher.downloader.start(make_job(file.url))
+        await until(lambda: fetcher.heard.events)
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_unknown_authority_is_refused(
+    secure: FileServer, tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", Authority().write(tmp_path / "other.pem"))
+    file = secure.add("/f", CONTENT)
+    async with fetching(directory) as fetcher:
+        state, message = await fetcher.fail(make_job(file.signed_url))
+    assert state is State.DOWNLOAD_FAILED
+    assert message == "TLS: certificate verify failed (5 attempts)"
+    assert not file.requests
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_certificate_for_another_host_is_refused(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch, directory: Path
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", authority.write(tmp_path / "ca.pem"))
+    with FileServer(authority.issue(tmp_path, "server", ["example.com"])) as server:
+        file = server.add("/f", CONTENT)
+        async with fetching(directory) as fetcher:
+            _, message = await fetcher.fail(make_job(file.url))
+    assert message == "TLS: the server's certificate is for another host (5 attempts)"
+    assert not file.requests
+
+
+@pytest_twisted.ensureDeferred
+async def test_https_does_not_lead_to_http(secure: FileServer, file: File, directory: Path) -> None:
+    door = secure.add("/door", b"")
+    door.redirect(file.url)
+    async with fetching(directory) as fetcher:
+        _, message = await fetcher.fail(make_job(door.url))
+    assert message == "the server redirects from https to http"
+    assert not file.requests
+
+
+# --- the disk -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    mount = tmp_path / "small"
+    mount.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1536k,mode=700", "tmpfs", str(mount)]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.xfail("no leave to mount a tmpfs")
+    yield mount
+    subprocess.run(["umount", str(mount)], check=True)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_file_that_will_not_fit_is_not_begun(server: FileServer, small_disk: Path) -> None:
+    file = server.add("/f", bytes(2_000_000))
+    async with fetching(small_disk / "d") as fetcher:
+        state, message = await fetcher.fail(make_job(file.url))
+    assert state is State.INSUFFICIENT_STORAGE
+    assert re.fullmatch(r"the disk lacks \d+ bytes for the file", message)
+    assert os.listdir(small_disk / "d") == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_disk_that_fills_up(server: FileServer, small_disk: Path) -> None:
+    file = server.add("/f", bytes(2_000_000))
+    file.chunked()
+    async with fetching(small_disk / "d") as fetcher:
+        outcome = await fetcher.fail(make_job(file.url))
+    assert outcome == (State.INSUFFICIENT_STORAGE, os.strerror(errno.ENOSPC))
+    assert os.listdir(small_disk / "d") == []
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(
+    ("number", "state", "kept"),
+    [
+        (errno.ENOSPC, State.INSUFFICIENT_STORAGE, False),
+        (errno.EDQUOT, State.INSUFFICIENT_STORAGE, False),
+        (errno.EIO, State.DOWNLOAD_FAILED, True),
+    ],
+)
+async def test_write_errors(
+    file: File,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    state: State,
+    kept: bool,
+) -> None:
+    def write(self: Part, data: bytes) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Part, "write", write)
+    async with fetching(directory) as fetcher:
+        told, message = await fetcher.fail(make_job(file.url))
+    assert told is state
+    assert message.endswith(os.strerror(number))
+    assert bool(list(directory.glob("*.part"))) is kept

@@ -1,0 +1,50 @@
+"""Jobs to download, and an ear for what the downloader tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from upparat.job import Execution, Job, Key, State, Status
+from upparat.ports import DownloadEvents
+
+KEY = Key("job", 1, 1700000000)
+
+
+def make_job(file: str, key: Key = KEY, **values: Any) -> Job:
+    execution = Execution(key=key, status=Status.IN_PROGRESS, version_number=1)
+    return Job(execution=execution, version="2.0", file=file, **values)
+
+
+class Heard:
+    """Events in order; ``also`` is called with each name after it was noted."""
+
+    def __init__(self, also: Callable[[str], object] = lambda _: None) -> None:
+        self.events: list[tuple[Any, ...]] = []
+        self.also = also
+
+    def progressed(self, downloaded: int, total: int | None) -> None:
+        self._note("progressed", downloaded, total)
+
+    def downloaded(self, path: str) -> None:
+        self._note("downloaded", path)
+
+    def url_expired(self, reason: str) -> None:
+        self._note("url_expired", reason)
+
+    def download_failed(self, state: State, message: str) -> None:
+        self._note("download_failed", state, message)
+
+    def _note(self, *event: object) -> None:
+        self.events.append(event)
+        self.also(str(event[0]))
+
+    @property
+    def outcome(self) -> tuple[Any, ...] | None:
+        """The last event, unless that is progress."""
+        last = self.events[-1] if self.events else None
+        return last if last and last[0] != "progressed" else None
+
+
+def _are_events(heard: Heard) -> DownloadEvents:
+    return heard

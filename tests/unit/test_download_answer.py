@@ -1,0 +1,240 @@
+"""What answers mean, and which URLs are asked."""
+
+from __future__ import annotations
+
+from OpenSSL import SSL
+from service_identity import VerificationError
+from twisted.internet import error
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import ResponseNeverReceived
+from twisted.web.http_headers import Headers
+
+from tests.support.downloads import make_job
+from tests.support.files import EXPIRED
+from upparat.adapters.download_answer import (
+    Body,
+    Changed,
+    Expired,
+    Final,
+    Head,
+    Held,
+    Problem,
+    Redirect,
+    Retry,
+    Whole,
+    judge,
+    refusal,
+)
+from upparat.adapters.download_line import Silence, explain
+from upparat.adapters.download_url import redirected, url_path, url_problem
+
+PART = Held(10, '"e"', 100)
+
+
+def head(status: int, length: int | None = None, **headers: str) -> Head:
+    names = {name.replace("_", "-"): [value] for name, value in headers.items()}
+    return Head(status, Headers(names), length)
+
+
+class HeldTests(SynchronousTestCase):
+    def test_headers(self) -> None:
+        self.assertEqual(Held().headers, {})
+        self.assertEqual(PART.headers, {"Range": "bytes=10-", "If-Match": '"e"'})
+        self.assertEqual(Held(10, "", 100).headers, {"Range": "bytes=10-"})
+
+    def test_resumable(self) -> None:
+        self.assertTrue(PART.resumable)
+        self.assertTrue(Held(1, '"e"').resumable)
+        self.assertTrue(Held(1, "", 2).resumable)
+        self.assertFalse(Held(1).resumable)
+        self.assertFalse(Held(0, '"e"', 2).resumable)
+
+
+class JudgeTests(SynchronousTestCase):
+    def test_200_starts_at_0(self) -> None:
+        for held in (Held(), PART):
+            self.assertEqual(judge(held, None, head(200, 5, etag='"x"')), Body(0, '"x"', 5))
+
+    def test_weak_and_broken_etags_are_none(self) -> None:
+        for etag in ('W/"x"', "x", '"x', '"x"y"', ""):
+            self.assertEqual(judge(Held(), None, head(200, etag=etag)), Body(0))
+
+    def test_206_that_continues(self) -> None:
+        answer = head(206, 90, etag='"e"', content_range="bytes 10-99/100")
+        self.assertEqual(judge(PART, None, answer), Body(10, '"e"', 100))
+        self.assertEqual(judge(Held(10, '"e"'), None, answer), Body(10, '"e"', 100))
+        self.assertEqual(judge(Held(10, "", 100), None, answer), Body(10, '"e"', 100))
+
+    def test_206_from_the_start_though_nobody_asked(self) -> None:
+        answer = head(206, content_range="bytes 0-49/100")
+        self.assertEqual(judge(Held(), None, answer), Body(0, "", 100))
+
+    def test_206_that_does_not_continue(self) -> None:
+        for headers in (
+            {"etag": '"e"'},
+            {"etag": '"e"', "content_range": "bytes 9-99/100"},
+            {"etag": '"e"', "content_range": "bytes */100"},
+            {"etag": '"e"', "content_range": "bytes 10-99/101"},
+            {"etag": '"e"', "content_range": "bytes 10-99/*"},
+            {"etag": '"e"', "content_range": "lines 10-99/100"},
+            {"etag": '"f"', "content_range": "bytes 10-99/100"},
+            {"etag": 'W/"e"', "content_range": "bytes 10-99/100"},
+            {"content_range": "bytes 10-99/100"},
+        ):
+            self.assertIsInstance(judge(PART, None, head(206, **headers)), Changed, headers)
+            self.assertIsInstance(judge(Held(), None, head(206, **headers)), Problem, headers)
+
+    def test_206_with_an_etag_and_no_total_continues_what_has_none(self) -> None:
+        answer = head(206, etag='"e"', content_range="bytes 10-99/*")
+        self.assertEqual(judge(Held(10, '"e"'), None, answer), Body(10, '"e"'))
+
+    def test_412(self) -> None:
+        self.assertIsInstance(judge(PART, None, head(412)), Changed)
+        self.assertIsInstance(judge(Held(), None, head(412)), Problem)
+
+    def test_416_with_everything_there(self) -> None:
+        full = Held(100, '"e"', 100)
+        self.assertEqual(judge(full, None, head(416)), Whole())
+        self.assertEqual(judge(full, None, head(416, content_range="bytes */100")), Whole())
+        self.assertEqual(judge(Held(100, '"e"'), 100, head(416)), Whole())
+        told = head(416, content_range="bytes */100")
+        self.assertEqual(judge(Held(100, '"e"'), None, told), Whole())
+
+    def test_416_with_something_else_there(self) -> None:
+        self.assertIsInstance(judge(PART, None, head(416)), Changed)
+        self.assertIsInstance(judge(Held(100, '"e"'), None, head(416)), Changed)
+        shorter = head(416, content_range="bytes */9")
+        self.assertIsInstance(judge(Held(10, '"e"', 10), 10, shorter), Changed)
+        self.assertIsInstance(judge(Held(), None, head(416)), Problem)
+
+    def test_redirects(self) -> None:
+        for status in (301, 302, 303, 307, 308):
+            self.assertEqual(judge(PART, None, head(status, location=" /x ")), Redirect("/x"))
+            self.assertEqual(judge(PART, None, head(status)), Problem())
+        self.assertEqual(judge(PART, None, head(304, location="/x")), Problem())
+
+
+class RefusalTests(SynchronousTestCase):
+    def test_s3_says_why(self) -> None:
+        self.assertEqual(
+            refusal(head(403), EXPIRED), Expired("HTTP 403 AccessDenied: Request has expired")
+        )
+        body = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+        self.assertIsInstance(refusal(head(400), body), Expired)
+
+    def test_kinds(self) -> None:
+        for status, kind in (
+            (401, Expired),
+            (403, Expired),
+            (400, Final),
+            (404, Final),
+            (410, Final),
+            (451, Final),
+            (300, Final),
+            (304, Final),
+            (408, Retry),
+            (429, Retry),
+            (500, Retry),
+            (503, Retry),
+            (204, Retry),
+            (206, Retry),
+        ):
+            self.assertIsInstance(refusal(head(status), b""), kind, status)
+
+    def test_a_body_cannot_bring_secrets_or_control_characters(self) -> None:
+        body = b"<Code>Bad\x1b[31m</Code><Message>no http://h/p?X-Amz-Sig=secret\n&amp; &lt;so"
+        reason = refusal(head(404), body + b" on</Message>").reason
+        self.assertEqual(reason, "HTTP 404 Bad: no http://h/p?… & <so on")
+
+    def test_unknown_numbers(self) -> None:
+        self.assertEqual(refusal(head(599), b"\xff"), Retry("HTTP 599"))
+
+    def test_retry_after(self) -> None:
+        now = "Wed, 21 Oct 2015 07:28:00 GMT"
+        for value, seconds in (
+            ("7", 7.0),
+            ("0", 0.0),
+            ("999999", 300.0),
+            ("-1", 0.0),
+            ("soon", 0.0),
+            ("Wed, 21 Oct 2015 07:28:30 GMT", 30.0),
+            ("Wed, 21 Oct 2015 07:28:30 -0000", 30.0),
+            ("Wed, 21 Oct 2015 07:20:00 GMT", 0.0),
+        ):
+            answer = refusal(head(503, retry_after=value, date=now), b"")
+            self.assertEqual(answer, Retry("HTTP 503 Service Unavailable", seconds), value)
+
+
+class UrlTests(SynchronousTestCase):
+    def problem(self, url: str, *, allow_http: bool = False, sha256: str | None = None) -> str:
+        return url_problem(make_job(url, sha256=sha256), allow_http=allow_http)
+
+    def test_https_is_fetched(self) -> None:
+        for url in ("https://h/f?x", "HTTPS://h:8443/f", "https://[::1]/f"):
+            self.assertEqual(self.problem(url), "")
+
+    def test_http_needs_leave_or_a_digest(self) -> None:
+        self.assertEqual(
+            self.problem("http://h/f"),
+            "plain http needs [download] allow_http or a sha256 in the job document",
+        )
+        self.assertEqual(self.problem("http://h/f", allow_http=True), "")
+        self.assertEqual(self.problem("http://h/f", sha256="0" * 64), "")
+
+    def test_other_schemes_are_refused(self) -> None:
+        self.assertEqual(self.problem("file:///etc/passwd"), "file is neither https nor http")
+        self.assertEqual(self.problem("/etc/passwd"), "no scheme is neither https nor http")
+        self.assertEqual(self.problem("https://[x/"), "no scheme is neither https nor http")
+
+    def test_what_nobody_can_be_asked_for(self) -> None:
+        for url in (
+            "https://",
+            "https:///f",
+            "https://h:0/f",
+            "https://h:99999/f",
+            "https://h:x/f",
+            "https://h/ä",
+            "https://h/a b",
+            "https://me:secret@h/f",
+        ):
+            self.assertNotEqual(self.problem(url), "", url)
+            self.assertNotIn("secret", self.problem(url))
+
+    def test_redirects_keep_the_scheme(self) -> None:
+        self.assertEqual(redirected("https://h/a?q", "/b?r"), ("https://h/b?r", ""))
+        self.assertEqual(redirected("https://h/a", "//g/b"), ("https://g/b", ""))
+        self.assertEqual(redirected("HTTP://h/a", "http://g/b"), ("http://g/b", ""))
+        for origin, location in (
+            ("https://h/a", "http://h/a"),
+            ("http://h/a", "https://h/a"),
+            ("https://h/a", "file:///etc/passwd"),
+            ("https://h/a", "https://h:x/"),
+            ("https://h/a", "https://[h/"),
+            ("https://h/a", "https://me@h/"),
+            ("https://h/a", "https://h/ä"),
+        ):
+            self.assertNotEqual(redirected(origin, location)[1], "", location)
+
+    def test_the_path_is_what_stays(self) -> None:
+        self.assertEqual(url_path("https://h/a/b?X-Amz-Date=1"), "/a/b")
+
+
+class ExplainTests(SynchronousTestCase):
+    def test_reasons(self) -> None:
+        never = ResponseNeverReceived([Failure(error.ConnectionLost())])
+        tls = SSL.Error([("SSL routines", "", "certificate verify failed")])
+        for problem, text in (
+            (never, "Connection to the other side was lost in a non-clean fashion"),
+            (tls, "TLS: certificate verify failed"),
+            (ResponseNeverReceived([Failure(tls)]), "TLS: certificate verify failed"),
+            (SSL.Error(), "TLS: the connection broke"),
+            (
+                VerificationError(errors=[]),
+                "TLS: the server's certificate is for another host",
+            ),
+            (Silence("no data for 60 s"), "no data for 60 s"),
+            (ValueError("https://h/f?secret"), "ValueError"),
+        ):
+            self.assertEqual(explain(problem), text)
+        self.assertIn("no such host", explain(error.DNSLookupError("no such host")))

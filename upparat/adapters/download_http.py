@@ -1,0 +1,210 @@
+"""One GET over a connection of its own, with limits on silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
+
+from upparat import __version__
+from upparat.config import Download
+
+from .download_answer import Head
+from .download_line import Line, Reactor, Silence, Verbatim
+
+ERROR_BODY = 4096
+"""How many bytes of an answer without the file are read, to find out why."""
+
+_T = TypeVar("_T")
+
+
+class Waiter:
+    """Awaits one Deferred after the other, until it is stopped.
+
+    Unlike the cancelling of a coroutine's Deferred this may be done from anywhere, even from code
+    that the coroutine itself has called.
+    """
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._waiting: Deferred[object] | None = None
+
+    async def wait(self, deferred: Deferred[_T]) -> _T:
+        """:raises CancelledError: once stopped, and if the Deferred is cancelled."""
+        self._waiting = deferred  # type: ignore[assignment]
+        try:
+            self.check(deferred)
+            return await deferred
+        finally:
+            self._waiting = None
+            self.check()
+
+    def check(self, deferred: Deferred[_T] | None = None) -> None:
+        if self.stopped:
+            if deferred is not None:
+                deferred.addErrback(lambda _: None)
+                deferred.cancel()
+            raise CancelledError
+
+    def cancel(self) -> None:
+        """Cancel what is waited for now."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def stop(self) -> None:
+        self.stopped = True
+        self.cancel()
+
+
+class Exchange:
+    """A request and its answer: :meth:`head`, then one of the others, :meth:`close` in any case.
+
+    Every wait goes through ``waiter``. Besides what Twisted raises, all may raise
+    :class:`Silence`.
+    """
+
+    def __init__(self, reactor: Reactor, settings: Download, waiter: Waiter) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._waiter = waiter
+        self._timer: IDelayedCall | None = None
+        self._silence = ""
+        self._protocol: IProtocol | None = None
+        self._response: IResponse  # there once the head is
+
+    async def head(self, url: str, headers: Mapping[str, str]) -> Head:
+        """Ask for ``url`` (ASCII), and take the head of the answer."""
+        line = Line(self._reactor, self._settings.connect_timeout, self._connected)
+        # Not persistent: between attempts lie seconds, and what failed is best not used again.
+        pool = HTTPConnectionPool(self._reactor, persistent=False)
+        agent = Agent.usingEndpointFactory(self._reactor, line, pool)
+        client = HTTPClient(Verbatim(agent, url.encode("ascii")))  # has a cookie jar of its own
+        self._limit(self._settings.connect_timeout, "no connection")
+        named = {"User-Agent": f"upparat/{__version__}", **headers}
+        answer = client.get(
+            url,
+            headers=Headers({name: [value] for name, value in named.items()}),
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=cast(Any, self._reactor),
+        )
+        response: Any = await self._wait(answer)
+        self._response = response
+        length = None if response.length is UNKNOWN_LENGTH else int(response.length)
+        return Head(response.code, response.headers, length)
+
+    async def body(self, receive: Callable[[bytes], None]) -> bool:
+        """Hand the body to ``receive``, whose exceptions end it and come out here.
+
+        Returns whether the end was marked, by length or by chunks; otherwise it may be missing.
+        """
+        body = _Body(lambda data: self._received(receive, data), self.close)
+        self._limit(self._settings.idle_timeout, "no data")
+        self._response.deliverBody(body)
+        return await self._wait(body.ended)
+
+    async def error_body(self) -> bytes:
+        """The first bytes of the body; however it ends, it says what it can."""
+        chunks = bytearray()
+
+        def receive(data: bytes) -> None:
+            chunks.extend(data)
+            if len(chunks) >= ERROR_BODY:
+                raise _Enough
+
+        try:
+            await self.body(receive)
+        except CancelledError:
+            raise
+        except Exception:
+            return bytes(chunks[:ERROR_BODY])
+        return bytes(chunks[:ERROR_BODY])
+
+    def close(self) -> None:
+        """Drop the connection, whatever still goes on there."""
+        self._quiet()
+        protocol, self._protocol = self._protocol, None
+        transport = getattr(protocol, "transport", None)
+        if transport is not None:
+            transport.abortConnection()
+
+    # --- silence ---
+
+    async def _wait(self, deferred: Deferred[_T]) -> _T:
+        try:
+            return await self._waiter.wait(deferred)
+        except Exception:
+            if self._silence and not self._waiter.stopped:
+                raise Silence(self._silence) from None
+            raise
+        finally:
+            self._quiet()
+
+    def _connected(self, protocol: IProtocol) -> None:
+        self._protocol = protocol
+        self._limit(self._settings.idle_timeout, "no answer")
+
+    def _received(self, receive: Callable[[bytes], None], data: bytes) -> None:
+        if self._timer is not None:
+            self._timer.reset(self._settings.idle_timeout)
+        receive(data)
+
+    def _limit(self, seconds: float, what: str) -> None:
+        self._quiet()
+        self._timer = self._reactor.callLater(seconds, self._expire, f"{what} for {seconds:g} s")
+
+    def _expire(self, what: str) -> None:
+        self._timer = None
+        self._silence = what
+        self._waiter.cancel()
+
+    def _quiet(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+
+
+class _Enough(Exception):
+    """No more of this body is wanted."""
+
+
+class _Body(Protocol):
+    """Hands data on; ``ended`` fires with whether the end was marked."""
+
+    def __init__(self, receive: Callable[[bytes], None], close: Callable[[], None]) -> None:
+        self.ended: Deferred[bool] = Deferred(lambda _: self._stop())
+        self._receive = receive
+        self._close = close
+        self._over = False
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._over:
+            return
+        try:
+            self._receive(data)
+        except BaseException:
+            self._stop()
+            if not self.ended.called:
+                self.ended.errback()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._over:
+            return
+        self._over = True
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.ended.callback(reason.check(PotentialDataLoss) is None)
+        else:
+            self.ended.errback(reason)
+
+    def _stop(self) -> None:
+        self._over = True
+        self._close()

@@ -1,0 +1,129 @@
+"""A partial file in the light of its job: what it is part of, and whether it is right."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from upparat.job import Job
+
+from .download_answer import Body, Held
+from .download_url import url_path
+from .storage import Note, Part
+
+
+class DiskError(Exception):
+    """An :class:`OSError` of the disk, to tell it from those that Twisted raises for the net."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Wrong(Exception):
+    """The bytes are not those of the job's file; the message says how."""
+
+
+@contextmanager
+def disk() -> Iterator[None]:
+    """Makes a :class:`DiskError` of an ``OSError``."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(error) from error
+
+
+class Target:
+    """The part and its note. Every method may raise :class:`DiskError`."""
+
+    def __init__(self, job: Job, part: Part) -> None:
+        self.job = job
+        self.part = part
+        self._note = part.files.read_note()
+
+    @property
+    def length(self) -> int:
+        return self.part.length
+
+    @property
+    def total(self) -> int | None:
+        """How long the file is, from the job or else from the server."""
+        return self.job.size if self.job.size is not None else self._note.total
+
+    @property
+    def full(self) -> bool:
+        return self.length == self.total
+
+    @property
+    def held(self) -> Held:
+        """What a request can build upon."""
+        held = Held(self.length, self._note.etag, self._note.total)
+        return held if held.resumable else Held()
+
+    @property
+    def continuable(self) -> bool:
+        """Whether what another run has left may be part of the job's file."""
+        note = self._note
+        return (
+            self.held.resumable
+            and note.path == url_path(self.job.file)
+            and note.total in (None, self.total)
+            and (self.total is None or self.length <= self.total)
+        )
+
+    def start_over(self) -> None:
+        self._note = Note()
+        if self.length:
+            with disk():
+                self.part.start_over()
+
+    def begin(self, body: Body) -> None:
+        """Make ready for the body that follows.
+
+        :raises Wrong: if it cannot be the job's file.
+        :raises DiskError: also if it will not fit.
+        """
+        if body.offset == 0:
+            self.start_over()
+        if body.total is not None and self.job.size not in (None, body.total):
+            raise Wrong(f"size: expected {self.job.size} bytes, the server has {body.total}")
+        self._remember(Note(url_path(self.job.file), body.etag, body.total))
+        with disk():
+            lacking = self.part.lacking(self.total) if self.total is not None else 0
+        if lacking:
+            raise DiskError(OSError(errno.ENOSPC, f"the disk lacks {lacking} bytes for the file"))
+
+    def write(self, data: bytes) -> None:
+        """:raises Wrong: if it is more than the file can have."""
+        if self.total is not None and self.length + len(data) > self.total:
+            raise Wrong(f"size: expected {self.total} bytes, the server sends more")
+        with disk():
+            self.part.write(data)
+
+    def check(self) -> None:
+        """:raises Wrong: if what is there is not the job's file."""
+        if problem := wrong(self.job, self.length, self.part.digest):
+            raise Wrong(problem)
+
+    def commit(self) -> Path:
+        """Give the file, which is checked and synced, its final name."""
+        note = Note(url_path(self.job.file), self._note.etag, self.length, self.part.digest)
+        with disk():
+            return self.part.commit(note)
+
+    def _remember(self, note: Note) -> None:
+        if note != self._note:
+            with disk():
+                self.part.files.write_note(note)
+            self._note = note
+
+
+def wrong(job: Job, size: int, digest: str) -> str:
+    """In what a file differs from what the job says; empty if in nothing."""
+    if job.size is not None and size != job.size:
+        return f"size: expected {job.size} bytes, got {size}"
+    if job.sha256 is not None and digest != job.sha256:
+        return f"sha256: expected {job.sha256}, got {digest}"
+    return ""
