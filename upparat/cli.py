@@ -40,7 +40,7 @@ def run(settings: Settings) -> None:
     application = Application("upparat")
     UpparatService(reactor, settings).setServiceParent(application)  # type: ignore[arg-type]
     app.startApplication(application, False)
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.run()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
-from twisted.internet.interfaces import (
-    IReactorCore,
-    IReactorFDSet,
-    IReactorPluggableNameResolver,
-    IReactorProcess,
-    IReactorTCP,
-    IReactorThreads,
-    IReactorTime,
-)
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from . import __version__, sentry
 from .adapters.download import Downloader
+from .adapters.download_line import Reactor as DownloadReactor
 from .adapters.hooks import HookRunner
 from .adapters.jobs import JobsClient
 from .adapters.mqtt import MqttService
+from .adapters.mqtt import Reactor as MqttReactor
+from .adapters.process import Reactor as ProcessReactor
 from .adapters.record import FileRecord
 from .adapters.timer import ReactorTimer
 from .config import Settings
@@ -32,15 +26,7 @@ FAREWELL = 2.0
 """Seconds that the last reports have to be accepted in when the agent is stopped."""
 
 
-class Reactor(
-    IReactorCore,
-    IReactorFDSet,
-    IReactorPluggableNameResolver,
-    IReactorProcess,
-    IReactorTCP,
-    IReactorThreads,
-    IReactorTime,
-):
+class Reactor(MqttReactor, ProcessReactor, DownloadReactor):
     """What the agent asks of a reactor."""
 
 
@@ -90,7 +76,7 @@ class UpparatService(Service):
         super().stopService()
         self._machine.stop()
         self._timer.cancel()
-        ended: Deferred[object] = DeferredList(
+        ended: Deferred[Any] = DeferredList(
             [
                 maybeDeferred(self._hooks.shut_down),
                 maybeDeferred(self._downloads.shut_down),

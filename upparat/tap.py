@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from typing import ClassVar, TextIO
+from dataclasses import dataclass
+from typing import ClassVar, TextIO, cast
 
 from twisted.application.service import IService
 from twisted.internet.base import ReactorBase
@@ -56,21 +57,39 @@ def choose_logger(twistd: dict[str, object], level: str) -> None:
     afterwards ``twistd`` has chosen.
     """
     if not twistd.get("logger") and not twistd.get("syslog"):
-
-        def observer() -> ILogObserver:
-            return make_observer(level, _log_file(twistd))
-
-        twistd["logger"] = observer
+        _log.level, _log.path = level, _log_path(twistd)
+        twistd["logger"] = f"{__name__}.observer"
 
 
-def _log_file(twistd: Mapping[str, object]) -> TextIO:
+def observer() -> ILogObserver:
+    """What ``twistd`` logs to: it takes the dotted name of a function, and no arguments."""
+    file = _log_file(_log.path) if _log.path else sys.stdout
+    return make_observer(_log.level, file)
+
+
+@dataclass
+class _Log:
+    """What ``choose_logger`` has to tell ``observer``; an empty path means stdout."""
+
+    level: str = "WARNING"
+    path: str = ""
+
+
+_log = _Log()
+
+
+def _log_path(twistd: Mapping[str, object]) -> str:
     """Where ``twistd`` itself would log to: stdout in the foreground, unless a file is named."""
-    path = str(twistd.get("logfile") or "")
-    if path == "-" and not twistd.get("nodaemon"):
-        raise SystemExit("upparat: a daemon cannot log to stdout")
-    if path == "-" or (not path and twistd.get("nodaemon")):
-        return sys.stdout
-    return LogFile.fromFullPath(path or "twistd.log", maxRotatedFiles=LOG_FILES)  # type: ignore
+    path, foreground = str(twistd.get("logfile") or ""), bool(twistd.get("nodaemon"))
+    if path == "-" and not foreground:
+        raise usage.UsageError("a daemon cannot log to stdout")
+    if path == "-":
+        return ""
+    return path or ("" if foreground else "twistd.log")
+
+
+def _log_file(path: str) -> TextIO:
+    return cast("TextIO", LogFile.fromFullPath(path, maxRotatedFiles=LOG_FILES))
 
 
 def prepare_reactor(reactor: ReactorBase) -> None:
@@ -80,7 +99,7 @@ def prepare_reactor(reactor: ReactorBase) -> None:
     when a device without a battery has booted. And a clean stop on a signal ends with status 0:
     by itself Twisted would kill the process with the same signal once more.
     """
-    reactor.seconds = time.monotonic  # type: ignore[method-assign]
+    reactor.seconds = time.monotonic
     reactor.addSystemEventTrigger("after", "shutdown", setattr, reactor, "_exitSignal", None)
 
 

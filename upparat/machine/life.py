@@ -449,11 +449,11 @@ verify_installation.upon(Inputs._finish).to(fetch_jobs)(finish)
 
 def _end(core: Core, execution: Execution, report: Report) -> None:
     core.log.info(
-        "{job_id}: {status} {state}: {message}",
+        "{job_id}: {status} {state}: {what}",
         job_id=execution.job_id,
         status=report.status.value,
         state=report.state.value,
-        message=report.details["message"],
+        what=report.details["message"],  # observers of the old log keep "message" for themselves
     )
     core.ended.append(execution.key)
     core.jobs.report(execution, report)
