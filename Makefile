@@ -1,0 +1,40 @@
+# make demo: an update from end to end on this machine. make test: everything that is tested.
+# Neither needs root, a compiler or an AWS account; both make .venv with their first run.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
+PACKAGING := setup.cfg pyproject.toml
+
+.PHONY: demo test check diagram clean
+
+demo: $(VENV)/local.stamp
+	$(BIN)/python -m upparat.local.demo
+
+test: $(VENV)/test.stamp
+	$(BIN)/python -m tests
+
+check: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+diagram: $(VENV)/test.stamp
+	$(BIN)/python -m upparat.machine.diagram
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov _trial_temp* \
+		.pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/local.stamp: $(BIN)/python $(PACKAGING)
+	$(PIP_INSTALL) --editable '.[local]'
+	touch $@
+
+$(VENV)/test.stamp: $(BIN)/python $(PACKAGING)
+	$(PIP_INSTALL) --editable '.[test]'
+	touch $@ $(VENV)/local.stamp

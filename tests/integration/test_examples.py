@@ -1,0 +1,106 @@
+"""The examples that only a broker or a cloud can judge."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.mosquitto import MOSQUITTO, free_port, requires_mosquitto
+from tests.support.thing import Thing
+from tests.support.waiting import wait_until
+from upparat.job import Status
+from upparat.local import policies
+from upparat.local.aws import LocalAws
+from upparat.local.ministack import end_group
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    with LocalAws(tmp_path_factory.mktemp("aws")) as local:
+        yield local
+
+
+@contextlib.contextmanager
+def mosquitto(config: Path) -> Iterator[None]:
+    command = [str(MOSQUITTO), "-c", str(config)]
+    with config.with_suffix(".log").open("wb") as log:
+        process = subprocess.Popen(command, stderr=log, start_new_session=True)
+    try:
+        yield
+    finally:
+        end_group(process)
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
+@requires_mosquitto
+def test_the_bridge_lets_a_device_work_its_jobs(aws: LocalAws, tmp_path: Path) -> None:
+    device = aws.create_device(tmp_path, "bridged")
+    port = free_port()
+    text = (EXAMPLES / "mosquitto-bridge.conf").read_text()
+    for old, new in {
+        "listener 1883": f"listener {port}",
+        "ENDPOINT-ats.iot.REGION.amazonaws.com:8883": f"127.0.0.1:{aws.mqtt_port}",
+        "/etc/mosquitto/certs/AmazonRootCA1.pem": str(device.cafile),
+        "/etc/mosquitto/certs/device.crt": str(device.certfile),
+        "/etc/mosquitto/certs/device.key": str(device.keyfile),
+        "THING": "bridged",
+    }.items():
+        assert old in text
+        text = text.replace(old, new)
+    config = tmp_path / "mosquitto.conf"
+    # mosquitto gives up root's rights, and with them the right to read the key.
+    config.write_text(text + "user root\n")
+    aws.create_job("job", {"a": 1}, ["bridged"])
+    with mosquitto(config):
+        wait_until(lambda: answers(port))
+        with Thing("bridged", port, client_id="upparat") as thing:
+            wait_until(lambda: listed(thing) == ["job"])
+            assert thing.ask("job/get")["execution"]["jobDocument"] == {"a": 1}
+            thing.ask("job/update", status="SUCCEEDED")
+            assert thing.heard.get(timeout=10)[0] == "notify"
+    assert aws.wait("job", "bridged").status is Status.SUCCEEDED
+
+
+def listed(thing: Thing) -> list[str]:
+    """The ids of queued jobs; nothing while the bridge is not connected yet."""
+    with contextlib.suppress(queue.Empty):
+        return [job["jobId"] for job in thing.ask("get", timeout=0.5)["queuedJobs"]]
+    return []
+
+
+def test_the_template_can_be_deployed(aws: LocalAws) -> None:
+    client = aws.client("cloudformation")
+    client.create_stack(
+        StackName="upparat",
+        TemplateBody=(EXAMPLES / "cloudformation.yaml").read_text(),
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    stacks: list[Any] = []
+
+    def done() -> bool:
+        stacks[:] = client.describe_stacks(StackName="upparat")["Stacks"]
+        return not stacks[0]["StackStatus"].endswith("_IN_PROGRESS")
+
+    wait_until(done)
+    assert stacks[0]["StackStatus"] == "CREATE_COMPLETE", stacks
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
+    policy = aws.iot.get_policy(policyName=outputs["DevicePolicyName"])["policyDocument"]
+    assert json.loads(policy) == policies.device_policy()
+    role = aws.iam.get_role(RoleName=outputs["DownloadRoleArn"].rpartition("/")[2])["Role"]
+    assert role["AssumeRolePolicyDocument"] == policies.role_trust()
+    assert outputs["BucketName"] in {b["Name"] for b in aws.s3.list_buckets()["Buckets"]}

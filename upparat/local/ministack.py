@@ -1,0 +1,169 @@
+"""The MiniStack process: its ports, its start, its certain end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from .loopback import HOST
+from .tether import tethered
+
+START_TIMEOUT = 30.0
+STOP_TIMEOUT = 5.0
+_ATTEMPTS = 3
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Opens local URLs; a proxy that the environment names could not reach them."""
+
+
+class LocalAwsError(Exception):
+    """The local AWS does not work; the message tells the user why."""
+
+
+def fetch(url: str, timeout: float = 5.0) -> bytes:
+    """The body of a local ``url``.
+
+    :raises OSError: if there is none.
+    """
+    with _direct.open(url, timeout=timeout) as answer:
+        body: bytes = answer.read()
+    return body
+
+
+def tail(path: Path, lines: int = 20) -> str:
+    """The last lines of a log; empty if there is none."""
+    with contextlib.suppress(OSError):
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+    return ""
+
+
+def end_group(process: subprocess.Popen[bytes], timeout: float = STOP_TIMEOUT) -> int:
+    """End a process that leads its own group, and all of the group; return its exit status."""
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()
+
+
+class MiniStack:
+    """A MiniStack on free loopback ports, with all its files below ``directory``.
+
+    It enforces policies and expiry as AWS does. ``port`` serves the APIs over plain HTTP,
+    ``mqtt_port`` MQTT over TLS; both are known once ``start`` has returned.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.absolute()
+        self.log_file = self.directory / "ministack.log"
+        self.port = self.mqtt_port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the running process, which leads a process group of its own."""
+        return self._process.pid if self._process else None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it and wait until it answers.
+
+        :raises LocalAwsError: with the end of its log.
+        """
+        for _ in range(_ATTEMPTS):
+            # Somebody else can take a free port before MiniStack binds it: try with others.
+            self.port, self.mqtt_port = _free_ports()
+            try:
+                self._spawn()
+                if self._wait_until_ready():
+                    return
+            except BaseException:
+                self.stop()
+                raise
+            self.stop()
+        raise LocalAwsError(f"MiniStack does not start:\n{tail(self.log_file)}")
+
+    def stop(self) -> None:
+        """End it; returns when nothing of it runs any more."""
+        process, self._process = self._process, None
+        if process is not None:
+            end_group(process)
+
+    def _spawn(self) -> None:
+        scratch = self.directory / "tmp"
+        scratch.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                tethered([sys.executable, "-m", "upparat.local.loopback"]),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.directory,
+                env=self._environment(scratch),
+                start_new_session=True,
+            )
+
+    def _environment(self, scratch: Path) -> dict[str, str]:
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "COVERAGE_", "MINISTACK_"))
+        }
+        return inherited | {
+            "AUTH": "true",
+            "BIND_HOST": HOST,
+            "GATEWAY_PORT": str(self.port),
+            "IOT_MTLS_PORT": str(self.mqtt_port),
+            "MINISTACK_REGION": "us-east-1",
+            "PERSIST_STATE": "0",
+            "SFTP_ENABLED": "0",
+            "S3_DATA_DIR": str(scratch / "s3"),
+            "STATE_DIR": str(scratch / "state"),
+            "TMPDIR": str(scratch),
+            "USE_SSL": "0",
+            # It must not tidy up containers that belong to somebody else's MiniStack.
+            "DOCKER_HOST": f"unix://{scratch}/no-docker",
+        }
+
+    def _wait_until_ready(self) -> bool:
+        """Whether both listeners came up; false where a port was taken."""
+        assert self._process is not None  # noqa: S101
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            listeners = self._listeners()
+            if listeners == "listening":
+                return True
+            if listeners == "degraded" or self._process.poll() is not None:
+                return False
+            time.sleep(0.05)
+        return False
+
+    def _listeners(self) -> str:
+        with contextlib.suppress(OSError, ValueError):
+            return str(json.loads(fetch(f"{self.endpoint}/_ministack/ready", 1)).get("iot_mtls"))
+        return ""
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as first, socket.socket() as second:
+        first.bind((HOST, 0))
+        second.bind((HOST, 0))
+        return first.getsockname()[1], second.getsockname()[1]

@@ -1,0 +1,73 @@
+"""The policy documents of the local AWS: those of ``examples/``, filled in."""
+
+from __future__ import annotations
+
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+BUCKET = "upparat-local-files"
+ROLE = "upparat-local-download"
+POLICY = "upparat-local-device"
+ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/{ROLE}"
+
+Policy = dict[str, object]
+
+
+def thing_arn(thing_name: str) -> str:
+    return f"arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thing_name}"
+
+
+_THING = "${iot:Connection.Thing.ThingName}"
+
+
+def device_policy(region: str = REGION, account: str = ACCOUNT) -> Policy:
+    """What a device may do: connect under its thing's name and follow its own jobs."""
+
+    def arns(kind: str, *parts: str) -> list[str]:
+        base = f"arn:aws:iot:{region}:{account}:{kind}/$aws/things/{_THING}/jobs"
+        return [f"{base}/{part}" for part in parts]
+
+    client = f"arn:aws:iot:{region}:{account}:client/{_THING}"
+    attached = {"Bool": {"iot:Connection.Thing.IsAttached": "true"}}
+    return _policy(
+        _allow("Connect", "iot:Connect", client) | {"Condition": attached},
+        _allow("Ask", "iot:Publish", arns("topic", "get", "*/get", "*/update")),
+        _allow(
+            "Hear",
+            "iot:Receive",
+            arns("topic", "notify", "get/*", "*/get/*", "*/update/*"),
+        ),
+        _allow(
+            "Listen",
+            "iot:Subscribe",
+            arns("topicfilter", "notify", "get/+", "+/get/+", "+/update/+"),
+        ),
+    )
+
+
+def role_trust(region: str = REGION, account: str = ACCOUNT) -> Policy:
+    """Who may sign URLs with the role: AWS IoT, for this account and region alone."""
+    condition = {
+        "StringEquals": {"aws:SourceAccount": account},
+        "ArnLike": {"aws:SourceArn": f"arn:aws:iot:{region}:{account}:*"},
+    }
+    statement: Policy = {
+        "Sid": "SignUrls",
+        "Effect": "Allow",
+        "Principal": {"Service": "iot.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+        "Condition": condition,
+    }
+    return _policy(statement)
+
+
+def role_policy(bucket: str = BUCKET) -> Policy:
+    """What a signed URL may do: read one object of the bucket."""
+    return _policy(_allow("ReadFiles", "s3:GetObject", f"arn:aws:s3:::{bucket}/*"))
+
+
+def _policy(*statements: Policy) -> Policy:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def _allow(sid: str, action: str, resource: object) -> Policy:
+    return {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": resource}

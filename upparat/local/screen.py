@@ -1,0 +1,90 @@
+"""Shows a job's updates: a progress bar on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from .aws import ExecutionStatus
+from .watch import Update, Watcher
+
+_BAR_WIDTH = 30
+
+
+class Screen:
+    """Prints line by line; a progress bar is redrawn in place where that is possible."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._tty = stream.isatty()
+        self._bar = False
+
+    def line(self, text: str = "") -> None:
+        """Print a line below whatever there is."""
+        if self._bar:
+            self._stream.write("\n")
+        self._bar = False
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+    def update(self, update: Update) -> None:
+        """Show a status that the device has sent."""
+        stamp = f"  {update.time:%H:%M:%S.%f}"[:-3]
+        if update.state == "download_progress":
+            self._progress(f"{stamp}  {bar(update.message)}")
+            return
+        message = "" if update.message == "none" else update.message
+        self.line(f"{stamp}  {update.status:<11}  {update.state:<22}  {message}".rstrip())
+
+    def _progress(self, text: str) -> None:
+        if not self._tty:
+            self.line(text)
+            return
+        width = shutil.get_terminal_size().columns - 1
+        self._stream.write(f"\r{text[:width]:<{width}}")
+        self._stream.flush()
+        self._bar = True
+
+
+def follow(
+    watcher: Watcher,
+    screen: Screen,
+    execution: Callable[[], ExecutionStatus | None],
+    *,
+    timeout: float = math.inf,
+    tick: Callable[[], object] = lambda: None,
+) -> ExecutionStatus:
+    """Show what a device reports until the execution has ended.
+
+    :param tick: called several times a second.
+    :raises TimeoutError: if that takes longer than ``timeout`` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        for update in watcher.updates(timeout=0.1):
+            screen.update(update)
+        tick()
+        now = execution()
+        if now is not None and now.status.ended:
+            for update in watcher.updates():
+                screen.update(update)
+            return now
+    raise TimeoutError(f"the job has not ended after {timeout:g} seconds")
+
+
+def bar(message: str) -> str:
+    """A ``download_progress`` message as a bar; bytes alone where the total is not known."""
+    try:
+        progress = json.loads(message)
+        done, total = int(progress["downloaded_bytes"]), int(progress.get("total_bytes") or 0)
+    except (ValueError, TypeError, KeyError):
+        return message
+    if not total:
+        return f"{done / 1e6:.1f} MB"
+    filled = _BAR_WIDTH * done // total
+    drawn = "#" * filled + "." * (_BAR_WIDTH - filled)
+    return f"[{drawn}] {100 * done // total:3d} %  {done / 1e6:.1f} of {total / 1e6:.1f} MB"
