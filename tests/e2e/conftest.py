@@ -1,0 +1,189 @@
+"""A device of its own for each test: a broker, a cloud, a file server, hooks and the real agent.
+
+What must hold whatever a test does is checked when it is over.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from tests.support.agent import Agent, kill_marked, marked
+from tests.support.broker_rules import broker_breaches
+from tests.support.cloud import Cloud
+from tests.support.cloud_line import BROKER_OPTIONS
+from tests.support.files import File, FileServer
+from tests.support.mosquitto import Mosquitto, requires_mosquitto
+from tests.support.scripts import Hooks
+from tests.support.waiting import wait_until
+
+THING = "device-1"
+CLIENT_ID = "agent-1"
+
+FAST: dict[str, dict[str, object]] = {
+    "service": {"log_level": "DEBUG", "progress_interval": 0},
+    "hooks": {"retry_interval": 0.2, "restart_grace": 0.2, "restart_timeout": 2},
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.e2e)
+            if "broker" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.mosquitto)
+                item.add_marker(requires_mosquitto)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path, options=BROKER_OPTIONS) as broker:
+        yield broker
+    assert broker_breaches(broker.log, CLIENT_ID, THING) == []
+
+
+@pytest.fixture
+def files() -> Iterator[FileServer]:
+    with FileServer() as server:
+        yield server
+
+
+@pytest.fixture
+def firmware(files: FileServer) -> File:
+    """A file of 100 KB to install."""
+    return files.add("/firmware-2.0.bin", bytes(range(250)) * 400)
+
+
+@pytest.fixture
+def cloud(broker: Mosquitto) -> Iterator[Cloud]:
+    with Cloud(broker.port, THING) as cloud:
+        yield cloud
+    assert cloud.breaches == []
+    assert cloud.errors == []
+    assert cloud.unused == []
+
+
+@pytest.fixture
+def hooks(tmp_path: Path) -> Hooks:
+    """The hooks of a device on which an update to 2.0 by a soft restart works."""
+    return Hooks(tmp_path / "hooks", tmp_path / "agent" / "agent.pid").standard()
+
+
+class AgentFactory(Protocol):
+    """Starts an agent; keywords other than these are sections of its configuration."""
+
+    def __call__(
+        self,
+        *,
+        supervised: bool = False,
+        reboots: bool = False,
+        console: bool = False,
+        **sections: Mapping[str, object],
+    ) -> Agent: ...
+
+
+@pytest.fixture
+def agent(tmp_path: Path, broker: Mosquitto, cloud: Cloud, hooks: Hooks) -> Iterator[AgentFactory]:
+    agents: list[Agent] = []
+
+    def start(
+        *,
+        supervised: bool = False,
+        reboots: bool = False,
+        console: bool = False,
+        **sections: Mapping[str, object],
+    ) -> Agent:
+        directory = tmp_path / "agent"
+        config = _config(directory, broker, hooks, sections)
+        agents.append(
+            Agent(
+                directory,
+                config,
+                supervised=supervised,
+                reboots=reboots,
+                console=console,
+            )
+        )
+        return agents[-1].start()
+
+    yield start
+    for each in agents:
+        _check(each, cloud)
+
+
+def _config(
+    directory: Path, broker: Mosquitto, hooks: Hooks, sections: Mapping[str, Mapping[str, object]]
+) -> dict[str, dict[str, object]]:
+    config: dict[str, dict[str, object]] = {
+        "service": {
+            **FAST["service"],
+            "download_location": directory / "downloads",
+            "state_dir": directory / "state",
+        },
+        "broker": {
+            "host": broker.host,
+            "port": broker.port,
+            "thing_name": THING,
+            "client_id": CLIENT_ID,
+        },
+        "hooks": {**FAST["hooks"], **hooks.options},
+        "download": {"allow_http": "yes"},
+    }
+    for section, options in sections.items():
+        config[section] |= options
+    return config
+
+
+def _check(agent: Agent, cloud: Cloud) -> None:
+    """Stop the agent, and look for what it must not leave behind."""
+    status = agent.stop() if agent.alive else 0
+    try:
+        print(agent.log)
+        assert status == 0
+        if not agent.tolerates_tracebacks:
+            assert "Traceback" not in agent.log
+            assert "Unhandled" not in agent.log
+        wait_until(lambda: not marked(agent.directory))
+        if all(execution.status.ended for execution in cloud.store.executions):
+            assert list(agent.directory.rglob("*.part")) == []
+    finally:
+        kill_marked(agent.directory)
+
+
+# --- what tests say often ---
+
+
+class Documents(Protocol):
+    """Makes a job document of ours for a file; ``more`` adds members or replaces them."""
+
+    def __call__(self, file: File, **more: object) -> dict[str, object]: ...
+
+
+@pytest.fixture
+def document() -> Documents:
+    def make(file: File, **more: object) -> dict[str, object]:
+        return {"action": "upparat-update", "version": "2.0", "file": signed(file), **more}
+
+    return make
+
+
+def signed(file: File) -> Callable[[], str]:
+    """The file's URL, signed anew at every delivery of the document."""
+    numbers = itertools.count(1)
+    return lambda: f"{file.url}?X-Amz-Expires=3600&X-Amz-Signature=secret-{next(numbers)}"
+
+
+def steps(history: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """A job's history without the progress of its download, which must make sense."""
+    told = [step for step in history if step[1] == "download_progress"]
+    figures: list[dict[str, Any]] = [json.loads(message) for _, _, message in told]
+    done = [each["downloaded_bytes"] for each in figures]
+    assert done == sorted(done)
+    assert {status for status, _, _ in told} <= {"IN_PROGRESS"}
+    return [step for step in history if step[1] != "download_progress"]

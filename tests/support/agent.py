@@ -1,0 +1,261 @@
+"""The real agent as a process, started and ended as an init system and a power cut would."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from .waiting import PATIENCE, runs, wait_until
+
+MARK = "UPPARAT_TEST_SCRATCH"
+"""The environment variable that the agent and all that it starts can be found by."""
+
+SERVICES = 20
+"""An agent that dies so often in one test dies for ever."""
+
+Sections = Mapping[str, Mapping[str, object]]
+
+
+class Agent:
+    """The agent with a configuration and a log of its own.
+
+    :param directory: its scratch directory, made if needed; it is also where it runs.
+    :param sections: the configuration.
+    :param supervised: start it again whenever it ends by itself, as systemd would.
+    :param reboots: with ``supervised``, each new start comes with a new boot id.
+    :param console: run the command ``upparat`` and not ``twistd --nodaemon upparat``.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        sections: Sections,
+        *,
+        supervised: bool = False,
+        reboots: bool = False,
+        console: bool = False,
+    ) -> None:
+        self.directory = directory
+        self.supervised = supervised
+        self.reboots = reboots
+        self.console = console
+        self.tolerates_tracebacks = False
+        self.exits: list[int] = []
+        self._lock = threading.RLock()
+        self._wanted = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watch: threading.Thread | None = None
+        directory.mkdir(parents=True, exist_ok=True)
+        self.configure(sections)
+
+    # --- files ---
+
+    @property
+    def config_file(self) -> Path:
+        return self.directory / "upparat.conf"
+
+    @property
+    def log_file(self) -> Path:
+        return self.directory / "agent.log"
+
+    @property
+    def output_file(self) -> Path:
+        """What it prints before it logs, and what the interpreter prints."""
+        return self.directory / "agent.out"
+
+    @property
+    def pidfile(self) -> Path:
+        return self.directory / "agent.pid"
+
+    def configure(self, sections: Sections) -> None:
+        """Write the configuration for the next start."""
+        parser = configparser.ConfigParser(interpolation=None)
+        parser.read_dict(
+            {
+                section: {name: str(value).replace("%", "%%") for name, value in options.items()}
+                for section, options in sections.items()
+            }
+        )
+        self.sections = sections
+        with self.config_file.open("w", encoding="utf-8") as stream:
+            parser.write(stream)
+
+    @property
+    def log(self) -> str:
+        """What it has logged and printed so far, over all starts."""
+        texts = (file.read_text(errors="replace") for file in self._texts() if file.exists())
+        return "".join(texts)
+
+    def _texts(self) -> tuple[Path, ...]:
+        return self.log_file, self.output_file
+
+    # --- life ---
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        process = self._process
+        return process is not None and process.poll() is None
+
+    @property
+    def starts(self) -> int:
+        """How often it was started."""
+        return len(self.exits) + self.alive
+
+    def start(self) -> Self:
+        """Start the process; it needs a moment until it is connected."""
+        with self._lock:
+            self._wanted = True
+            self._spawn()
+        if self.supervised and self._watch is None:
+            self._watch = threading.Thread(target=self._supervise, daemon=True)
+            self._watch.start()
+        return self
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit status (0 if it does not run). It is not started again."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> int:
+        """SIGKILL. It is not started again."""
+        return self._end(signal.SIGKILL)
+
+    def power_cut(self) -> None:
+        """Kill it with everything that it has started, and let the next start be another boot."""
+        with self._lock:
+            self.kill()
+            kill_marked(self.directory)
+            self.change_boot()
+
+    def wait_exit(self, timeout: float = PATIENCE) -> int:
+        """Wait until it has ended by itself, and return its exit status."""
+        assert self._process is not None
+        status = self._process.wait(timeout)
+        self._note_exit()
+        return status
+
+    def wait_for_log(self, text: str) -> None:
+        wait_until(lambda: text in self.log)
+
+    def change_boot(self) -> None:
+        """Make the device's record one of another boot; the real boot id cannot be changed."""
+        for record in self.directory.rglob("record.json"):
+            content = json.loads(record.read_text())
+            record.write_text(json.dumps({**content, "boot_id": "another-boot"}))
+
+    def record(self) -> Any:
+        """The device's record as it is on the disk, or ``None``."""
+        found = list(self.directory.rglob("record.json"))
+        return json.loads(found[0].read_text()) if found else None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # --- the process ---
+
+    def command(self) -> list[str]:
+        scripts = Path(sys.executable).parent
+        if self.console:
+            return [str(scripts / "upparat"), "--verbose", "--config", str(self.config_file)]
+        return [
+            str(scripts / "twistd"),
+            "--nodaemon",
+            f"--pidfile={self.pidfile}",
+            f"--logfile={self.log_file}",
+            "upparat",
+            f"--config={self.config_file}",
+        ]
+
+    def _spawn(self) -> None:
+        assert not self.alive, "it runs already"
+        # The file of an agent that was killed could name a process that lives.
+        self.pidfile.unlink(missing_ok=True)
+        with self.output_file.open("ab") as output:
+            self._process = subprocess.Popen(
+                self.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.directory,
+                env={**os.environ, MARK: str(self.directory)},
+                start_new_session=True,
+            )
+        if self.console:  # it has no option for this
+            self.pidfile.write_text(str(self._process.pid))
+
+    def _end(self, number: signal.Signals) -> int:
+        with self._lock:
+            self._wanted = False
+            process = self._process
+            if process is None:
+                return 0
+            if process.poll() is None:
+                process.send_signal(number)
+            status = process.wait(PATIENCE)
+            self._note_exit()
+            return status
+
+    def _note_exit(self) -> None:
+        with self._lock:
+            process, self._process = self._process, None
+            if process is not None:
+                self.exits.append(process.wait())
+
+    def _supervise(self) -> None:
+        while True:
+            process = self._process
+            if process is not None:
+                process.wait()
+            with self._lock:
+                if not self._wanted or len(self.exits) >= SERVICES:
+                    self._watch = None
+                    return
+                if process is self._process:
+                    self._note_exit()
+                    self._revive()
+
+    def _revive(self) -> None:
+        if self.reboots:
+            self.change_boot()
+        self._spawn()
+
+
+# --- what an agent has started ---
+
+
+def marked(directory: Path) -> list[int]:
+    """The processes that run and were started by the agent of a directory, or are it."""
+    mark = f"{MARK}={directory}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (process / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended, or is not ours
+        if mark in environment and runs(int(process.name)):
+            found.append(int(process.name))
+    return found
+
+
+def kill_marked(directory: Path) -> None:
+    for pid in marked(directory):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    wait_until(lambda: not marked(directory))
