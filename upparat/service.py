@@ -49,7 +49,9 @@ class UpparatService(Service):
             ledger=self._record,
         )
         self._downloads = Downloader(reactor, settings.download, settings.service.download_location)
-        self._hooks = HookRunner(reactor, settings.hooks)
+        self._hooks = HookRunner(
+            reactor, settings.hooks, agent=str(settings.service.state_dir), journal=self._record
+        )
         self._timer = ReactorTimer(reactor)
         self._core = self._make_core()
         self._machine = self._make_machine()
@@ -69,8 +71,8 @@ class UpparatService(Service):
             thing=self._settings.broker.thing_name,
         )
         self._downloads.clean(memory.key if memory else None)
-        self._machine.start(memory)
         self._mqtt.startService()
+        self._hooks.settle().addCallback(lambda _: self._machine.start(memory))
 
     def stopService(self) -> Deferred[None]:
         super().stopService()

@@ -20,10 +20,25 @@ from upparat.adapters.hooks import BURST, HookRunner
 from upparat.adapters.lines import HALF, Lines
 from upparat.adapters.process import COMPLAINTS, DRAIN, GRACE
 from upparat.config import Hooks
-from upparat.job import Hook, Job
+from upparat.job import Hook, Job, Key
 
 JOB = Job(execution("job"), version="2.0", file="https://s3/f?secret", meta="mäta", force=True)
 TERM, KILL = signal.SIGTERM, signal.SIGKILL
+
+
+class FakeJournal:
+    def __init__(self) -> None:
+        self.before: tuple[int, float] | None = None
+        self.calls: list[tuple[Any, ...]] = []
+
+    def tries(self, key: Key, hook: Hook) -> tuple[int, float] | None:
+        return self.before
+
+    def begun(self, key: Key, hook: Hook, retry: int, elapsed: float) -> None:
+        self.calls.append((hook, retry, elapsed))
+
+    def over(self, key: Key, hook: Hook) -> None:
+        self.calls.append(("over", hook))
 
 
 class HookTestCase(SynchronousTestCase):
@@ -36,11 +51,18 @@ class HookTestCase(SynchronousTestCase):
             max_retries=3,
         )
         self.listener = Listener()
+        self.journal = FakeJournal()
         self.make()
 
     def make(self, **changes: Any) -> None:
         self.settings = replace(self.settings, **changes)
-        self.runner = HookRunner(self.reactor, self.settings, killpg=self.reactor.killpg)  # type: ignore
+        self.runner = HookRunner(
+            self.reactor,  # type: ignore[arg-type]
+            self.settings,
+            agent="/state",
+            journal=self.journal,
+            killpg=self.reactor.killpg,
+        )
         self.runner.events = self.listener
 
     def run_hook(self, hook: Hook, job: Job = JOB, file: str = "") -> None:
@@ -94,6 +116,8 @@ class CallTests(HookTestCase):
             b"UPPARAT_FORCE": b"True",
             b"UPPARAT_RETRY": b"0",
             b"UPPARAT_ELAPSED": b"0",
+            b"UPPARAT_HOOK": b"install",
+            b"UPPARAT_AGENT": b"/state",
         }
         self.assertEqual(self.reactor.last.env, {**os.environb, **added})
 
@@ -607,3 +631,36 @@ class ShutDownTests(HookTestCase):
         self.runner.run(Hook.READY, JOB)
         self.runner.release()
         self.assertEqual((self.reactor.processes, self.told()), ([], []))
+
+
+class JournalTests(HookTestCase):
+    """Counters that go on after a crash."""
+
+    def test_every_run_is_noted_before_it_begins(self) -> None:
+        self.run_hook(Hook.READY)
+        self.reactor.last.ends(3)
+        self.reactor.advance(10)
+        self.reactor.last.launched()
+        self.assertEqual(self.journal.calls, [(Hook.READY, 0, 0.0), (Hook.READY, 1, 10.0)])
+        self.reactor.last.ends()
+        self.assertEqual(self.journal.calls[2:], [("over", Hook.READY)])
+
+    def test_a_run_that_was_cut_off_counts(self) -> None:
+        self.journal.before = (1, 40.0)
+        self.run_hook(Hook.READY)
+        self.assertEqual(self.command()[2:4], [b"40", b"2"])
+        self.reactor.last.ends(3)
+        self.assertEqual(self.told(), [("hook_failed", "ready", "Timeout after 30s")])
+
+    def test_a_hook_that_takes_the_agent_down_each_time(self) -> None:
+        self.journal.before = (3, 40.0)
+        self.runner.run(Hook.READY, JOB)
+        message = "Given up: the agent was stopped in the last of 4 runs"
+        self.assertEqual(self.told(), [("hook_failed", "ready", message)])
+        self.assertEqual(self.journal.calls, [("over", Hook.READY)])
+
+    def test_a_stop_of_the_agent_forgets_nothing(self) -> None:
+        self.run_hook(Hook.READY)
+        self.reactor.last.ends(3)
+        self.successResultOf(self.runner.shut_down())
+        self.assertEqual(self.journal.calls, [(Hook.READY, 0, 0.0)])

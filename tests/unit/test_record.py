@@ -15,7 +15,7 @@ from zope.interface import implementer
 from tests.support.anyjson import ANY_JSON, ODD, RELAXED, objects
 from tests.support.ports import execution, key
 from upparat.adapters.record import SCHEMA, FileRecord
-from upparat.job import Execution, Report, State, Status
+from upparat.job import Execution, Hook, Report, State, Status
 from upparat.ports import Memory
 
 DONE = Report(State.COMPLETE_READY)
@@ -28,8 +28,15 @@ KEYED = {
 }
 UPDATES = objects(**KEYED, restarting=st.booleans(), restarts=st.integers())
 DEBTS = objects(**KEYED, version_number=st.integers(), state=st.just("complete_ready"))
+TRIES = objects(
+    hook=st.just("install"), retry=st.integers(), elapsed=st.floats(), boot_id=st.text()
+)
 RECORDS = objects(
-    schema=st.just(SCHEMA), boot_id=st.text(), update=UPDATES, owed=st.lists(DEBTS | ANY_JSON)
+    schema=st.just(SCHEMA),
+    boot_id=st.text(),
+    update=UPDATES,
+    tries=st.lists(TRIES | ANY_JSON),
+    owed=st.lists(DEBTS | ANY_JSON),
 )
 
 
@@ -39,6 +46,7 @@ class RecordBench(SynchronousTestCase):
         self.path = self.directory / "record.json"
         self.bad = self.directory / "record.bad"
         self.boot_id = Path(self.mktemp())
+        self.time = 1000.0
         self.boot("boot 1")
 
     def boot(self, boot_id: str) -> None:
@@ -47,7 +55,7 @@ class RecordBench(SynchronousTestCase):
 
     def record(self) -> FileRecord:
         """The record as the agent makes it at its start."""
-        record = FileRecord(self.directory, self.boot_id)
+        record = FileRecord(self.directory, self.boot_id, lambda: self.time)
         self.memory = record.load()
         return record
 
@@ -304,7 +312,7 @@ class BrokenFileTests(RecordBench):
 
     def test_foreign_values(self) -> None:
         data = json.loads(self.content())
-        for name in ("schema", "boot_id", "update", "owed"):
+        for name in ("schema", "boot_id", "update", "tries", "owed"):
             self.set_aside(json.dumps({n: v for n, v in data.items() if n != name}).encode())
         for name, odd in (
             *(("update", odd) for odd in (*ODD[1:], [1], "x", 1, {"job_id": "a"})),
@@ -376,3 +384,73 @@ class TroubleTests(RecordBench):
         self.path.unlink()
         record.clear()
         self.assertEqual(errors, [])
+
+
+class JournalTests(RecordBench):
+    """How often the hook at work was run."""
+
+    def begun(self, retry: int = 2, elapsed: float = 30.0) -> FileRecord:
+        record = self.record()
+        record.working(key())
+        record.begun(key(), Hook.INSTALL, retry, elapsed)
+        return record
+
+    def tries(self, hook: Hook = Hook.INSTALL) -> tuple[int, float] | None:
+        return self.record().tries(key(), hook)
+
+    def test_nothing_yet(self) -> None:
+        self.record().working(key())
+        self.assertIsNone(self.tries())
+
+    def test_time_goes_on_within_a_boot(self) -> None:
+        self.begun()
+        self.time += 5
+        self.assertEqual(self.tries(), (2, 35.0))
+
+    def test_another_boot_has_another_clock(self) -> None:
+        self.begun()
+        self.time = 3.0
+        self.boot("boot 2")
+        self.assertEqual(self.tries(), (2, 30.0))
+
+    def test_each_hook_for_itself(self) -> None:
+        """After a crash an update begins with other hooks than the one that was at work."""
+        self.begun()
+        self.assertIsNone(self.tries(Hook.VERSION))
+        self.record().begun(key(), Hook.VERSION, 0, 0.0)
+        self.assertEqual(self.tries(), (2, 30.0))
+        record = self.record()
+        record.over(key(), Hook.VERSION)
+        self.assertIsNone(record.tries(key(), Hook.VERSION))
+        self.assertEqual(record.tries(key(), Hook.INSTALL), (2, 30.0))
+
+    def test_only_of_the_update_in_hand(self) -> None:
+        record = self.begun()
+        record.working(key("other"))
+        record.working(key())
+        self.assertIsNone(self.tries())
+
+    def test_a_hook_without_an_update_is_not_remembered(self) -> None:
+        record = self.record()
+        record.begun(key(), Hook.INSTALL, 0, 0.0)
+        self.assertFalse(self.path.exists())
+
+    def test_taken_up_again(self) -> None:
+        self.begun().working(key())
+        self.assertEqual(self.tries(), (2, 30.0))
+
+    def test_over(self) -> None:
+        record = self.begun()
+        record.over(key(), Hook.INSTALL)
+        self.assertIsNone(record.tries(key(), Hook.INSTALL))
+
+    def test_cleared(self) -> None:
+        self.begun().clear()
+        self.assertIsNone(self.tries())
+
+    def test_says_nothing_of_when_the_update_was_worked_on(self) -> None:
+        self.begun()
+        self.boot("boot 2")
+        self.record().begun(key(), Hook.VERSION, 0, 0.0)
+        memory = self.remembered()
+        self.assertFalse(memory and memory.same_boot)

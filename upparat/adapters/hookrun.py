@@ -6,15 +6,17 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from upparat.config import Hooks
-from upparat.job import Hook, Job
+from upparat.job import Hook, Job, Key
 from upparat.text import printable
 
+from .orphans import AGENT, HOOK
 from .process import Child, Ended, Reactor
 
 AGAIN = 3
@@ -23,13 +25,17 @@ AGAIN = 3
 
 @dataclass(frozen=True)
 class Call:
-    """What a hook is told; ``meta`` and the job's URL stay out of every log."""
+    """What a hook is told; ``meta`` and the job's URL stay out of every log.
+
+    ``agent`` is the agent's state directory.
+    """
 
     hook: Hook
     job: Job
     file: str = ""
     retry: int = 0
     elapsed: int = 0
+    agent: str = ""
 
     @property
     def force(self) -> str:
@@ -55,6 +61,8 @@ class Call:
             "UPPARAT_FORCE": self.force,
             "UPPARAT_RETRY": str(self.retry),
             "UPPARAT_ELAPSED": str(self.elapsed),
+            HOOK: self.hook.value,
+            AGENT: self.agent,
         }
         return {**os.environb, **{name.encode(): _encode(value) for name, value in facts.items()}}
 
@@ -88,9 +96,37 @@ def _signal_name(number: int) -> str:
         return "real-time signal"
 
 
+class Journal(Protocol):
+    """Remembers across a crash how often a hook was run for an execution."""
+
+    def tries(self, key: Key, hook: Hook) -> tuple[int, float] | None:
+        """The retry count of the last run that was begun, and the seconds since the first call;
+        ``None`` if the hook was not begun, or is over."""
+
+    def begun(self, key: Key, hook: Hook, retry: int, elapsed: float) -> None:
+        """A run begins."""
+
+    def over(self, key: Key, hook: Hook) -> None:
+        """The hook has done what it was run for, or has failed for good."""
+
+
+class NoJournal:
+    """Remembers nothing."""
+
+    def tries(self, key: Key, hook: Hook) -> tuple[int, float] | None:
+        return None
+
+    def begun(self, key: Key, hook: Hook, retry: int, elapsed: float) -> None:
+        pass
+
+    def over(self, key: Key, hook: Hook) -> None:
+        pass
+
+
 class HookRun:
     """Runs a hook until it is done or has failed.
 
+    :param call: what it is told; its counters go on where the journal says that they were.
     :param printed: told the lines of stdout, some at a time, none empty.
     :param over: told once, when nothing of it runs any more, what went wrong (empty: nothing).
     """
@@ -104,6 +140,7 @@ class HookRun:
         call: Call,
         printed: Callable[[Sequence[str]], None],
         over: Callable[[str], None],
+        journal: Journal,
         killpg: Callable[[int, int], None] = os.killpg,
     ) -> None:
         self.hook = call.hook
@@ -111,9 +148,10 @@ class HookRun:
         self._reactor = reactor
         self._settings = settings
         self._command = settings.commands.get(call.hook, ())
-        self._file = call.file
+        self._call = call
+        self._journal = journal
         self._printed = printed
-        self._over = over
+        self._tell_over = over
         self._killpg = killpg
         self._started = reactor.seconds()
         self._retry = 0
@@ -125,10 +163,23 @@ class HookRun:
         self._timed_out = False
 
     def start(self) -> None:
-        if self._command:
+        if not self._command:
+            self._over("is not configured")
+            return
+        before = self._journal.tries(self.job.key, self.hook)
+        if before is None:
             self._try()
         else:
-            self._over("is not configured")
+            self._go_on(*before)
+
+    def _go_on(self, retry: int, elapsed: float) -> None:
+        """The agent was stopped in a run, or between two: that run counts."""
+        self._started -= elapsed
+        self._retry = retry + 1
+        if self._retry > self._settings.max_retries:
+            self._over(f"Given up: the agent was stopped in the last of {self._retry} runs")
+        else:
+            self._try()
 
     def finish(self, *, kill: bool) -> None:
         """No try follows. A run that is waiting is over at once; a running one is ended or left
@@ -153,14 +204,15 @@ class HookRun:
 
     def _try(self) -> None:
         self._waiting = None
-        elapsed = int(self._reactor.seconds() - self._started)
-        call = Call(self.hook, self.job, self._file, self._retry, elapsed)
+        elapsed = self._reactor.seconds() - self._started
+        call = replace(self._call, retry=self._retry, elapsed=int(elapsed))
+        self._journal.begun(self.job.key, self.hook, self._retry, elapsed)
         self.log.info(
             "{job_id}: running the {hook} hook (retry {retry}, after {elapsed} s)",
             job_id=self.job.job_id,
             hook=self.hook.value,
             retry=self._retry,
-            elapsed=elapsed,
+            elapsed=call.elapsed,
         )
         try:
             self._spawn(call)
@@ -222,6 +274,11 @@ class HookRun:
         else:
             self._over(message)
 
+    def _over(self, message: str) -> None:
+        if not self._final:
+            self._journal.over(self.job.key, self.hook)
+        self._tell_over(message)
+
     def _failure(self, ended: Ended) -> str:
         if self._timed_out:
             end = "could not be ended" if ended.stuck else "was ended"
@@ -236,6 +293,12 @@ class HookRun:
             limit = self._settings.max_retries * self._settings.retry_interval
             self._over(f"Timeout after {limit:g}s")
         else:
+            self.log.info(
+                "{job_id}: {hook} hook: again in {seconds:g} s",
+                job_id=self.job.job_id,
+                hook=self.hook.value,
+                seconds=self._settings.retry_interval,
+            )
             self._waiting = self._reactor.callLater(self._settings.retry_interval, self._try)
 
     def _log_complaints(self, complaints: Sequence[str], *, failed: bool) -> None:

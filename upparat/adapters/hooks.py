@@ -13,7 +13,8 @@ from upparat.job import Hook, Job
 from upparat.ports import HookEvents, Hooks
 from upparat.text import printable
 
-from .hookrun import Call, HookRun
+from .hookrun import Call, HookRun, Journal, NoJournal
+from .orphans import Orphans
 from .process import Reactor
 
 BURST = 64
@@ -27,6 +28,7 @@ _DELICATE = (Hook.INSTALL, Hook.RESTART)
 class HookRunner:
     """Runs hooks one at a time; tells :class:`upparat.ports.HookEvents`.
 
+    :param agent: the agent's state directory, by which it knows its hooks in a later life.
     :param killpg: ``os.killpg``, or what stands for it in a test.
     """
 
@@ -38,15 +40,26 @@ class HookRunner:
         reactor: Reactor,
         settings: HookSettings,
         *,
+        agent: str = "",
+        journal: Journal | None = None,
+        orphans: Orphans | None = None,
         killpg: Callable[[int, int], None] = os.killpg,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
+        self._agent = agent
+        self._journal = journal or NoJournal()
+        self._orphans = orphans or Orphans(reactor, agent, settings.timeouts, killpg=killpg)
         self._killpg = killpg
         self._run: HookRun | None = None
         self._version = ""
         self._afterwards: list[Callable[[], None]] = []
         self._closed = False
+
+    def settle(self) -> Deferred[None]:
+        """Fires when no hook of an earlier agent stands in the way, which can take as long as
+        an installation."""
+        return self._orphans.settle()
 
     def run(self, hook: Hook, job: Job, file: str = "") -> None:
         if self._closed:
@@ -57,12 +70,14 @@ class HookRunner:
             self._finish(self._run)
         else:
             self._version = ""
+            self._orphans.end(hook)
             self._run = HookRun(
                 self._reactor,
                 self._settings,
-                Call(hook, job, file),
+                Call(hook, job, file, agent=self._agent),
                 self._printed,
                 self._over,
+                self._journal,
                 self._killpg,
             )
             self._run.start()
@@ -82,6 +97,7 @@ class HookRunner:
         A restart hook that is running is left alone and not waited for: it is what takes us down.
         """
         self._closed = True
+        self._orphans.stop()
         run = self._run
         if run is None or (run.hook is Hook.RESTART and run.leave()):
             self._run = None

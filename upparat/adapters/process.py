@@ -43,6 +43,9 @@ POLL = 0.1
 COMPLAINTS = 50
 """Lines of stderr that are kept."""
 
+GROUP = "UPPARAT_GROUP"
+"""The environment variable with the number of the process group that a command was started in."""
+
 _REPORT_FD = 3
 _LAUNCHED = b"+"
 _LAUNCHER = f"""
@@ -52,6 +55,7 @@ os.set_inheritable({_REPORT_FD}, False)
 signal.signal(signal.SIGPIPE, getattr(signal, sys.argv[1]))
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 os.setsid()
+os.environ[{GROUP!r}] = str(os.getpid())
 os.write({_REPORT_FD}, {_LAUNCHED!r})
 try:
     os.execv(sys.argv[2], sys.argv[2:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -12,7 +13,7 @@ from typing import TypeVar, get_type_hints
 
 from twisted.logger import Logger
 
-from upparat.job import Execution, Key, Report, State, Status
+from upparat.job import Execution, Hook, Key, Report, State, Status
 from upparat.ports import Memory, Record
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -43,6 +44,21 @@ class _Update:
 
 
 @dataclass(frozen=True)
+class _Tries:
+    """The runs of a hook that is not over yet, for the update in hand; times are in seconds.
+
+    ``elapsed``: from the first call to the last one. ``first``: the monotonic clock at the first
+    call, which goes on within one boot.
+    """
+
+    hook: str
+    retry: int
+    elapsed: float
+    first: float
+    boot_id: str
+
+
+@dataclass(frozen=True)
 class _Debt:
     """A report that ends an execution and that AWS has not accepted yet."""
 
@@ -66,6 +82,7 @@ class _Debt:
 class _Content:
     boot_id: str
     update: _Update | None = None
+    tries: tuple[_Tries, ...] = field(default=())
     owed: tuple[_Debt, ...] = field(default=())
 
 
@@ -78,15 +95,21 @@ class FileRecord:
 
     log = Logger()
 
-    def __init__(self, directory: Path, boot_id: Path = BOOT_ID) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        boot_id: Path = BOOT_ID,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._path = directory / "record.json"
+        self._monotonic = monotonic
         self._boot_id = _read_boot_id(boot_id)
         self._content = _Content(self._boot_id)
 
     # --- the port ---
 
     def working(self, key: Key) -> None:
-        self._save(update=_Update(*key))
+        self._save(update=_Update(*key), tries=self._tries(key))
 
     def restarting(self, key: Key) -> None:
         restarts = self._update(key).restarts + 1
@@ -96,7 +119,30 @@ class FileRecord:
         self._save(update=replace(self._update(key), restarting=True, restarted=True))
 
     def clear(self) -> None:
-        self._save(update=None)
+        self._save(update=None, tries=())
+
+    # --- the journal of hooks ---
+
+    def tries(self, key: Key, hook: Hook) -> tuple[int, float] | None:
+        """The retry count of the run that was begun last, and the seconds since the first."""
+        tries = next((each for each in self._tries(key) if each.hook == hook.value), None)
+        if tries is None:
+            return None
+        if tries.boot_id == self._boot_id:
+            return tries.retry, max(tries.elapsed, self._monotonic() - tries.first)
+        return tries.retry, tries.elapsed
+
+    def begun(self, key: Key, hook: Hook, retry: int, elapsed: float) -> None:
+        """A run of the hook begins, for the update in hand."""
+        if self._content.update is None or self._content.update.key != key:
+            return
+        first = self._monotonic() - elapsed
+        tries = _Tries(hook.value, retry, float(elapsed), first, self._boot_id)
+        self._save(tries=(*self._tries_of_others(hook), tries))
+
+    def over(self, key: Key, hook: Hook) -> None:
+        """Forget its runs; if a crash is faster, its next run is counted as one more."""
+        self._content = replace(self._content, tries=self._tries_of_others(hook))
 
     # --- the ledger ---
 
@@ -170,6 +216,13 @@ class FileRecord:
         update = self._content.update
         return update if update is not None and update.key == key else _Update(*key)
 
+    def _tries(self, key: Key) -> tuple[_Tries, ...]:
+        update = self._content.update
+        return self._content.tries if update is not None and update.key == key else ()
+
+    def _tries_of_others(self, hook: Hook) -> tuple[_Tries, ...]:
+        return tuple(each for each in self._content.tries if each.hook != hook.value)
+
     def _others(self, key: Key) -> tuple[_Debt, ...]:
         return tuple(debt for debt in self._content.owed if debt.key != key)
 
@@ -192,6 +245,7 @@ def _parse(content: bytes) -> _Content:
     return _Content(
         boot_id=str(data["boot_id"]),
         update=None if update is None else _checked(_Update, update),
+        tries=tuple(_checked(_Tries, tries) for tries in data["tries"]),
         owed=owed,
     )
 

@@ -1,0 +1,89 @@
+"""An agent that is killed, and what it takes up when it is started again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.conftest import AgentFactory, Documents, steps
+from tests.support.cloud import Cloud
+from tests.support.files import File
+from tests.support.scripts import Hooks, copy_file, hang, leave, wait_for_file
+from tests.support.waiting import runs, wait_until
+
+
+def test_an_installer_that_outlives_the_agent_is_waited_for(
+    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
+) -> None:
+    """Two at a time would break the device; then it runs again, since nobody knows its result."""
+    go_on = hooks.directory / "go-on"
+    hooks.install([wait_for_file(go_on)], [copy_file(hooks.installed_file)])
+    device = agent()
+    cloud.create_job("job-1", document(firmware))
+    hooks.wait_for_call("install")
+    device.kill()
+    device.start()
+    device.wait_for_log("of an agent that was killed still runs")
+    assert len(hooks.calls("install")) == 1
+    go_on.touch()
+    cloud.wait_for_end("job-1")
+    first, second = hooks.calls("install")
+    assert (first.code, first.retry, second.code, second.retry) == (0, 0, 0, 1)
+    assert steps(cloud.history("job-1"))[-1] == ("SUCCEEDED", "complete_soft_restart", "none")
+
+
+@pytest.mark.parametrize("hook", ["version", "download", "ready"])
+def test_other_hooks_are_ended_and_run_again(
+    hook: str, agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
+) -> None:
+    last = [["show", str(hooks.version_file)]] if hook == "version" else []
+    hooks.set(hook, [hang()], last)
+    device = agent()
+    cloud.create_job("job-1", document(firmware))
+    first = hooks.wait_for_call(hook)
+    device.kill()
+    device.start()
+    cloud.wait_for_end("job-1")
+    wait_until(lambda: not runs(first.pid))
+    assert hooks.calls(hook)[1].retry == 1
+    expected = "complete_ready" if hook == "ready" else "complete_soft_restart"
+    assert steps(cloud.history("job-1"))[-1] == ("SUCCEEDED", expected, "none")
+
+
+def test_retries_and_time_go_on(
+    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
+) -> None:
+    """``max_retries`` bounds what it says, whatever happens to the agent."""
+    hooks.install([leave(3)])
+    device = agent(hooks={"max_retries": 3, "retry_interval": 1})
+    cloud.create_job("job-1", document(firmware))
+    for count in (1, 2):
+        hooks.wait_for_call("install", count)
+        wait_until(lambda count=count: hooks.calls("install")[count - 1].code == 3)
+        device.kill()
+        device.start()
+    cloud.wait_for_end("job-1")
+    assert steps(cloud.history("job-1"))[-1] == (
+        "FAILED",
+        "installation_hook_failed",
+        "Timeout after 3s",
+    )
+    calls = hooks.calls("install")
+    assert [call.retry for call in calls] == [0, 1, 2]
+    assert calls[0].elapsed == 0 < calls[-1].elapsed
+
+
+def test_a_result_that_aws_has_not_heard_survives(
+    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
+) -> None:
+    from tests.support.faults import lost
+
+    rule = cloud.on("update", lost(), state="complete_soft_restart")
+    device = agent()
+    cloud.create_job("job-1", document(firmware))
+    cloud.wait_for(lambda: rule.hits)
+    device.kill()
+    device.start()
+    cloud.wait_for_end("job-1")
+    assert steps(cloud.history("job-1"))[-1] == ("SUCCEEDED", "complete_soft_restart", "none")
+    assert hooks.names().count("install") == 1
+    wait_until(lambda: device.record() is None)
