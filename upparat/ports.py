@@ -95,8 +95,8 @@ class Downloads(Protocol):
     def stop(self) -> None:
         """Stop; the partial file is kept."""
 
-    def discard(self, job: Job) -> None:
-        """Remove this job's files, partial or complete."""
+    def discard(self, key: Key) -> None:
+        """Remove this execution's files, partial or complete."""
 
 
 # --- hooks ------------------------------------------------------------------------------------

@@ -452,7 +452,7 @@ async def test_discard_in_the_middle_leaves_nothing(file: File, directory: Path)
     async with fetching(directory) as fetcher:
         fetcher.downloader.start(job)
         await until(lambda: fetcher.heard.events)
-        fetcher.downloader.discard(job)
+        fetcher.downloader.discard(job.key)
     assert os.listdir(directory) == []
     assert fetcher.heard.outcome is None
 
@@ -464,7 +464,7 @@ async def test_a_listener_may_stop_it_from_within_an_event(
 ) -> None:
     job = make_job(file.url)
     async with fetching(directory) as fetcher:
-        fetcher.heard.also = lambda name: name == event and fetcher.downloader.discard(job)
+        fetcher.heard.also = lambda name: name == event and fetcher.downloader.discard(job.key)
         fetcher.downloader.start(job)
         await until(lambda: fetcher.heard.events and fetcher.heard.events[-1][0] == event)
         await deferLater(reactor, 0)

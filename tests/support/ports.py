@@ -41,8 +41,8 @@ class FakeDownloads:
     def stop(self) -> None:
         self.calls.append(("stop download",))
 
-    def discard(self, job: Job) -> None:
-        self.calls.append(("discard", job.job_id))
+    def discard(self, key: Key) -> None:
+        self.calls.append(("discard", key.job_id))
 
 
 class FakeHooks:

@@ -199,7 +199,7 @@ class DownloadTests(Bench):
         self.downloader.start(job)
         reason = "the job id '../job' cannot be the name of a file"
         self.assertEqual(self.heard.outcome, ("download_failed", State.DOWNLOAD_FAILED, reason))
-        self.downloader.discard(job)
+        self.downloader.discard(job.key)
         self.assertFalse(self.directory.exists())
 
     def test_a_bug_is_told_and_logged(self) -> None:
@@ -281,7 +281,7 @@ class BudgetTests(Bench):
         for _ in range(5):
             job = self.start(Answer(403))
             self.assertEqual(self.heard.outcome, ("url_expired", "HTTP 403 Forbidden"))
-            self.downloader.discard(job)
+            self.downloader.discard(job.key)
 
     def test_refusals_in_a_row_are_counted_between_new_bytes(self) -> None:
         for answers in ([Answer(403)], [Answer(403)], [broken(4), Answer(403)], [Answer(403)]):
@@ -401,7 +401,7 @@ class StopTests(Bench):
 
         def discard_at_the_end(_: str) -> None:
             if len(self.heard.events) == 2:
-                self.downloader.discard(job)
+                self.downloader.discard(job.key)
 
         self.heard.also = discard_at_the_end
         self.start(whole())
@@ -524,7 +524,7 @@ class VerificationTests(Bench):
     def test_a_short_file(self) -> None:
         for size in (9, 11):
             self.heard.events.clear()
-            self.downloader.discard(self.start(whole(), whole(), size=size))
+            self.downloader.discard(self.start(whole(), whole(), size=size).key)
             self.start(whole(), whole(), size=size)
             self.reactor.advance(1)
             message = f"size: expected {size} bytes, the server has 10"

@@ -160,9 +160,11 @@ class HappyPathTests(SynchronousTestCase):
         step.pending([], [summary()])
         self.assertEqual(life.taken(), [("describe", "a")])
         step.described(execution())
-        self.assertEqual(life.taken(), [("follow", "a"), ("run", "version", "a")])
+        self.assertEqual(
+            life.taken(), [("follow", "a"), ("record working", "a"), ("run", "version", "a")]
+        )
         step.version_known("1.0")
-        self.assertEqual(life.taken(), [("record working", "a"), ("run", "download", "a")])
+        self.assertEqual(life.taken(), [("run", "download", "a")])
         step.download_allowed()
         self.assertEqual(
             life.taken(),
@@ -225,7 +227,13 @@ class HappyPathTests(SynchronousTestCase):
         life.machine.pending([summary(status=IN_PROGRESS)], [])
         life.machine.described(execution(status=IN_PROGRESS, state="reboot_start"))
         self.assertEqual(
-            life.taken(), [("describe", "a"), ("follow", "a"), ("run", "version", "a")]
+            life.taken(),
+            [
+                ("describe", "a"),
+                ("follow", "a"),
+                ("record restarted", "a"),
+                ("run", "version", "a"),
+            ],
         )
         self.assertEqual(life.state, "verify_installation")
         life.machine.version_known("2.0")
@@ -325,6 +333,42 @@ class FindingTests(SynchronousTestCase):
         self.assertEqual((life.state, life.taken()), ("monitor", [("describe", "a")]))
 
 
+class MemoryTests(SynchronousTestCase):
+    """What the device remembers of an execution that AWS does not list."""
+
+    def remembering(self) -> Life:
+        life = Life().started(Memory(key("a"))).quiet()
+        life.machine.pending([], [summary("b")])
+        return life
+
+    forgotten = (("discard", "a"), ("clear record",), ("describe", "b"))
+
+    def test_it_is_asked_for_first(self) -> None:
+        self.assertEqual(self.remembering().taken(), [("describe", "a")])
+
+    def test_ended_meanwhile(self) -> None:
+        life = self.remembering().quiet()
+        life.machine.vanished("a")
+        self.assertEqual(life.taken(), list(self.forgotten))
+        self.assertIsNone(life.core.memory)
+
+    def test_described_as_ended(self) -> None:
+        life = self.remembering().quiet()
+        life.machine.described(execution("a", Status.CANCELED))
+        self.assertEqual(life.taken(), list(self.forgotten))
+
+    def test_still_in_progress(self) -> None:
+        life = self.remembering().quiet()
+        life.machine.described(execution("a", IN_PROGRESS))
+        self.assertEqual(life.state, "download")
+
+    def test_hidden_by_a_maintenance_window(self) -> None:
+        life = self.remembering().quiet()
+        life.machine.described(execution("a"))
+        self.assertEqual(life.taken(), [("describe", "b")])
+        self.assertEqual(life.core.memory, Memory(key("a")))
+
+
 class SeveralInProgressTests(SynchronousTestCase):
     message = "Invalid: More than one job is IN PROGRESS: a, b"
 
@@ -402,6 +446,7 @@ class VerifyJobTests(SynchronousTestCase):
     def test_a_record_of_another_execution_does_not(self) -> None:
         life = Life().started(Memory(key(number=2), restarting=True)).quiet()
         life.machine.pending([summary(status=IN_PROGRESS)], [])
+        self.assertEqual(life.taken(), [("discard", "a"), ("clear record",), ("describe", "a")])
         life.machine.described(execution(status=IN_PROGRESS, state="download_start"))
         self.assertEqual(life.state, "download")
 
@@ -480,7 +525,19 @@ class VerifyInstallationTests(SynchronousTestCase):
 
     def test_no_version_hook(self) -> None:
         life = self.rebooted(frozenset({Hook.READY}))
-        self.assertEqual(life.taken()[1:], ended("a", "complete_no_version_check"))
+        self.assertEqual(
+            life.taken(),
+            [
+                ("follow", "a"),
+                ("record restarted", "a"),
+                *ended("a", "complete_no_version_check"),
+            ],
+        )
+
+    def test_nothing_is_complete_while_the_restart_is_not(self) -> None:
+        memory = Memory(key(), restarting=True, same_boot=True, restarts=1)
+        life = self.rebooted(frozenset({Hook.RESTART}), memory)
+        self.assertEqual(life.taken(), [("follow", "a"), ("report", "a", "reboot_start", "none")])
 
     def test_soft_restart_without_a_version_hook_is_not_called_verified(self) -> None:
         life = Life(frozenset({Hook.INSTALL, Hook.RESTART})).started()
@@ -517,6 +574,19 @@ class VerifyInstallationTests(SynchronousTestCase):
         self.assertEqual(life.taken(), [("report", "a", "reboot_start", "none")])
         life.machine.delivered(State.REBOOT_START)
         self.assertEqual(life.taken(), [("record restarting", "a"), ("run", "restart", "a")])
+
+    def test_a_power_cut_before_the_restart_hook_is_no_restart(self) -> None:
+        memory = Memory(key(), same_boot=False)
+        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life.machine.version_known("1.0")
+        self.assertEqual(life.taken(), [("report", "a", "reboot_start", "none")])
+
+    def test_a_power_cut_in_the_restart_hook_may_have_been_the_restart(self) -> None:
+        memory = Memory(key(), restarting=True, same_boot=False, restarts=1)
+        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life.machine.version_known("1.0")
+        message = "Expected version '2.0', got '1.0'"
+        self.assertEqual(life.taken(), ended("a", "version_mismatch", message))
 
     def test_a_restart_that_was_cut_short_may_have_worked(self) -> None:
         memory = Memory(key(), restarting=True, same_boot=True, restarts=1)

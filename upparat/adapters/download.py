@@ -81,12 +81,12 @@ class Downloader:
         if transfer is not None:
             transfer.stop()
 
-    def discard(self, job: Job) -> None:
-        if self._transfer is not None and self._transfer.job.key == job.key:
+    def discard(self, key: Key) -> None:
+        if self._transfer is not None and self._transfer.job.key == key:
             self.stop()
-        if self._budget is not None and self._budget.key == job.key:
+        if self._budget is not None and self._budget.key == key:
             self._budget = None
-        self._tidy(lambda: self._store.files(job.key).discard())
+        self._tidy(lambda: self._store.files(key).discard())
 
     def clean(self, keep: Key | None) -> None:
         """Remove unfinished files of other executions than ``keep``.

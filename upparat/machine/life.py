@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from automat import TypeMachineBuilder
 
@@ -39,7 +39,9 @@ def verify(inputs: Inputs, core: Core, job: Job) -> Work:
     core.jobs.follow(job.execution)
     if _restarted(core, job):
         inputs._check(_check_after_start(core, job))
-    elif (
+        return Work(job)
+    core.record.working(job.key)
+    if (
         job.force
         or Hook.VERSION not in core.policy.hooks
         or job.execution.status is Status.IN_PROGRESS
@@ -51,7 +53,6 @@ def verify(inputs: Inputs, core: Core, job: Job) -> Work:
 
 
 def prepare_download(inputs: Inputs, core: Core, job: Job) -> Transfer:
-    core.record.working(job.key)
     if Hook.DOWNLOAD in core.policy.hooks and not job.force:
         core.hooks.run(Hook.DOWNLOAD, job)
     else:
@@ -83,6 +84,8 @@ def announce_restart(inputs: Inputs, core: Core, job: Job) -> Work:
 def check_version(inputs: Inputs, core: Core, check: Check) -> Check:
     if Hook.VERSION in core.policy.hooks:
         core.hooks.run(Hook.VERSION, check.job)
+    elif check.unfinished:
+        _restart_again(inputs, core, check)
     else:
         inputs._finish(Report(State.COMPLETE_NO_VERSION_CHECK))
     return check
@@ -140,8 +143,11 @@ def consider(
     inputs: Inputs, core: Core, in_progress: Sequence[Summary], queued: Sequence[Summary]
 ) -> None:
     listed = [*in_progress, *queued]
-    core.foreign &= {summary.key for summary in listed}
+    keys = {summary.key for summary in listed}
+    core.foreign &= keys
     left = [summary for summary in listed if _maybe_ours(core, summary.key)]
+    if core.memory and core.memory.key not in keys:
+        left = [*_remembered(core, core.memory, keys), *left]
     if left:
         inputs._select(Selection(left))
     else:
@@ -170,14 +176,15 @@ def look_at_next(inputs: Inputs, core: Core, selection: Selection) -> None:
 def judge(inputs: Inputs, core: Core, selection: Selection, execution: Execution) -> None:
     if not _is_next(selection, execution.job_id):
         return
-    selection.left.pop(0)
+    listed_as = selection.left.pop(0).status
+    _forget_ended(core, execution.job_id, execution)
     if not execution.ours:
         core.foreign.add(execution.key)
-    elif not execution.status.ended and _maybe_ours(core, execution.key):
-        if execution.status is Status.QUEUED:
-            _take(inputs, core, execution)
-            return
+    elif execution.status is Status.IN_PROGRESS and _maybe_ours(core, execution.key):
         selection.in_progress.append(execution)
+    elif execution.status is listed_as is Status.QUEUED and _maybe_ours(core, execution.key):
+        _take(inputs, core, execution)
+        return
     inputs._look()
 
 
@@ -185,6 +192,7 @@ def judge(inputs: Inputs, core: Core, selection: Selection, execution: Execution
 def skip(inputs: Inputs, core: Core, selection: Selection, job_id: str) -> None:
     if _is_next(selection, job_id):
         selection.left.pop(0)
+        _forget_ended(core, job_id)
         inputs._look()
 
 
@@ -203,6 +211,32 @@ def _maybe_ours(core: Core, key: Key) -> bool:
         and key not in core.ended
         and key.job_id.startswith(core.policy.job_id_prefix)
     )
+
+
+def _remembered(core: Core, memory: Memory, listed: Set[Key]) -> Sequence[Summary]:
+    """What to look at for an execution that is remembered but not listed.
+
+    That is not to say that it has ended, unless its job has another execution now.
+    """
+    if memory.key.job_id in {key.job_id for key in listed}:
+        _forget_ended(core, memory.key.job_id)
+        return ()
+    return (Summary(memory.key, Status.IN_PROGRESS),)
+
+
+def _forget_ended(core: Core, job_id: str, execution: Execution | None = None) -> None:
+    """Drop what the device remembers of an execution that has ended while the agent was away.
+
+    :param execution: what AWS says of the job now; ``None`` if it has nothing to say.
+    """
+    memory = core.memory
+    if memory is None or memory.key.job_id != job_id:
+        return
+    if execution is None or execution.status.ended or execution.key != memory.key:
+        core.log.info("{job_id}: it has ended meanwhile", job_id=job_id)
+        core.downloads.discard(memory.key)
+        core.record.clear()
+        core.memory = None
 
 
 def _is_next(selection: Selection, job_id: str) -> bool:
@@ -248,11 +282,19 @@ def _restarted(core: Core, job: Job) -> bool:
 
 
 def _check_after_start(core: Core, job: Job) -> Check:
-    """After a reboot the version is what it is; without one it may still be about to change."""
-    memory = core.memory
-    if memory is None or memory.key != job.key or not memory.same_boot:
-        return Check(job, soft=False, until=core.timer.now())
-    until = core.timer.now() + core.policy.restart_timeout
+    """After a reboot the version is what it is; without one it may still be about to change.
+
+    A restart hook that was never begun has not caused the reboot: that was a power cut.
+    """
+    memory, now = core.memory, core.timer.now()
+    if memory is None or memory.key != job.key:
+        core.record.restarted(job.key)  # by the status details, which are all that is left
+        return Check(job, soft=False, until=now)
+    if not memory.restarts and not memory.restarted:
+        return Check(job, soft=False, until=now, unfinished=True)
+    if not memory.same_boot:
+        return Check(job, soft=False, until=now)
+    until = now + core.policy.restart_timeout
     return Check(job, soft=False, until=until, unfinished=not memory.restarted)
 
 
@@ -436,7 +478,7 @@ def finish(inputs: Inputs, core: Core, work: Work, report: Report) -> None:
     _end(core, work.job.execution, report)
     core.record.clear()
     if report.state is not State.NO_INSTALLATION_HOOK_PROVIDED:
-        core.downloads.discard(work.job)
+        core.downloads.discard(work.job.key)
     core.jobs.fetch()
 
 
@@ -491,7 +533,7 @@ verify_installation.upon(Inputs._abandon).to(wind_down).returns(None)
 @wind_down.upon(Inputs.released).to(fetch_jobs)
 def clean_up(inputs: Inputs, core: Core, work: Work) -> None:
     """Only now: an install hook that was left to finish was reading the file."""
-    core.downloads.discard(work.job)
+    core.downloads.discard(work.job.key)
     core.jobs.fetch()
 
 
