@@ -1,0 +1,195 @@
+"""The documentation says what the code does, and its examples work."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.certs import Authority
+from upparat import config
+from upparat.job import ACTION, NO_MESSAGE, Execution, Key, State, Status, parse_document
+
+ROOT = Path(__file__).parent.parent.parent
+DOCS = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+PLACEHOLDER = re.compile(r"\$\{aws:iot:s3-presigned-url:([^}]*)\}")
+
+
+def read(path: str | Path) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> Iterator[tuple[str, str]]:
+    """The fenced blocks of a language, each with the name of its file."""
+    for path in DOCS:
+        for block in re.findall(
+            rf"^```{language}\n(.*?)^```$", read(path), re.DOTALL | re.MULTILINE
+        ):
+            yield path.name, block
+
+
+def rows(text: str) -> Iterator[tuple[str, list[str]]]:
+    """The rows of all tables below headings, their cells without backquotes, by heading."""
+    heading = ""
+    for line in text.splitlines():
+        if line.startswith("#"):
+            heading = line.lstrip("# ")
+        elif re.match(r"\| `", line):
+            yield heading, [cell.strip().strip("`") for cell in line.strip("|").split("|")]
+
+
+def known_options() -> dict[str, set[str]]:
+    reader = config._Reader(configparser.ConfigParser())
+    reader.settings()
+    return reader.known
+
+
+def documented_options() -> dict[str, dict[str, list[str]]]:
+    options: dict[str, dict[str, list[str]]] = {}
+    for heading, cells in rows(read("docs/configuration.md")):
+        options.setdefault(heading.strip("[]"), {})[cells[0]] = cells[1:]
+    return options
+
+
+class Configuration(SynchronousTestCase):
+    def test_every_option_is_documented_and_no_other(self) -> None:
+        documented = {section: set(options) for section, options in documented_options().items()}
+        self.assertEqual(documented, known_options())
+
+    def test_defaults(self) -> None:
+        settings, told = config.Settings(), documented_options()
+        compared = 0
+        for section, options in told.items():
+            for name, (default, *_) in options.items():
+                value = getattr(getattr(settings, section), name, None)
+                if isinstance(value, bool):
+                    value = "yes" if value else "no"
+                if isinstance(value, int | float | str) and name != "thing_name":
+                    text = value if isinstance(value, str) else f"{value:g}"
+                    self.assertEqual(default, text, f"[{section}] {name}")
+                    compared += 1
+        self.assertGreater(compared, 20)
+        self.assertEqual(told["hooks"]["timeout"][0], f"{min(settings.hooks.timeouts.values()):g}")
+
+    def test_every_option_is_written_with_its_unit(self) -> None:
+        for section, options in documented_options().items():
+            for name, (default, unit, _) in options.items():
+                number = default.isdecimal() and name != "port"
+                self.assertEqual(bool(unit), bool(number or name.startswith("timeout")), section)
+
+    def test_new_options_are_in_the_change_log(self) -> None:
+        text = read("CHANGELOG.md")
+        for name in ("state_dir", "restart_grace", "kill_on_cancel", "poll_interval"):
+            self.assertIn(f"`{name}`", text)
+
+
+class ConfigSnippets(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp()).absolute()
+        shutil.copytree(ROOT / "examples/hooks", self.directory / "hooks")
+        authority = Authority()
+        authority.write(self.directory / "AmazonRootCA1.pem")
+        certificate, _ = authority.issue(self.directory, "device")
+        Path(certificate).rename(self.directory / "device.crt")
+
+    def test_each_loads(self) -> None:
+        snippets = list(blocks("ini"))
+        self.assertGreaterEqual(len(snippets), 2)
+        for name, snippet in snippets:
+            file = self.directory / "upparat.conf"
+            text = snippet
+            for place in ("/etc/upparat", "/var/lib/upparat"):
+                text = text.replace(place, str(self.directory))
+            file.write_text(text)
+            self.assertTrue(config.load(file).hooks.commands, name)
+
+
+class Jobs(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.states = {
+            cells[0]: (heading, cells[1])
+            for heading, cells in rows(read("docs/jobs.md"))
+            if heading in set(Status)
+        }
+
+    def test_every_state_is_documented_with_its_status_and_no_other(self) -> None:
+        documented = {state: status for state, (status, _) in self.states.items()}
+        self.assertEqual(documented, {state.value: state.status.value for state in State})
+
+    def test_a_state_that_succeeds_has_nothing_to_say(self) -> None:
+        for state, (status, message) in self.states.items():
+            if status == Status.SUCCEEDED:
+                self.assertEqual(message, NO_MESSAGE, state)
+
+    def test_new_states_are_in_the_change_log(self) -> None:
+        for state in (State.INVALID_JOB_DOCUMENT, State.DOWNLOAD_FAILED, State.VERIFICATION_FAILED):
+            self.assertIn(f"`{state.value}`", read("CHANGELOG.md"))
+
+    def test_documents_parse(self) -> None:
+        documents = [json.loads(block) for _, block in blocks("json")]
+        ours = [document for document in documents if document.get("action") == ACTION]
+        self.assertTrue(ours)
+        for document in ours:
+            document["file"] = PLACEHOLDER.sub(r"\1", document["file"])
+            execution = Execution(Key("job", 1, 0), Status.QUEUED, 1, document=document)
+            self.assertEqual(parse_document(execution).version, document["version"])
+
+    def test_every_key_of_a_document_is_documented(self) -> None:
+        source = read("upparat/job.py")
+        keys = set(re.findall(r'(?:text|flag|document\.get)\("(\w+)"', source))
+        documented = {
+            cells[0]
+            for heading, cells in rows(read("docs/jobs.md"))
+            if heading == "The job document"
+        }
+        self.assertEqual(documented, keys)
+
+
+class Links(SynchronousTestCase):
+    def test_relative_ones_resolve(self) -> None:
+        found = 0
+        for path in DOCS:
+            for target in re.findall(r"\]\(([^)\s]+)\)", read(path)):
+                if not re.match(r"https?:", target):
+                    found += 1
+                    place = path.parent / target.partition("#")[0]
+                    self.assertTrue(place.exists(), f"{path.name}: {target}")
+        self.assertGreater(found, 15)
+
+    def test_paths_of_the_tree_exist(self) -> None:
+        roots = "upparat|twisted|tests|examples|docs|\\.ci"
+        for path in DOCS:
+            # upparat/state is the default of an option.
+            for place in set(re.findall(rf"`((?:{roots})/[\w./]*)`", read(path))) - {
+                "upparat/state"
+            }:
+                self.assertTrue((ROOT / place).exists(), f"{path.name}: {place}")
+
+    def test_examples_in_commands_exist(self) -> None:
+        for name, block in blocks("sh"):
+            for place in re.findall(r"\bexamples/[\w./-]*\w", block):
+                self.assertTrue((ROOT / place).exists(), f"{name}: {place}")
+
+
+class Commands(SynchronousTestCase):
+    def test_make_targets_exist(self) -> None:
+        targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
+        text = "\n".join(read(path) for path in DOCS)
+        named = set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE))
+        self.assertLessEqual(named, targets)
+        self.assertLessEqual({"demo", "test", "check", "diagram"}, named)
+
+    def test_programs_are_those_that_are_installed(self) -> None:
+        scripts = configparser.ConfigParser()
+        scripts.read(ROOT / "setup.cfg")
+        installed = re.findall(
+            r"^(\S+) =", scripts["options.entry_points"]["console_scripts"], re.M
+        )
+        text = "\n".join(block for _, block in blocks("sh"))
+        named = set(re.findall(r"(?:^|/bin/)(upparat[a-z-]*)(?= |$)", text, re.MULTILINE))
+        self.assertEqual(named, set(installed))
