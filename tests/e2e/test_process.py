@@ -217,7 +217,7 @@ def test_check_likes_a_good_file(tmp_path: Path) -> None:
 def test_the_thing_of_the_command_line_goes_first(tmp_path: Path) -> None:
     with Mosquitto(tmp_path, options=BROKER_OPTIONS) as broker, Cloud(broker.port, "x") as cloud:
         cloud.create_job("job-1", {"action": "upparat-update"})
-        sections = {
+        sections: dict[str, dict[str, object]] = {
             "service": {"download_location": tmp_path, "state_dir": tmp_path / "state"},
             "broker": {"port": broker.port, "thing_name": "device-1", "client_id": "agent-1"},
         }

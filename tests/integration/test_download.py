@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from tests.support.certs import Authority
 from tests.support.downloads import KEY, Heard, make_job
 from tests.support.files import EXPIRED, FOREVER, File, FileServer
+from tests.support.reactor import reactor
 from tests.support.waiting import PATIENCE
 from upparat.adapters.download import Downloader
 from upparat.adapters.storage import Note, Part, Store
@@ -107,9 +107,9 @@ def file(server: FileServer) -> File:
 def log() -> Iterator[list[LogEvent]]:
     """The log, in which no query and no traceback may show."""
     events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
+    globalLogPublisher.addObserver(events.append)  # type: ignore[arg-type]
     yield events
-    globalLogPublisher.removeObserver(events.append)
+    globalLogPublisher.removeObserver(events.append)  # type: ignore[arg-type]
     assert "secret" not in "".join(formatEvent(event) for event in events)
     assert not [event for event in events if "log_failure" in event]
 
@@ -464,7 +464,12 @@ async def test_a_listener_may_stop_it_from_within_an_event(
 ) -> None:
     job = make_job(file.url)
     async with fetching(directory) as fetcher:
-        fetcher.heard.also = lambda name: name == event and fetcher.downloader.discard(job.key)
+
+        def discard(name: str) -> None:
+            if name == event:
+                fetcher.downloader.discard(job.key)
+
+        fetcher.heard.also = discard
         fetcher.downloader.start(job)
         await until(lambda: fetcher.heard.events and fetcher.heard.events[-1][0] == event)
         await deferLater(reactor, 0)

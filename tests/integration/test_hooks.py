@@ -14,12 +14,12 @@ from typing import Any, Protocol
 
 import pytest
 import pytest_twisted
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from tests.support.ports import execution
 from tests.support.processes import Listener
+from tests.support.reactor import reactor
 from tests.support.waiting import PATIENCE, runs
 from upparat.adapters import process
 from upparat.adapters.hooks import HookRunner
@@ -32,10 +32,10 @@ JOB = Job(execution("job"), version="2.0", file="https://s3/f?secret", meta='a "
 
 async def until(condition: Callable[[], Any]) -> Any:
     """Wait for a condition; its value when it is true at last."""
-    deadline = reactor.seconds() + PATIENCE  # type: ignore[attr-defined]
+    deadline = reactor.seconds() + PATIENCE
     while not (value := condition()):
-        assert reactor.seconds() < deadline, "waited in vain"  # type: ignore[attr-defined]
-        await deferLater(reactor, 0.01)  # type: ignore[arg-type]
+        assert reactor.seconds() < deadline, "waited in vain"
+        await deferLater(reactor, 0.01)
     return value
 
 
@@ -62,7 +62,7 @@ class Bench(Listener):
             "timeouts": dict.fromkeys(Hook, PATIENCE),
             "retry_interval": 0.01,
         }
-        self.runner = HookRunner(reactor, Hooks(**{**defaults, **settings}))  # type: ignore
+        self.runner = HookRunner(reactor, Hooks(**{**defaults, **settings}))
         self.runner.events = self
 
     async def run(self, hook: Hook = Hook.DOWNLOAD, job: Job = JOB, file: str = "") -> Any:
@@ -107,6 +107,7 @@ with open("facts", "w") as file:
         "argv": sys.argv,
         "env": {name: value for name, value in os.environ.items()},
         "stdin": sys.stdin.read(),
+        "group": os.getpgid(0),
         "session": os.getsid(0) == os.getpid() == os.getpgid(0),
         "files": sorted(int(fd) for fd in os.listdir("/proc/self/fd")),
         "directory": os.getcwd(),
@@ -133,6 +134,9 @@ async def test_what_a_hook_sees(bench: MakeBench, tmp_path: Path) -> None:
             "UPPARAT_FORCE": "True",
             "UPPARAT_RETRY": "0",
             "UPPARAT_ELAPSED": "0",
+            "UPPARAT_HOOK": hook.value,
+            "UPPARAT_AGENT": "",
+            "UPPARAT_GROUP": str(facts["group"]),
         }
         assert {**facts["env"], "LC_CTYPE": ""} == {**os.environ, **added, "LC_CTYPE": ""}
         assert facts["session"] is True

@@ -80,7 +80,7 @@ def test_what_a_device_reports_can_be_watched(aws: LocalAws, tmp_path: Path) -> 
         with Thing(device.thing_name, aws.mqtt_port, device) as thing:
             thing.ask("job-5/update", status="IN_PROGRESS", statusDetails={"state": "a"})
             thing.ask("job-5/update", status="FAILED", statusDetails={"state": "b"})
-        seen = []
+        seen: list[tuple[str, str]] = []
         while len(seen) < 2:
             seen += [(update.job_id, update.state) for update in watcher.updates(PATIENCE)]
     assert seen == [("job-5", "a"), ("job-5", "b")]

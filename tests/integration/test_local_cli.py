@@ -62,7 +62,7 @@ def command(directory: Path, *words: str) -> Iterator[Command]:
         yield running
     finally:
         if running.process.poll() is None:
-            end_group(running.process)
+            end_group(running.process)  # type: ignore[arg-type]
         running.wait()
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, globalLogPublisher
@@ -23,8 +22,9 @@ from tests.support import rawbroker as wire
 from tests.support.certs import Authority, Certs, make_certs
 from tests.support.mosquitto import Mosquitto, free_port, requires_mosquitto
 from tests.support.rawbroker import Peer, RawBroker
+from tests.support.reactor import reactor
 from tests.support.waiting import PATIENCE
-from upparat.adapters import mqtt_dial, tls
+from upparat.adapters import tls
 from upparat.adapters.mqtt import MqttService
 from upparat.adapters.mqtt_dial import Abandoned, Dial
 from upparat.backoff import Backoff
@@ -105,9 +105,9 @@ async def running(settings: Broker, filters: tuple[str, ...] = ()) -> AsyncItera
 @pytest.fixture
 def log() -> Iterator[list[LogEvent]]:
     events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
+    globalLogPublisher.addObserver(events.append)  # type: ignore[arg-type]
     yield events
-    globalLogPublisher.removeObserver(events.append)
+    globalLogPublisher.removeObserver(events.append)  # type: ignore[arg-type]
 
 
 def reasons(log: list[LogEvent]) -> list[str]:
@@ -120,15 +120,15 @@ def certs(tmp_path_factory: pytest.TempPathFactory) -> Certs:
 
 
 def settings(port: int, certs: Certs | None = None, **more: Any) -> Broker:
-    files = {}
+    files: dict[str, Any] = {}
     if certs is not None:
         files = {
             "cafile": certs.cafile,
             "certfile": certs.client_cert,
             "keyfile": certs.client_key,
         }
-    more = {"host": "127.0.0.1", "client_id": "device", "connect_timeout": 600.0} | files | more
-    return Broker(port=port, **more)
+    given: dict[str, Any] = {"host": "127.0.0.1", "client_id": "device", "connect_timeout": 600.0}
+    return Broker(port=port, **(given | files | more))
 
 
 def server_context(certs: Certs) -> ssl.SSLContext:
@@ -351,7 +351,7 @@ async def test_alpn(certs: Certs, monkeypatch: pytest.MonkeyPatch, on_443: bool)
             monkeypatch.setattr(tls, "ALPN_PORT", broker.port)
         async with running(settings(broker.port, certs)) as line:
             await line.start()
-            selected = broker.peers[0].connection.selected_alpn_protocol()
+            selected = broker.peers[0].connection.selected_alpn_protocol()  # type: ignore[attr-defined]
     assert selected == ("x-amzn-mqtt-ca" if on_443 else None)
 
 
@@ -517,7 +517,7 @@ async def test_stop_during_name_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
         return resolve("127.0.0.1", broker.port, type=socket.SOCK_STREAM)  # type: ignore
 
     resolve = socket.getaddrinfo
-    monkeypatch.setattr(mqtt_dial.socket, "getaddrinfo", lookup)
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
     with RawBroker(say_nothing) as broker:
         async with running(settings(broker.port)) as line:
             line.service.startService()
@@ -555,7 +555,7 @@ async def test_one_address_after_the_other(monkeypatch: pytest.MonkeyPatch, busy
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
             for port in (free_port(), busy_port, broker.port)
         ]
-        monkeypatch.setattr(mqtt_dial.socket, "getaddrinfo", lambda *_, **__: addresses)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
         async with running(settings(broker.port, connect_timeout=1.0)) as line:
             await line.start()
 

@@ -64,7 +64,7 @@ def filters(request: bytes) -> list[tuple[str, int]]:
 
 def split(data: bytes) -> tuple[list[Packet], bytes]:
     """The packets that are complete, and what is left."""
-    packets = []
+    packets: list[Packet] = []
     while True:
         length = shift = 0
         for index in range(1, len(data)):

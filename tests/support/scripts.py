@@ -22,7 +22,7 @@ from upparat.job import Hook
 
 from .waiting import wait_until
 
-Step = list[object]
+Step = list[Any]
 
 _ENGINE = """#!{python} -IS
 import json, os, signal, sys, time

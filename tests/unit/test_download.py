@@ -294,9 +294,12 @@ class BudgetTests(Bench):
 
     def test_a_listener_may_start_again_from_within_the_event(self) -> None:
         answers: list[Answer | Exception] = [Answer(403), whole()]
-        self.heard.also = lambda name: (
-            name == "url_expired" and self.downloader.start(make_job(URL))
-        )
+
+        def start_again(name: str) -> None:
+            if name == "url_expired":
+                self.downloader.start(make_job(URL))
+
+        self.heard.also = start_again
         self.start(*answers)
         self.assertEqual(self.heard.events[-1][0], "downloaded")
 

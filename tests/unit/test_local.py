@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import io
 import json
 import os
 import stat
+import sys
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -424,7 +426,7 @@ class DemoRun(Base):
         self.assertEqual(self.fail_with(KeyboardInterrupt()), 130)
 
     def check(self, status: Status, installed: bytes) -> None:
-        self.demo.digest = demo.hashlib.sha256(b"wanted").hexdigest()
+        self.demo.digest = hashlib.sha256(b"wanted").hexdigest()
         self.demo.device.rootfs.mkdir(parents=True)
         (self.demo.device.rootfs / "firmware").write_bytes(installed)
         self.demo._check(execution(status))
@@ -448,12 +450,12 @@ class CommandLine(Base):
     def setUp(self) -> None:
         super().setUp()
         self.out, self.err = io.StringIO(), io.StringIO()
-        self.patch(cli.sys, "stdout", self.out)
-        self.patch(cli.sys, "stderr", self.err)
+        self.patch(sys, "stdout", self.out)
+        self.patch(sys, "stderr", self.err)
 
     def test_without_a_command_it_starts(self) -> None:
         started: list[Any] = []
-        self.patch(cli, "start", lambda arguments: started.append(arguments) or 0)
+        self.patch(cli, "start", lambda arguments: started.append(arguments) or 0)  # type: ignore[func-returns-value]
         self.assertEqual(cli.main([]), 0)
         self.assertEqual(cli.main(["here", "--thing", "t"]), 0)
         self.assertEqual(

@@ -176,7 +176,7 @@ class BridgeTests(LogTestCase):
             logging.getLogger("loop").warning("again")
 
         globalLogPublisher.addObserver(observer)  # type: ignore[arg-type]
-        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)  # type: ignore[arg-type]
         logging.getLogger("x").warning("start")
         self.assertEqual(self.written().count("again"), 0)
         logging.getLogger("twisted").warning("comes from Twisted")
