@@ -1,0 +1,191 @@
+"""How the service joins its parts, starts them and stops them; each part is a fake."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.ports import execution, key
+from upparat import sentry
+from upparat import service as module
+from upparat.config import Settings, load
+from upparat.job import Report, State
+from upparat.ports import Memory
+from upparat.service import FAREWELL, UpparatService
+
+DONE = Report(State.COMPLETE_READY)
+
+
+class Part:
+    """Notes what it is told, and answers with what the test has put in ``answers``."""
+
+    def __init__(self, name: str, calls: list[tuple[Any, ...]], answers: dict[str, Any]) -> None:
+        self._name, self._calls, self._answers = name, calls, answers
+        self.events: Any = None
+        self.connected = True
+
+    def __getattr__(self, method: str) -> Any:
+        def call(*arguments: Any) -> Any:
+            self._calls.append((f"{self._name}.{method}", *arguments))
+            return self._answers.get(f"{self._name}.{method}")
+
+        return call
+
+
+class ServiceTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.drained: Deferred[None] = succeed(None)
+        self.answers: dict[str, Any] = {
+            "record.owed": [],
+            "hooks.settle": succeed(None),
+            "hooks.shut_down": succeed(None),
+            "downloads.shut_down": succeed(None),
+            "jobs.drain": self.drained,
+        }
+        self.parts: dict[str, Part] = {}
+        for name, kind in {
+            "record": "FileRecord",
+            "mqtt": "MqttService",
+            "jobs": "JobsClient",
+            "downloads": "Downloader",
+            "hooks": "HookRunner",
+            "timer": "ReactorTimer",
+        }.items():
+            self.parts[name] = Part(name, self.calls, self.answers)
+            self.patch(module, kind, lambda *_, name=name, **__: self.parts[name])
+        self.clock = Clock()
+
+    def make(self, **service: Any) -> UpparatService:
+        settings: Settings = load(None)
+        settings = replace(settings, service=replace(settings.service, **service))
+        return UpparatService(self.clock, settings)  # type: ignore[arg-type]
+
+    def taken(self) -> list[tuple[Any, ...]]:
+        taken, self.calls[:] = list(self.calls), []
+        return taken
+
+    def started(self) -> UpparatService:
+        service = self.make()
+        service.startService()
+        self.taken()
+        return service
+
+    # --- start ---
+
+    def test_start(self) -> None:
+        self.make().startService()
+        self.assertEqual(
+            self.taken(),
+            [
+                ("record.load",),
+                ("record.owed",),
+                ("downloads.clean", None),
+                ("mqtt.startService",),
+                ("hooks.settle",),
+                ("jobs.fetch",),
+            ],
+        )
+
+    def test_what_is_owed_is_reported_and_never_run_again(self) -> None:
+        self.answers["record.owed"] = [(execution("a"), DONE)]
+        service = self.make()
+        service.startService()
+        self.assertIn(("jobs.report", execution("a"), DONE), self.taken())
+        self.assertIn(key("a"), service._core.ended)
+
+    def test_the_file_of_the_update_in_hand_is_kept(self) -> None:
+        self.answers["record.load"] = Memory(key("a"))
+        self.make().startService()
+        self.assertIn(("downloads.clean", key("a")), self.taken())
+
+    def test_nothing_begins_before_an_old_installer_has_ended(self) -> None:
+        settled: Deferred[None] = Deferred()
+        self.answers["hooks.settle"] = settled
+        self.make().startService()
+        self.assertNotIn(("jobs.fetch",), self.taken())
+        settled.callback(None)
+        self.assertEqual(self.taken(), [("jobs.fetch",)])
+
+    def test_the_parts_speak_to_the_machine(self) -> None:
+        service = self.make()
+        for name in ("jobs", "downloads", "hooks", "timer"):
+            self.assertIs(self.parts[name].events, service._machine)
+        self.assertIs(self.parts["mqtt"].events, self.parts["jobs"])
+
+    # --- stop ---
+
+    def test_stop(self) -> None:
+        self.successResultOf(self.started().stopService())
+        self.assertEqual(
+            [call[0] for call in self.taken()],
+            [
+                "timer.cancel",
+                "hooks.shut_down",
+                "downloads.shut_down",
+                "jobs.drain",
+                "jobs.close",
+                "mqtt.stopService",
+            ],
+        )
+
+    def test_stop_waits_for_the_last_reports(self) -> None:
+        self.answers["jobs.drain"] = Deferred()
+        stopped = self.started().stopService()
+        self.clock.advance(FAREWELL - 0.1)
+        self.assertNoResult(stopped)
+        self.clock.advance(0.1)
+        self.successResultOf(stopped)
+
+    def test_stop_does_not_wait_for_a_line_that_is_down(self) -> None:
+        self.answers["jobs.drain"] = Deferred()
+        self.parts["mqtt"].connected = False
+        self.successResultOf(self.started().stopService())
+
+    def test_stop_waits_for_hooks(self) -> None:
+        ended: Deferred[None] = Deferred()
+        self.answers["hooks.shut_down"] = ended
+        stopped = self.started().stopService()
+        self.assertNoResult(stopped)
+        ended.callback(None)
+        self.successResultOf(stopped)
+
+    def test_a_part_that_cannot_be_stopped_does_not_keep_the_others(self) -> None:
+        def broken(*_: object) -> None:
+            raise RuntimeError("broken")
+
+        service = self.started()
+        vars(self.parts["mqtt"])["stopService"] = broken
+        self.successResultOf(service.stopService())
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_after_the_stop_nothing_begins(self) -> None:
+        settled: Deferred[None] = Deferred()
+        self.answers["hooks.settle"] = settled
+        service = self.started()
+        self.successResultOf(service.stopService())
+        self.taken()
+        settled.callback(None)
+        self.assertEqual(self.taken(), [])
+
+    # --- Sentry ---
+
+    def test_sentry_only_with_a_dsn(self) -> None:
+        told: list[Any] = []
+
+        def start(dsn: str, release: str, *, secrets: list[str]) -> Any:
+            told.append((dsn, release.split("@")[0]))
+            return lambda: told.append("stopped")
+
+        self.patch(sentry, "start", start)
+        self.started()
+        self.assertEqual(told, [])
+        service = self.make(sentry_dsn="https://key@sentry.test/1")
+        service.startService()
+        self.assertEqual(told, [("https://key@sentry.test/1", "upparat")])
+        self.successResultOf(service.stopService())
+        self.assertEqual(told[1:], ["stopped"])

@@ -1,0 +1,134 @@
+"""The plugin's options: what ``twistd`` makes of them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.internet.testing import MemoryReactorClock
+from twisted.plugin import getPlugins
+from twisted.python import usage
+from twisted.python.logfile import LogFile
+from twisted.trial.unittest import SynchronousTestCase
+
+from upparat import tap
+
+FOREGROUND: dict[str, object] = {"nodaemon": 1, "logfile": None, "logger": None, "syslog": None}
+
+
+class TapTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp()).absolute()
+        self.directory.mkdir(parents=True)
+        self.patch(tap, "_log", tap._Log())
+        self.err = StringIO()
+        self.patch(sys, "stderr", self.err)
+
+    def config(self, text: str = "") -> str:
+        path = self.directory / "upparat.conf"
+        path.write_text(f"[service]\ndownload_location = {self.directory}\n{text}")
+        return str(path)
+
+
+class OptionsTests(TapTestCase):
+    def test_settings(self) -> None:
+        options = tap.Options()
+        options.parseOptions(["--config", self.config(), "--thing-name", "thing"])
+        self.assertEqual(options.settings.broker.thing_name, "thing")
+
+    def test_every_problem_is_told(self) -> None:
+        path = self.config("log_level = LOUD\n[broker]\nport = x\n")
+        error = self.assertRaises(SystemExit, tap.Options().parseOptions, ["-c", path])
+        self.assertEqual(error.code, 2)
+        lines = self.err.getvalue().splitlines()
+        self.assertEqual(
+            [line.split(":")[:2] for line in lines],
+            [["upparat", " [service] log_level"], ["upparat", " [broker] port"]],
+        )
+
+    def test_the_plugin_is_found(self) -> None:
+        from twisted.application.service import IServiceMaker
+
+        [maker] = [each for each in getPlugins(IServiceMaker) if each.tapname == "upparat"]
+        self.assertEqual(maker.options, tap.Options)
+
+    def test_the_level_reaches_the_log(self) -> None:
+        options = tap.Options()
+        options.parent = usage.Options()
+        options.parent.update(FOREGROUND)
+        options.parseOptions(["-c", self.config("log_level = ERROR\n")])
+        self.assertEqual(options.parent["logger"], "upparat.tap.observer")
+        self.assertEqual(tap._log, tap._Log("ERROR", ""))
+
+
+class ChooseLoggerTests(TapTestCase):
+    def chosen(self, **options: object) -> tap._Log:
+        tap.choose_logger({**FOREGROUND, **options}, "INFO")
+        return tap._log
+
+    def test_foreground(self) -> None:
+        self.assertEqual(self.chosen(), tap._Log("INFO", ""))
+
+    def test_foreground_with_a_file(self) -> None:
+        self.assertEqual(self.chosen(logfile="a.log").path, "a.log")
+
+    def test_foreground_to_stdout(self) -> None:
+        self.assertEqual(self.chosen(logfile="-").path, "")
+
+    def test_daemon(self) -> None:
+        self.assertEqual(self.chosen(nodaemon=0).path, "twistd.log")
+
+    def test_daemon_with_a_file(self) -> None:
+        self.assertEqual(self.chosen(nodaemon=0, logfile="/a.log").path, "/a.log")
+
+    def test_a_daemon_has_no_stdout(self) -> None:
+        self.assertRaises(usage.UsageError, self.chosen, nodaemon=0, logfile="-")
+
+    def test_what_the_owner_chose_stands(self) -> None:
+        for choice in ({"logger": "mine.observer"}, {"syslog": 1}):
+            options = {**FOREGROUND, **choice}
+            tap.choose_logger(options, "INFO")
+            self.assertEqual(options, {**FOREGROUND, **choice})
+
+
+class ObserverTests(TapTestCase):
+    def test_a_file_that_is_rotated(self) -> None:
+        opened: list[LogFile] = []
+        self.patch(tap, "make_observer", lambda level, file: opened.append(file))
+        path = self.directory / "a.log"
+        self.patch(tap, "_log", tap._Log("INFO", str(path)))
+        tap.observer()
+        self.assertEqual((opened[0].path, opened[0].maxRotatedFiles), (str(path), 5))
+        opened[0].close()
+
+    def test_stdout(self) -> None:
+        made: list[tuple[str, object]] = []
+        self.patch(tap, "make_observer", lambda *arguments: made.append(arguments))
+        tap.observer()
+        self.assertEqual(made, [("WARNING", sys.stdout)])
+
+
+class PrepareReactorTests(SynchronousTestCase):
+    def test_monotonic_and_status_0(self) -> None:
+        reactor: Any = MemoryReactorClock()
+        tap.prepare_reactor(reactor)
+        self.assertIs(reactor.seconds, time.monotonic)
+        [(call, arguments, _)] = reactor.triggers["after"]["shutdown"]
+        reactor._exitSignal = 15
+        call(*arguments)
+        self.assertIsNone(reactor._exitSignal)
+
+
+class MakeServiceTests(TapTestCase):
+    def test_it_is_a_service(self) -> None:
+        prepared: list[object] = []
+        self.patch(tap, "prepare_reactor", prepared.append)
+        options = tap.Options()
+        options.parseOptions(["-c", self.config()])
+        service = tap.makeService(options)
+        self.assertTrue(IService.providedBy(service))
+        self.assertEqual(len(prepared), 1)
