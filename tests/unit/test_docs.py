@@ -193,3 +193,5 @@ class Commands(SynchronousTestCase):
         text = "\n".join(block for _, block in blocks("sh"))
         named = set(re.findall(r"(?:^|/bin/)(upparat[a-z-]*)(?= |$)", text, re.MULTILINE))
         self.assertEqual(named, set(installed))
+        in_bin = set(re.findall(r"/bin/(\S+)", text)) - {"activate"}
+        self.assertLessEqual(in_bin, {"pip", "twistd", *installed})
