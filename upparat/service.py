@@ -18,9 +18,10 @@ from .adapters.mqtt import MqttService
 from .adapters.mqtt import Reactor as MqttReactor
 from .adapters.process import Reactor as ProcessReactor
 from .adapters.record import FileRecord
+from .adapters.systemd import ServiceManager
 from .adapters.timer import ReactorTimer
 from .config import Settings
-from .machine import Core, Inputs, Policy, make_machine
+from .machine import Core, Guard, Inputs, Policy, make_machine
 
 FAREWELL = 2.0
 """Seconds that the last reports have to be accepted in when the agent is stopped."""
@@ -54,7 +55,10 @@ class UpparatService(Service):
         )
         self._timer = ReactorTimer(reactor)
         self._core = self._make_core()
-        self._machine = self._make_machine()
+        self._state = "idle"
+        self._guard = Guard(make_machine(self._core, self._moved))
+        self._machine = self._join()
+        self._manager = ServiceManager(reactor, lambda: not self._guard.broken, self._status)
         self._sentry_stop = lambda: None
 
     def startService(self) -> None:
@@ -73,9 +77,11 @@ class UpparatService(Service):
         self._downloads.clean(memory.key if memory else None)
         self._mqtt.startService()
         self._hooks.settle().addCallback(lambda _: self._machine.start(memory))
+        self._manager.ready()
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
+        self._manager.stopping()
         self._machine.stop()
         self._timer.cancel()
         ended: Deferred[Any] = DeferredList(
@@ -89,6 +95,7 @@ class UpparatService(Service):
         ended.addCallback(lambda _: self._jobs.close())
         ended.addCallback(lambda _: self._mqtt.stopService())
         ended.addCallbacks(lambda _: self._sentry_stop(), self._stopped_badly)
+        ended.addCallback(lambda _: self._manager.close())
         return cast("Deferred[None]", ended)
 
     def _say_farewell(self) -> Deferred[None]:
@@ -128,8 +135,8 @@ class UpparatService(Service):
             ),
         )
 
-    def _make_machine(self) -> Inputs:
-        machine = make_machine(self._core, self._moved)
+    def _join(self) -> Inputs:
+        machine = self._guard.inputs
         self._jobs.events = machine
         self._downloads.events = machine
         self._hooks.events = machine
@@ -138,5 +145,13 @@ class UpparatService(Service):
         return machine
 
     def _moved(self, old: str, name: str, new: str) -> None:
+        self._state = new
         job_id = self._core.in_hand.job_id if self._core.in_hand else "no job"
         self.log.info("{job_id}: {old} -> {new}", job_id=job_id, old=old, new=new)
+        self._manager.refresh()
+
+    def _status(self) -> str:
+        """One line for whoever looks at the service."""
+        job_id = f"{self._core.in_hand.job_id}: " if self._core.in_hand else ""
+        line = "connected" if self._mqtt.connected else "not connected"
+        return f"{job_id}{self._state}; {line} to {self._settings.broker.host}"

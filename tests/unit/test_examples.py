@@ -325,6 +325,8 @@ class Unit(SynchronousTestCase):
         parser.read_string(read("upparat.service"))
         service = parser["Service"]
         self.assertEqual(service["Restart"], "always")
+        self.assertEqual(service["Type"], "notify")
+        self.assertEqual(service["KillMode"], "process")
         twistd, *arguments = service["ExecStart"].split()
         self.assertEqual(Path(twistd).name, "twistd")
         self.assertEqual(arguments[-2:], ["upparat", "--config=/etc/upparat/upparat.conf"])

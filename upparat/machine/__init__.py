@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .guard import Guard
 from .ignored import IGNORED
 from .life import builder
 from .model import Core, Inputs, Policy
@@ -43,4 +44,4 @@ def _trace(made: Inputs, tracer: Callable[[str, str, str], None]) -> None:
     made.__automat_transitioner__.setTrace(trace)  # type: ignore[attr-defined]
 
 
-__all__ = ["IGNORED", "Core", "Inputs", "Policy", "machine", "make_machine"]
+__all__ = ["IGNORED", "Core", "Guard", "Inputs", "Policy", "machine", "make_machine"]
