@@ -40,6 +40,9 @@ class FakeJournal:
     def over(self, key: Key, hook: Hook) -> None:
         self.calls.append(("over", hook))
 
+    def left(self, key: Key) -> None:
+        self.calls.append(("left",))
+
 
 class HookTestCase(SynchronousTestCase):
     def setUp(self) -> None:
@@ -658,6 +661,17 @@ class JournalTests(HookTestCase):
         message = "Given up: the agent was stopped in the last of 4 runs"
         self.assertEqual(self.told(), [("hook_failed", "ready", message)])
         self.assertEqual(self.journal.calls, [("over", Hook.READY)])
+
+    def test_a_restart_hook_that_stops_the_agent_has_restarted_it(self) -> None:
+        self.run_hook(Hook.RESTART)
+        self.successResultOf(self.runner.shut_down())
+        self.assertEqual(self.journal.calls[1:], [("left",)])
+
+    def test_one_that_waits_for_its_next_try_has_not(self) -> None:
+        self.run_hook(Hook.RESTART)
+        self.reactor.last.ends(3)
+        self.successResultOf(self.runner.shut_down())
+        self.assertEqual(self.journal.calls, [(Hook.RESTART, 0, 0.0)])
 
     def test_a_stop_of_the_agent_forgets_nothing(self) -> None:
         self.run_hook(Hook.READY)

@@ -444,6 +444,13 @@ class JournalTests(RecordBench):
         record.over(key(), Hook.INSTALL)
         self.assertIsNone(record.tries(key(), Hook.INSTALL))
 
+    def test_left_running(self) -> None:
+        record = self.record()
+        record.restarting(key())
+        record.left(key())
+        memory = self.remembered()
+        self.assertTrue(memory and memory.restarted)
+
     def test_cleared(self) -> None:
         self.begun().clear()
         self.assertIsNone(self.tries())

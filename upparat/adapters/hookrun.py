@@ -109,6 +109,9 @@ class Journal(Protocol):
     def over(self, key: Key, hook: Hook) -> None:
         """The hook has done what it was run for, or has failed for good."""
 
+    def left(self, key: Key) -> None:
+        """The agent is stopped by the restart hook, or while it runs."""
+
 
 class NoJournal:
     """Remembers nothing."""
@@ -120,6 +123,9 @@ class NoJournal:
         pass
 
     def over(self, key: Key, hook: Hook) -> None:
+        pass
+
+    def left(self, key: Key) -> None:
         pass
 
 

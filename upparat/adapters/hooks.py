@@ -98,10 +98,13 @@ class HookRunner:
         """
         self._closed = True
         self._orphans.stop()
-        run = self._run
-        if run is None or (run.hook is Hook.RESTART and run.leave()):
-            self._run = None
+        run, self._run = self._run, None
+        if run is None:
             return succeed(None)
+        if run.hook is Hook.RESTART and run.leave():
+            self._journal.left(run.job.key)
+            return succeed(None)
+        self._run = run
         ended: Deferred[None] = Deferred()
         self._afterwards.append(lambda: ended.callback(None))
         run.finish(kill=True)

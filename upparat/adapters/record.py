@@ -144,6 +144,11 @@ class FileRecord:
         """Forget its runs; if a crash is faster, its next run is counted as one more."""
         self._content = replace(self._content, tries=self._tries_of_others(hook))
 
+    def left(self, key: Key) -> None:
+        """The agent is stopped in an orderly way while the restart hook runs: this is the restart,
+        though nobody will see the hook's end."""
+        self.restarted(key)
+
     # --- the ledger ---
 
     def owe(self, execution: Execution, report: Report) -> None:
