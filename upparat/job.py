@@ -194,6 +194,11 @@ class Report:
         return self.state.status
 
     @property
+    def discards(self) -> bool:
+        """Whether the job's file has no use any more: without an install hook it is the result."""
+        return self.status.ended and self.state is not State.NO_INSTALLATION_HOOK_PROVIDED
+
+    @property
     def details(self) -> dict[str, str]:
         """The ``statusDetails`` of the update, within AWS's rules for their values."""
         return {

@@ -69,6 +69,8 @@ class UpparatService(Service):
         for execution, report in self._record.owed():
             self._core.ended.append(execution.key)
             self._jobs.report(execution, report)
+            if report.discards:
+                self._downloads.discard(execution.key)
         self.log.info(
             "Upparat {version} for {thing}",
             version=__version__,

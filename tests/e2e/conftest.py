@@ -5,9 +5,8 @@ What must hold whatever a test does is checked when it is over.
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,14 +20,7 @@ from tests.support.files import File, FileServer
 from tests.support.mosquitto import Mosquitto, requires_mosquitto
 from tests.support.scripts import Hooks
 from tests.support.waiting import wait_until
-
-THING = "device-1"
-CLIENT_ID = "agent-1"
-
-FAST: dict[str, dict[str, object]] = {
-    "service": {"log_level": "DEBUG", "progress_interval": 0},
-    "hooks": {"retry_interval": 0.2, "restart_grace": 0.2, "restart_timeout": 2},
-}
+from tests.support.world import CLIENT_ID, THING, device_config, signed
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -100,7 +92,7 @@ def agent(tmp_path: Path, broker: Mosquitto, cloud: Cloud, hooks: Hooks) -> Iter
         **sections: Mapping[str, object],
     ) -> Agent:
         directory = tmp_path / "agent"
-        config = _config(directory, broker, hooks, sections)
+        config = device_config(directory, broker, hooks, sections)
         agents.append(
             Agent(
                 directory,
@@ -115,29 +107,6 @@ def agent(tmp_path: Path, broker: Mosquitto, cloud: Cloud, hooks: Hooks) -> Iter
     yield start
     for each in agents:
         _check(each, cloud)
-
-
-def _config(
-    directory: Path, broker: Mosquitto, hooks: Hooks, sections: Mapping[str, Mapping[str, object]]
-) -> dict[str, dict[str, object]]:
-    config: dict[str, dict[str, object]] = {
-        "service": {
-            **FAST["service"],
-            "download_location": directory / "downloads",
-            "state_dir": directory / "state",
-        },
-        "broker": {
-            "host": broker.host,
-            "port": broker.port,
-            "thing_name": THING,
-            "client_id": CLIENT_ID,
-        },
-        "hooks": {**FAST["hooks"], **hooks.options},
-        "download": {"allow_http": "yes"},
-    }
-    for section, options in sections.items():
-        config[section] |= options
-    return config
 
 
 def _check(agent: Agent, cloud: Cloud) -> None:
@@ -171,12 +140,6 @@ def document() -> Documents:
         return {"action": "upparat-update", "version": "2.0", "file": signed(file), **more}
 
     return make
-
-
-def signed(file: File) -> Callable[[], str]:
-    """The file's URL, signed anew at every delivery of the document."""
-    numbers = itertools.count(1)
-    return lambda: f"{file.url}?X-Amz-Expires=3600&X-Amz-Signature=secret-{next(numbers)}"
 
 
 def steps(history: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:

@@ -30,7 +30,8 @@ class Agent:
     :param directory: its scratch directory, made if needed; it is also where it runs.
     :param sections: the configuration.
     :param supervised: start it again whenever it ends by itself, as systemd would.
-    :param reboots: with ``supervised``, each new start comes with a new boot id.
+    :param reboots: with ``supervised``, each new start comes with a new boot id; after a kill only
+        while ``reboots_when_killed``.
     :param console: run the command ``upparat`` and not ``twistd --nodaemon upparat``.
     """
 
@@ -47,6 +48,7 @@ class Agent:
         self.supervised = supervised
         self.reboots = reboots
         self.console = console
+        self.reboots_when_killed = True
         self.tolerates_tracebacks = False
         self.exits: list[int] = []
         self._lock = threading.RLock()
@@ -230,7 +232,7 @@ class Agent:
                     self._revive()
 
     def _revive(self) -> None:
-        if self.reboots:
+        if self.reboots and (self.reboots_when_killed or self.exits[-1] == 0):
             self.change_boot()
         self._spawn()
 

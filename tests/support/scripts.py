@@ -25,7 +25,7 @@ from .waiting import wait_until
 Step = list[Any]
 
 _ENGINE = """#!{python} -IS
-import json, os, signal, sys, time
+import hashlib, json, os, signal, sys, time
 NAME, DIRECTORY = {name!r}, {directory!r}
 journal = os.path.join(DIRECTORY, "calls.jsonl")
 
@@ -54,6 +54,10 @@ def run(kind, *values):
     elif kind == "copy":
         with open(sys.argv[4], "rb") as source, open(values[0], "wb") as target:
             target.write(source.read())
+    elif kind == "digest":
+        with open(sys.argv[4], "rb") as source:
+            seen = hashlib.sha256(source.read()).hexdigest()
+        note(event="digest", job=os.environ["UPPARAT_JOB_ID"], digest=seen)
     elif kind == "kill":
         with open(values[0]) as stream:
             os.kill(int(stream.read()), values[1])
@@ -125,6 +129,11 @@ def show(path: Path) -> Step:
 def copy_file(path: Path) -> Step:
     """For the install hook: copy the file that it was given."""
     return ["copy", str(path)]
+
+
+def digest() -> Step:
+    """For the install hook: note the SHA-256 of the file that it was given."""
+    return ["digest"]
 
 
 def ignore(number: signal.Signals) -> Step:
@@ -262,6 +271,12 @@ class Hooks:
     def names(self) -> list[str]:
         """The hooks in the order of their runs."""
         return [call.hook for call in self.calls()]
+
+    def digests(self) -> list[tuple[str, str]]:
+        """Job id and SHA-256 of each file that was seen."""
+        return [
+            (each["job"], each["digest"]) for each in self._journal() if each["event"] == "digest"
+        ]
 
     def wait_for_call(self, hook: str, count: int = 1) -> Call:
         """Block until a hook has begun its ``count``-th run, and return that."""

@@ -77,6 +77,12 @@ class StateTests(SynchronousTestCase):
 
 
 class ReportTests(SynchronousTestCase):
+    def test_a_file_is_kept_while_it_has_a_use(self) -> None:
+        kept = {state for state in State if not Report(state).discards}
+        ended = {state for state in State if state.status.ended}
+        self.assertEqual(kept & ended, {State.NO_INSTALLATION_HOOK_PROVIDED})
+        self.assertEqual(kept - ended, set(State) - ended)
+
     def test_details(self) -> None:
         report = Report(State.VERSION_MISMATCH, "expected\t2.0,\x1b[31m got\n1.0")
         self.assertIs(report.status, Status.FAILED)

@@ -255,6 +255,13 @@ class DebtTests(RecordBench):
         record = self.record()
         self.assertEqual(len(record.owed()), 1)
 
+    def test_when_that_is_settled_nothing_is_left(self) -> None:
+        record = self.record()
+        record.working(key())
+        record.owe(execution(), DONE)
+        self.record().settle(key())
+        self.assertFalse(self.path.exists())
+
     def test_the_debt_of_another_does_not_hide_the_update(self) -> None:
         record = self.record()
         record.working(key())

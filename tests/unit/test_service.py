@@ -98,6 +98,15 @@ class ServiceTests(SynchronousTestCase):
         self.assertIn(("jobs.report", execution("a"), DONE), self.taken())
         self.assertIn(key("a"), service._core.ended)
 
+    def test_the_file_of_a_job_whose_end_is_owed_is_removed(self) -> None:
+        for state, removed in (
+            (State.COMPLETE_READY, True),
+            (State.NO_INSTALLATION_HOOK_PROVIDED, False),
+        ):
+            self.answers["record.owed"] = [(execution("a"), Report(state))]
+            self.make().startService()
+            self.assertEqual(("downloads.discard", key("a")) in self.taken(), removed)
+
     def test_the_file_of_the_update_in_hand_is_kept(self) -> None:
         self.answers["record.load"] = Memory(key("a"))
         self.make().startService()

@@ -173,7 +173,10 @@ class FileRecord:
         """What was saved, or ``None``; a file that makes no sense is set aside."""
         self._content = self._read()
         update = self._content.update
-        if update is None or update.key in {debt.key for debt in self._content.owed}:
+        if update is not None and update.key in {debt.key for debt in self._content.owed}:
+            self._content = replace(self._content, update=None, tries=())  # it has ended
+            return None
+        if update is None:
             return None
         same_boot = bool(self._boot_id) and self._content.boot_id == self._boot_id
         return Memory(

@@ -477,7 +477,7 @@ def finish(inputs: Inputs, core: Core, work: Work, report: Report) -> None:
     core.memory = None
     _end(core, work.job.execution, report)
     core.record.clear()
-    if report.state is not State.NO_INSTALLATION_HOOK_PROVIDED:
+    if report.discards:
         core.downloads.discard(work.job.key)
     core.jobs.fetch()
 

@@ -1,0 +1,91 @@
+"""The agent dies at each point of an update in turn, and the update comes to its right end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.support.mosquitto import requires_mosquitto
+from tests.support.waiting import wait_until
+from tests.support.world import World
+
+pytestmark = [pytest.mark.mosquitto, requires_mosquitto]
+
+ROOT = Path(__file__).parent.parent.parent
+AT_ONCE = 4
+"""Updates that run side by side: most of the time each waits for something."""
+
+AT_LEAST = 40
+"""Points that an update has by the project's own demand."""
+
+
+LAST = "after fetch_jobs -> monitor"
+
+
+class Doomed:
+    """An agent that dies at a point of its first life; its later lives are as usual."""
+
+    def __init__(self, directory: Path, at: int) -> None:
+        self.points = directory.with_suffix(".points")
+        self._at = at
+        self._lives = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the first life has come to its end: progress is not reported equally often in
+        each, so that the last points may not be reached."""
+        return self.passed()[-1:] == [LAST]
+
+    def passed(self) -> list[str]:
+        return self.points.read_text().splitlines()
+
+    def command(self, plain: list[str]) -> list[str]:
+        self._lives += 1
+        if self._lives > 1:
+            return plain
+        facts = [f"CRASH_POINTS={self.points}", f"CRASH_AT={self._at}", f"PYTHONPATH={ROOT}"]
+        return ["env", *facts, sys.executable, "-m", "tests.support.crashpoints", *plain]
+
+
+def update(directory: Path, at: int, *, reboots: bool = False) -> tuple[list[str], list[str]]:
+    """One update with a crash at a point; the points that were passed, and what is wrong."""
+    doomed = Doomed(directory, at)
+    with World(directory, command=doomed.command) as world:
+        restart = world.hooks.kill_agent() if reboots else None
+        file = world.release("job-1", "2.0", restart)
+        world.agent.supervised = True
+        world.agent.reboots, world.agent.reboots_when_killed = reboots, False
+        world.agent.start()
+        world.cloud.wait_for_end("job-1", timeout=120)
+        wait_until(lambda: doomed.finished or world.agent.starts > 1)
+        wrong = world.violations("job-1", file, "2.0")
+        if wrong:
+            wrong += [f"in {directory}", *world.agent.log.splitlines()[-60:]]
+    return doomed.passed(), wrong
+
+
+def sweep(directory: Path, first: str, *, reboots: bool = False) -> Iterator[str]:
+    """What is wrong with the updates that are cut off at each point, from the first of this name
+    on, that a whole one has."""
+    points, wrong = update(directory / "whole", 0, reboots=reboots)
+    yield from wrong
+    print(f"{len(points)} points")
+    assert len(points) >= AT_LEAST
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        numbers = range(1 + points.index(first), len(points) + 1)
+        results = pool.map(lambda at: update(directory / f"at-{at}", at, reboots=reboots), numbers)
+        for number, (_, wrong) in zip(numbers, results, strict=True):
+            yield from (f"{number} ({points[number - 1]}): {each}" for each in wrong)
+
+
+def test_each_point_of_an_update_with_a_soft_restart(tmp_path: Path) -> None:
+    assert list(sweep(tmp_path, "before idle -> fetch_jobs")) == []
+
+
+def test_each_point_from_the_restart_on_with_a_reboot(tmp_path: Path) -> None:
+    """The restart hook takes the agent down; the next start is another boot."""
+    assert list(sweep(tmp_path, "before install -> restart", reboots=True)) == []

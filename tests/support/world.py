@@ -1,0 +1,187 @@
+"""Everything that an update needs, in one directory: broker, cloud, file server, device.
+
+The fixtures of the end-to-end tests are made of the same parts; this is for tools that run many
+updates, in threads of their own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from upparat.job import Status
+
+from .agent import Agent, marked
+from .broker_rules import broker_breaches
+from .cloud import Cloud
+from .cloud_line import BROKER_OPTIONS
+from .files import File, FileServer
+from .mosquitto import Mosquitto
+from .scripts import Hooks, Step, copy_file, digest
+from .waiting import wait_until
+
+THING = "device-1"
+CLIENT_ID = "agent-1"
+
+FAST: dict[str, dict[str, object]] = {
+    "service": {"log_level": "DEBUG", "progress_interval": 0},
+    "hooks": {"retry_interval": 0.2, "restart_grace": 0.2, "restart_timeout": 2},
+}
+
+Sections = Mapping[str, Mapping[str, object]]
+
+
+def device_config(
+    directory: Path, broker: Mosquitto, hooks: Hooks, sections: Sections
+) -> dict[str, dict[str, object]]:
+    """The configuration of a device that is quick; ``sections`` adds options or replaces them."""
+    config: dict[str, dict[str, object]] = {
+        "service": {
+            **FAST["service"],
+            "download_location": directory / "downloads",
+            "state_dir": directory / "state",
+        },
+        "broker": {
+            "host": broker.host,
+            "port": broker.port,
+            "thing_name": THING,
+            "client_id": CLIENT_ID,
+        },
+        "hooks": {**FAST["hooks"], **hooks.options},
+        "download": {"allow_http": "yes"},
+    }
+    for section, options in sections.items():
+        config[section] |= options
+    return config
+
+
+def signed(file: File) -> Callable[[], str]:
+    """The file's URL, signed anew at every delivery of the document."""
+    numbers = itertools.count(1)
+    return lambda: f"{file.url}?X-Amz-Expires=3600&X-Amz-Signature=secret-{next(numbers)}"
+
+
+class World:
+    """A device and all that it talks to, while it is a context; the agent runs when it is started.
+
+    :param size: bytes of each file.
+    :param command: what makes the agent's command line of its usual one.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        sections: Sections | None = None,
+        *,
+        size: int = 100_000,
+        command: Callable[[list[str]], list[str]] | None = None,
+    ) -> None:
+        directory.mkdir(parents=True)
+        self.directory = directory
+        self.broker = Mosquitto(directory, options=BROKER_OPTIONS)
+        self.files = FileServer()
+        self.hooks = Hooks(directory / "hooks", directory / "agent" / "agent.pid")
+        self.hooks.standard()
+        config = device_config(directory / "agent", self.broker, self.hooks, sections or {})
+        self.agent = Agent(directory / "agent", config)
+        if command is not None:
+            plain = self.agent.command
+            self.agent.command = lambda: command(plain())  # type: ignore[method-assign]
+        self._size = size
+        self._installs_before_restart: dict[str, int] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._stack.callback(self._end)
+        self._stack.enter_context(self.broker)
+        self._stack.enter_context(self.files)
+        self.cloud = self._stack.enter_context(Cloud(self.broker.port, THING))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _end(self) -> None:
+        self.agent.power_cut()
+
+    # --- an update ---
+
+    def release(self, job_id: str, version: str, restart: Step | None = None) -> File:
+        """Create a job; its restart hook makes the device run ``version``."""
+        content = random.Random(version).randbytes(self._size)
+        file = self.files.add(f"/{job_id}.bin", content)
+        self.hooks.install([digest(), copy_file(self.hooks.installed_file)])
+        self.hooks.restart([self.hooks.become(version), *([restart] if restart else [])])
+        document = {"action": "upparat-update", "version": version, "file": signed(file)}
+        self.cloud.when(job_id, "reboot_start", lambda: self._note_restart(job_id))
+        self.cloud.create_job(job_id, document)
+        return file
+
+    def _note_restart(self, job_id: str) -> None:
+        self._installs_before_restart.setdefault(job_id, self._installs(job_id))
+
+    def _installs(self, job_id: str) -> int:
+        calls = self.hooks.calls("install")
+        return sum(call.env["UPPARAT_JOB_ID"] == job_id for call in calls)
+
+    # --- what must hold ---
+
+    def violations(self, job_id: str, file: File, version: str) -> list[str]:
+        """What is wrong now that the job has ended; waits for the agent to tidy up."""
+        return [
+            *self._wrong_end(job_id, version),
+            *self._wrong_installs(job_id, file),
+            *self._wrong_order(),
+            *self._leftovers(),
+            *self.cloud.breaches,
+            *self.cloud.errors,
+            *broker_breaches(self.broker.log, CLIENT_ID, THING),
+        ]
+
+    def _wrong_end(self, job_id: str, version: str) -> list[str]:
+        execution = self.cloud.execution(job_id)
+        running = self.hooks.version_file.read_text()
+        if execution.status is Status.SUCCEEDED and running == version:
+            return []
+        return [f"{job_id} ended {execution.status} {execution.details}, running {running}"]
+
+    def _wrong_installs(self, job_id: str, file: File) -> list[str]:
+        wrong = [
+            f"{job_id}: the install hook saw another file"
+            for job, seen in self.hooks.digests()
+            if job == job_id and seen != file.sha256
+        ]
+        installs = self._installs(job_id)
+        before = self._installs_before_restart.get(job_id, installs)
+        if installs != before:
+            wrong.append(f"{job_id}: {installs - before} installs after the restart was announced")
+        if self.hooks.installed_file.read_bytes() != file.content:
+            wrong.append(f"{job_id}: the installed file is another one")
+        return wrong
+
+    def _wrong_order(self) -> list[str]:
+        """A job is worked on until it has ended, and versions only go up."""
+        updates = list(self.cloud.store.updates)
+        jobs = [job_id for job_id, _ in itertools.groupby(each.job_id for each in updates)]
+        wrong = [f"{job_id} was interleaved" for job_id in jobs if jobs.count(job_id) > 1]
+        for before, after in itertools.pairwise(updates):
+            if before.job_id == after.job_id and after.version <= before.version:
+                wrong.append(f"{after.job_id}: version {after.version} after {before.version}")
+        return wrong
+
+    def _leftovers(self) -> list[str]:
+        try:
+            wait_until(lambda: not self._rest())
+        except AssertionError:
+            return self._rest()
+        return []
+
+    def _rest(self) -> list[str]:
+        rest = [f"process {pid}" for pid in marked(self.agent.directory) if pid != self.agent.pid]
+        rest += [f"{path}" for path in self.agent.directory.rglob("*.part")]
+        rest += [f"{path}" for path in self.agent.directory.rglob("record.*")]
+        return rest
