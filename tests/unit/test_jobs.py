@@ -261,6 +261,16 @@ class PendingTests(JobsBench):
         self.line.accept(self.request("get"), **lists(queued=[summary()]))
         self.assertIn(("pending", [], [key()]), self.taken())
 
+    def test_a_refused_list_is_asked_for_by_the_next_look_at_everything(self) -> None:
+        self.online()
+        self.jobs.fetch()
+        self.line.reject(self.request("get"), "InvalidRequest")
+        self.line.cut()
+        self.online()
+        self.clock.advance(0)
+        self.line.accept(self.request("get"), **lists(queued=[summary()]))
+        self.assertIn(("pending", [], [key()]), self.taken())
+
     def test_a_lost_answer(self) -> None:
         self.online()
         self.jobs.fetch()

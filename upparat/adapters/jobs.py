@@ -167,6 +167,7 @@ class JobsClient:
         delay = self._poll_interval * (0.5 + self._random())
         self._poll = self._clock.callLater(delay, self._look_again)
         self._check_followed()
+        self._pending.now()
         if not self._pending.busy:
             self.events.changed()
 
@@ -321,6 +322,11 @@ class _Question:
         """Put it again in a while."""
         self._again = True
         self._timer = self._clock.callLater(seconds, self._put, ask, args)
+
+    def now(self) -> None:
+        """Put it at once, if it was to be put later."""
+        if self._timer is not None:
+            self._timer.reset(0)
 
     def _put(self, ask: Callable[..., None], args: tuple[object, ...]) -> None:
         self._timer = None
