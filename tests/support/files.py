@@ -93,6 +93,7 @@ class File:
         self.stalled = threading.Event()
         self._released = threading.Event()
         self._script: deque[Step] = deque()
+        self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
 
     @property
@@ -168,6 +169,20 @@ class File:
         """Other content, with another ETag, from the next request on; that one is served well."""
         self._append(Step(content=content))
 
+    def disconnect(self) -> None:
+        """Reset the connections that the file is being sent on."""
+        with self._lock:
+            connections, self._connections = self._connections, set()
+        for connection in connections:
+            with contextlib.suppress(OSError):  # it has ended already
+                end_by_reset(connection)
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def sending(self, connection: socket.socket) -> None:
+        """It is sent on this connection, for now."""
+        with self._lock:
+            self._connections.add(connection)
+
     def release(self) -> None:
         """Let what is stalled go on."""
         self._released.set()
@@ -238,6 +253,12 @@ class FileServer:
         self.stop()
 
 
+def end_by_reset(connection: socket.socket) -> None:
+    """When the connection is closed, what was not sent is thrown away."""
+    linger = struct.pack("ii", 1, 0)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     files: dict[str, File]
@@ -275,6 +296,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, parts.path, parts.query, headers)
         step = file.take(request)
+        file.sending(self.connection)
         with contextlib.suppress(OSError):
             self._serve(file, request, step)
 
@@ -322,8 +344,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(body if step.cut is None else body[: step.cut], step)
         if step.reset:
-            linger = struct.pack("ii", 1, 0)
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            end_by_reset(self.connection)
             self.rfile.close()
             self.connection.close()
 

@@ -63,6 +63,8 @@ def run(kind, *values):
             os.kill(int(stream.read()), values[1])
     elif kind == "ignore":
         signal.signal(values[0], signal.SIG_IGN)
+    elif kind == "pause":
+        time.sleep(values[0])
     elif kind == "hang":
         time.sleep(3600)
     elif kind == "fork":
@@ -139,6 +141,11 @@ def digest() -> Step:
 def ignore(number: signal.Signals) -> Step:
     """Ignore a signal from now on."""
     return ["ignore", int(number)]
+
+
+def pause(seconds: float) -> Step:
+    """Take so long."""
+    return ["pause", seconds]
 
 
 def hang() -> Step:

@@ -21,7 +21,7 @@ from .cloud import Cloud
 from .cloud_line import BROKER_OPTIONS
 from .files import File, FileServer
 from .mosquitto import Mosquitto
-from .scripts import Hooks, Step, copy_file, digest
+from .scripts import Hooks, Step, copy_file, digest, pause
 from .waiting import wait_until
 
 THING = "device-1"
@@ -69,6 +69,7 @@ class World:
     """A device and all that it talks to, while it is a context; the agent runs when it is started.
 
     :param size: bytes of each file.
+    :param leisure: seconds that the install and the restart hook take.
     :param command: what makes the agent's command line of its usual one.
     """
 
@@ -78,6 +79,7 @@ class World:
         sections: Sections | None = None,
         *,
         size: int = 100_000,
+        leisure: float = 0,
         command: Callable[[list[str]], list[str]] | None = None,
     ) -> None:
         directory.mkdir(parents=True)
@@ -91,6 +93,7 @@ class World:
         if command is not None:
             plain = self.agent.command
             self.agent.command = lambda: command(plain())  # type: ignore[method-assign]
+        self.leisure = leisure
         self._size = size
         self._installs_before_restart: dict[str, int] = {}
         self._stack = ExitStack()
@@ -114,8 +117,10 @@ class World:
         """Create a job; its restart hook makes the device run ``version``."""
         content = random.Random(version).randbytes(self._size)
         file = self.files.add(f"/{job_id}.bin", content)
-        self.hooks.install([digest(), copy_file(self.hooks.installed_file)])
-        self.hooks.restart([self.hooks.become(version), *([restart] if restart else [])])
+        copying = copy_file(self.hooks.installed_file)
+        self.hooks.install([digest(), pause(self.leisure), copying, digest()])
+        switching = [pause(self.leisure), self.hooks.become(version)]
+        self.hooks.restart([*switching, *([restart] if restart else [])])
         document = {"action": "upparat-update", "version": version, "file": signed(file)}
         self.cloud.when(job_id, "reboot_start", lambda: self._note_restart(job_id))
         self.cloud.create_job(job_id, document)
@@ -142,12 +147,16 @@ class World:
             *broker_breaches(self.broker.log, CLIENT_ID, THING),
         ]
 
+    @property
+    def version(self) -> str:
+        """What the device runs."""
+        return self.hooks.version_file.read_text()
+
     def _wrong_end(self, job_id: str, version: str) -> list[str]:
         execution = self.cloud.execution(job_id)
-        running = self.hooks.version_file.read_text()
-        if execution.status is Status.SUCCEEDED and running == version:
+        if execution.status is Status.SUCCEEDED and self.version == version:
             return []
-        return [f"{job_id} ended {execution.status} {execution.details}, running {running}"]
+        return [f"{job_id} ended {execution.status} {execution.details}, running {self.version}"]
 
     def _wrong_installs(self, job_id: str, file: File) -> list[str]:
         wrong = [

@@ -1,0 +1,188 @@
+"""The fault matrix: what becomes of an update when this fault hits it in that state.
+
+``docs/faults.md`` is made of it (``python -m tests.support.matrix``), and
+``tests/e2e/test_fault_matrix.py`` plays each cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DOCS = Path(__file__).parent.parent.parent / "docs" / "faults.md"
+
+STATES = (
+    "fetch_jobs",
+    "monitor",
+    "select_job",
+    "verify_job",
+    "download",
+    "install",
+    "restart",
+    "verify_installation",
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """``end``: the state in which the job ends; empty if AWS has ended it. ``said``: in words.
+
+    ``installs``: how often the install hook runs; ``None`` if that depends.
+    """
+
+    end: str
+    said: str
+    installs: int | None = 1
+    test: str = ""
+
+
+OK = Cell("complete_soft_restart", "goes on")
+LATER = Cell("complete_soft_restart", "is done when the fault is over")
+GONE = Cell("", "nothing follows; the next job runs", installs=0)
+RESUMED = Cell("complete_soft_restart", "the download is resumed")
+OVER = Cell("complete_soft_restart", "begins anew with the next start")
+AGAIN = Cell("complete_soft_restart", "the hook runs again with the next start", installs=2)
+NO_HOOK = Cell("", "no hook runs", test="test_machine.py::TableTests")
+NO_FILE = Cell("", "nothing is downloaded; the record: see download", test="test_full_disk.py")
+NO_JOB = Cell("", "there is no job", test="test_machine.py::TableTests")
+
+
+def failed(hook: str, installs: int) -> Cell:
+    return Cell(f"{hook}_hook_failed", f"{hook}_hook_failed", installs)
+
+
+MATRIX: dict[str, dict[str, Cell]] = {
+    "network cut": {
+        "monitor": LATER,
+        "fetch_jobs": Cell(OK.end, "asks again"),
+        "select_job": Cell(OK.end, "asks again"),
+        "verify_job": OK,
+        "download": Cell(OK.end, "the download goes on; reports follow"),
+        "install": Cell(OK.end, "the hook goes on; reports follow"),
+        "restart": Cell(OK.end, "the hook goes on; the end is reported later"),
+        "verify_installation": Cell(OK.end, "the end is reported later"),
+    },
+    "broker restart": {
+        "monitor": LATER,
+        "fetch_jobs": Cell(OK.end, "subscribes and asks again"),
+        "select_job": Cell(OK.end, "subscribes and asks again"),
+        **dict.fromkeys(STATES[3:], OK),
+    },
+    "AWS throttles": {state: Cell(OK.end, "asks or reports again") for state in STATES},
+    "AWS is silent": {state: Cell(OK.end, "asks or reports again") for state in STATES},
+    "cancel": {
+        "fetch_jobs": GONE,
+        "monitor": NO_JOB,
+        "select_job": GONE,
+        "verify_job": Cell("", "the hook is ended; the next job runs", 0),
+        "download": Cell("", "stopped, the file is removed; the next job runs", 0),
+        "install": Cell("", "the hook is left to finish; the next job runs"),
+        "restart": Cell("", "the hook is left to finish; the next job runs"),
+        "verify_installation": Cell("", "the hook is ended; the next job runs"),
+    },
+    "hook hang": {
+        **dict.fromkeys(STATES[:3], NO_HOOK),
+        "verify_job": failed("version", 0),
+        "download": failed("download", 0),
+        "install": Cell("installation_hook_failed", "installation_hook_failed"),
+        "restart": failed("restart", 1),
+        "verify_installation": failed("ready", 1),
+    },
+    "disk full": {
+        **dict.fromkeys(STATES, NO_FILE),
+        "download": Cell("", "insufficient_storage", test="test_full_disk.py"),
+    },
+    "agent stop": {
+        "fetch_jobs": OVER,
+        "monitor": LATER,
+        "select_job": OVER,
+        "verify_job": Cell(OK.end, "the hook is ended, and runs again with the next start"),
+        "download": RESUMED,
+        "install": Cell(OK.end, "the hook is ended, and runs again with the next start", 2),
+        "restart": Cell("complete_ready", "the hook goes on; verified with the next start"),
+        "verify_installation": Cell("complete_ready", "verified again with the next start"),
+    },
+    "agent kill": {
+        "fetch_jobs": OVER,
+        "monitor": LATER,
+        "select_job": OVER,
+        "verify_job": Cell(OK.end, "the hook is ended, and runs again"),
+        "download": RESUMED,
+        "install": Cell(OK.end, "the hook is waited for, and runs again", 2),
+        "restart": Cell(
+            OK.end, "the version is asked for; if it is the old one, the hook runs again"
+        ),
+        "verify_installation": Cell("complete_ready", "verified again"),
+    },
+    "reboot": {
+        "fetch_jobs": OVER,
+        "monitor": LATER,
+        "select_job": OVER,
+        "verify_job": OVER,
+        "download": RESUMED,
+        "install": AGAIN,
+        "restart": Cell("version_mismatch", "counts as the restart: version_mismatch"),
+        "verify_installation": Cell("complete_ready", "verified again"),
+    },
+}
+MATRIX["delete"] = {
+    **MATRIX["cancel"],
+    "select_job": Cell("", "the second refusal ends it; there is no restart", installs=None),
+}
+MATRIX["hook crash"] = MATRIX["hook hang"]
+
+FAULTS = (
+    "network cut",
+    "broker restart",
+    "AWS throttles",
+    "AWS is silent",
+    "cancel",
+    "delete",
+    "hook hang",
+    "hook crash",
+    "disk full",
+    "agent stop",
+    "agent kill",
+    "reboot",
+)
+
+INTRODUCTION = """\
+# Faults
+
+What becomes of an update when a fault hits it. Each column is a state in which the agent is held
+while it happens; each row is the fault. Made by `python -m tests.support.matrix`.
+
+- *Network cut*: the connection goes, the state's work ends meanwhile, the connection comes back.
+- *AWS throttles*: the next requests are refused with `RequestThrottled`. The other codes are told
+  in [jobs.md](jobs.md#what-aws-answers).
+- *AWS is silent*: the next request is lost. *Delete*: the job is deleted by force.
+- *Hook hang*: the hook at work does not end within its time-out. *Hook crash*: it is killed.
+- *Agent stop*: SIGTERM. *Agent kill*: SIGKILL; hooks live on. *Reboot*: the agent and its hooks die
+  at once, and the next start is another boot: a power cut.
+
+Each cell without a test of its own in brackets is played with the real agent by
+`tests/e2e/test_fault_matrix.py`; the rejected codes by `tests/e2e/test_networks.py`; moments in
+between by `tests/e2e/test_crash_points.py` (each one) and `python -m tests.torture` (at random).
+
+"""
+
+
+def table() -> str:
+    """The matrix in Markdown."""
+    lines = [f"| | {' | '.join(STATES)} |", "|---" * (len(STATES) + 1) + "|"]
+    for fault in FAULTS:
+        cells = [_written(MATRIX[fault][state]) for state in STATES]
+        lines.append(f"| **{fault}** | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _written(cell: Cell) -> str:
+    return f"{cell.said} [{cell.test}]" if cell.test else cell.said
+
+
+def main() -> None:
+    DOCS.write_text(INTRODUCTION + table(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Kills agents at random: ``python -m tests.torture [--kills N] [--seed S] [--workers W]``.
+
+Every worker has a device, a broker, a cloud and a file server of its own, and updates the device
+again and again. Meanwhile, at random moments, the agent is killed (sometimes with all its hooks and
+a new boot id: a power cut), the broker is killed, or the download's connection is cut. Then what
+``World.violations`` says must hold. After a power cut one other end is right: if it has hit the
+restart hook before the device was switched over, ``version_mismatch`` says so.
+
+The seed makes the moments and the victims, but not the scheduling of processes: it reproduces a
+failure with some luck only, so that the directory of a failed update is kept, with its logs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.files import File
+from tests.support.world import World
+
+LONGEST = 2.5
+"""Seconds between two blows; an update without any takes about two."""
+
+BLOWS = 8
+"""Blows that one update takes at the most: then it is left in peace."""
+
+PATIENCE = 120.0
+
+VICTIMS = {"agent": 12, "power": 3, "broker": 2, "connection": 2}
+"""Who is hit, and how often in relation to the others."""
+
+
+@dataclass
+class Tally:
+    """What has happened so far."""
+
+    hits: Counter[str] = field(default_factory=Counter)
+    updates: int = 0
+    truthful_failures: int = 0
+    violations: list[str] = field(default_factory=list)
+
+    @property
+    def kills(self) -> int:
+        return self.hits["agent"] + self.hits["power"]
+
+    def __str__(self) -> str:
+        hits = ", ".join(f"{victim} {self.hits[victim]}" for victim in VICTIMS)
+        return (
+            f"{self.updates} updates, {self.kills} kills of the agent ({hits}), "
+            f"{self.truthful_failures} ended version_mismatch after a power cut in the restart "
+            f"hook, {len(self.violations)} violations"
+        )
+
+
+class Worker:
+    """Updates one device until its share of kills is reached."""
+
+    def __init__(self, directory: Path, seed: str, kills: int, tally: Tally) -> None:
+        self._random = random.Random(seed)
+        self._directory = directory
+        self._kills = kills
+        self._tally = tally
+        self._own = Counter[str]()
+
+    def run(self) -> None:
+        for number in itertools.count(1):
+            if self._own["agent"] + self._own["power"] >= self._kills or self._tally.violations:
+                return
+            self._update(self._directory / f"update-{number}")
+
+    def _update(self, directory: Path) -> None:
+        power_cut_in_restart = False
+        with World(directory, size=400_000, leisure=0.3) as world:
+            file = world.release("job-1", "2.0", self._restart(world))
+            world.cloud.create_job("foreign", {"action": "reboot"})
+            file.slow(600_000.0, times=-1)
+            world.agent.supervised = True
+            world.agent.start()
+            for victim in self._blows():
+                if self._ended(world):
+                    break
+                power_cut_in_restart |= victim == "power" and _restarting(world)
+                self._hit(world, file, victim)
+            wrong = self._wrong(world, file, excused=power_cut_in_restart)
+        self._tally.updates += 1
+        if wrong:
+            self._tally.violations += [f"{directory}: {each}" for each in wrong]
+        else:
+            shutil.rmtree(directory)
+
+    def _restart(self, world: World) -> list[object] | None:
+        """A soft restart, or a hook that takes the agent down."""
+        return world.hooks.kill_agent() if self._random.random() < 0.5 else None
+
+    def _blows(self) -> Iterator[str]:
+        victims, weights = zip(*VICTIMS.items(), strict=True)
+        for _ in range(self._random.randrange(1, BLOWS + 1)):
+            time.sleep(self._random.uniform(0, LONGEST))
+            yield self._random.choices(victims, weights)[0]
+
+    def _ended(self, world: World) -> bool:
+        return bool(world.cloud.execution("job-1").status.ended and world.agent.record() is None)
+
+    def _hit(self, world: World, file: File, victim: str) -> None:
+        self._own[victim] += 1
+        self._tally.hits[victim] += 1
+        if victim == "agent":
+            world.agent.kill()
+            world.agent.start()
+        elif victim == "power":
+            world.agent.power_cut()
+            world.agent.start()
+        elif victim == "broker":
+            world.broker.kill()
+            world.broker.start()
+        else:
+            file.disconnect()
+
+    def _wrong(self, world: World, file: File, *, excused: bool) -> list[str]:
+        try:
+            execution = world.cloud.wait_for_end("job-1", PATIENCE)
+        except AssertionError as error:
+            return [str(error)]
+        wrong = world.violations("job-1", file, "2.0")
+        if excused and execution.state == "version_mismatch" and world.version == "1.0":
+            self._tally.truthful_failures += 1
+            wrong = [each for each in wrong if "ended FAILED" not in each]
+        if world.cloud.asked("update", "foreign"):
+            wrong.append("the foreign job was updated")
+        return wrong
+
+
+def _restarting(world: World) -> bool:
+    return bool(world.agent.record() and world.cloud.execution("job-1").state == "reboot_start")
+
+
+def torture(directory: Path, seed: str, kills: int, workers: int) -> Tally:
+    """Run until so many kills were made, or something is wrong."""
+    tally = Tally()
+    share = -(-kills // workers)
+    with ThreadPoolExecutor(workers) as pool:
+        runs = [
+            pool.submit(Worker(directory / f"worker-{n}", f"{seed}-{n}", share, tally).run)
+            for n in range(workers)
+        ]
+        while not all(run.done() for run in runs):
+            time.sleep(10)
+            print(tally, flush=True)
+        for run in runs:
+            run.result()
+    return tally
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.torture")
+    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--seed", default=str(random.SystemRandom().randrange(10**9)))
+    parser.add_argument("--workers", type=int, default=3)
+    arguments = parser.parse_args(argv)
+    directory = Path(tempfile.mkdtemp(prefix="upparat-torture-"))
+    print(f"seed {arguments.seed}, in {directory}", flush=True)
+    tally = torture(directory, arguments.seed, arguments.kills, arguments.workers)
+    print(f"seed {arguments.seed}: {tally}")
+    print("\n".join(tally.violations))
+    if not tally.violations:
+        shutil.rmtree(directory)
+    return 1 if tally.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
