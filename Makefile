@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
 PACKAGING := setup.cfg pyproject.toml
 
-.PHONY: demo test check diagram clean
+.PHONY: demo test check diagram torture clean
 
 demo: $(VENV)/local.stamp
 	$(BIN)/python -m upparat.local.demo
@@ -19,6 +19,10 @@ check: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# KILLS=500 SEED=1 make torture
+torture: $(VENV)/test.stamp
+	$(BIN)/python -m tests.torture $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 diagram: $(VENV)/test.stamp
 	$(BIN)/python -m upparat.machine.diagram

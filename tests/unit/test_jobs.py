@@ -265,7 +265,7 @@ class PendingTests(JobsBench):
         self.online()
         self.jobs.fetch()
         self.line.reject(self.request("get"), "InvalidRequest")
-        self.line.cut()
+        self.line.lose()
         self.online()
         self.clock.advance(0)
         self.line.accept(self.request("get"), **lists(queued=[summary()]))

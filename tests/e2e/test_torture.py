@@ -1,0 +1,25 @@
+"""A small part of what ``python -m tests.torture`` does; a failure prints the seed."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.support.mosquitto import requires_mosquitto
+from tests.torture import torture
+
+KILLS = 60
+
+
+@pytest.mark.mosquitto
+@requires_mosquitto
+def test_killed_at_random(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    seed = os.environ.get("UPPARAT_SEED") or str(random.SystemRandom().randrange(10**9))
+    tally = torture(tmp_path, seed, KILLS, workers=3)
+    with capfd.disabled():
+        print(f"\nseed {seed}: {tally}")
+    assert tally.violations == []
+    assert tally.kills >= KILLS
