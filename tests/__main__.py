@@ -12,6 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LEAST_COVERAGE = 95
+AT_ONCE = "3"
+"""Tests that run side by side: most of the time each waits for another process."""
 
 
 def run(*command: str) -> bool:
@@ -23,7 +25,7 @@ def run(*command: str) -> bool:
 def run_pytest(arguments: Sequence[str]) -> tuple[bool, str]:
     """Run pytest under coverage; whether it passed, and its closing line."""
     colour = "yes" if sys.stdout.isatty() else "no"
-    command = ["coverage", "run", "-m", "pytest", f"--color={colour}", *arguments]
+    command = ["coverage", "run", "-m", "pytest", "-n", AT_ONCE, f"--color={colour}", *arguments]
     print(f"--- {' '.join(command)}", flush=True)
     last = ""
     with subprocess.Popen(

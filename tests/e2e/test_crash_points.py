@@ -16,7 +16,7 @@ from tests.support.world import World
 pytestmark = [pytest.mark.mosquitto, requires_mosquitto]
 
 ROOT = Path(__file__).parent.parent.parent
-AT_ONCE = 4
+AT_ONCE = 3
 """Updates that run side by side: most of the time each waits for something."""
 
 AT_LEAST = 40
