@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -159,8 +160,10 @@ class Agent:
 
     def record(self) -> Any:
         """The device's record as it is on the disk, or ``None``."""
-        found = list(self.directory.rglob("record.json"))
-        return json.loads(found[0].read_text()) if found else None
+        for found in self.directory.rglob("record.json"):
+            with suppress(FileNotFoundError):  # it may go between the two looks
+                return json.loads(found.read_text())
+        return None
 
     def __enter__(self) -> Self:
         return self.start()
