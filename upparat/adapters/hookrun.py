@@ -135,6 +135,8 @@ class HookRun:
     :param call: what it is told; its counters go on where the journal says that they were.
     :param printed: told the lines of stdout, some at a time, none empty.
     :param over: told once, when nothing of it runs any more, what went wrong (empty: nothing).
+
+    ``last_line`` is what ``printed`` keeps of the present try; it is empty when a try begins.
     """
 
     log = Logger()
@@ -151,6 +153,7 @@ class HookRun:
     ) -> None:
         self.hook = call.hook
         self.job = call.job
+        self.last_line = ""
         self._reactor = reactor
         self._settings = settings
         self._command = settings.commands.get(call.hook, ())
@@ -210,6 +213,7 @@ class HookRun:
 
     def _try(self) -> None:
         self._waiting = None
+        self.last_line = ""
         elapsed = self._reactor.seconds() - self._started
         call = replace(self._call, retry=self._retry, elapsed=int(elapsed))
         self._journal.begun(self.job.key, self.hook, self._retry, elapsed)

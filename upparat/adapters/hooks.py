@@ -52,7 +52,6 @@ class HookRunner:
         self._orphans = orphans or Orphans(reactor, agent, settings.timeouts, killpg=killpg)
         self._killpg = killpg
         self._run: HookRun | None = None
-        self._version = ""
         self._afterwards: list[Callable[[], None]] = []
         self._closed = False
 
@@ -69,7 +68,6 @@ class HookRunner:
             self._afterwards.append(lambda: self.run(hook, job, file))
             self._finish(self._run)
         else:
-            self._version = ""
             self._orphans.end(hook)
             self._run = HookRun(
                 self._reactor,
@@ -124,7 +122,7 @@ class HookRunner:
             return
         told = [line for line in lines if line.strip()][-BURST:]
         if told:
-            self._version = told[-1].strip()
+            self._run.last_line = told[-1].strip()
         for line in filter(None, map(printable, told)):
             if self._run is not None:
                 self._tell_line(self._run, line)
@@ -146,7 +144,7 @@ class HookRunner:
             return
         self._log_end(run, message)
         if not afterwards and not self._closed:
-            self._tell(run.hook, message)
+            self._tell(run, message)
         for call in afterwards:
             call()
 
@@ -161,16 +159,16 @@ class HookRunner:
         else:
             self.log.info("{job_id}: {hook} hook done", job_id=run.job.job_id, hook=run.hook.value)
 
-    def _tell(self, hook: Hook, message: str) -> None:
+    def _tell(self, run: HookRun, message: str) -> None:
         if message:
-            self.events.hook_failed(hook, message)
-        elif hook is Hook.VERSION:
-            self.events.version_known(self._version)
-        elif hook is Hook.DOWNLOAD:
+            self.events.hook_failed(run.hook, message)
+        elif run.hook is Hook.VERSION:
+            self.events.version_known(run.last_line)
+        elif run.hook is Hook.DOWNLOAD:
             self.events.download_allowed()
-        elif hook is Hook.INSTALL:
+        elif run.hook is Hook.INSTALL:
             self.events.installed()
-        elif hook is Hook.RESTART:
+        elif run.hook is Hook.RESTART:
             self.events.restarted()
         else:
             self.events.ready()

@@ -37,6 +37,10 @@ class Update:
         return self.details.get("message", "")
 
 
+PATIENCE = 60.0
+"""Seconds that a connection may take: for the first one the local AWS makes a certificate."""
+
+
 class Watcher:
     """Collects the updates of one thing's jobs inside of the ``with`` block.
 
@@ -49,6 +53,7 @@ class Watcher:
         self._updates: queue.SimpleQueue[Update] = queue.SimpleQueue()
         self._ready = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2, f"watch-{thing_name}")
+        self._client.connect_timeout = PATIENCE
         self._client.tls_set(ca_certs=str(cafile))
         self._client.on_connect = self._connected
         self._client.on_subscribe = self._subscribed
@@ -57,7 +62,7 @@ class Watcher:
     def __enter__(self) -> Self:
         self._client.connect(HOST, self._port)
         self._client.loop_start()
-        if not self._ready.wait(10):
+        if not self._ready.wait(PATIENCE):
             self.__exit__()
             raise LocalAwsError("the local AWS does not let us watch its jobs")
         return self
