@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from .tether import tethered
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 5.0
+HANDSHAKE = 2.0
 _ATTEMPTS = 3
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -149,7 +151,7 @@ class MiniStack:
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:
             listeners = self._listeners()
-            if listeners == "listening":
+            if listeners == "listening" and self._shakes_hands():
                 return True
             if listeners == "degraded" or self._process.poll() is not None:
                 return False
@@ -160,6 +162,22 @@ class MiniStack:
         with contextlib.suppress(OSError, ValueError):
             return str(json.loads(fetch(f"{self.endpoint}/_ministack/ready", 1)).get("iot_mtls"))
         return ""
+
+    def _shakes_hands(self) -> bool:
+        """Whether a TLS handshake comes to its end.
+
+        With the first one MiniStack makes its certificates, and in asyncio of Python 3.11.2
+        (Debian 12) that one hangs.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # only the handshake counts: nothing is sent
+        try:
+            with socket.create_connection((HOST, self.mqtt_port), HANDSHAKE) as plain:
+                context.wrap_socket(plain).close()
+        except OSError:
+            return False
+        return True
 
 
 def _free_ports() -> tuple[int, int]:
