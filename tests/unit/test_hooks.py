@@ -636,6 +636,17 @@ class ShutDownTests(HookTestCase):
         self.assertEqual((self.reactor.processes, self.told()), ([], []))
 
 
+class VersionOfOneTryTests(HookTestCase):
+    def test_what_an_earlier_try_printed_does_not_count(self) -> None:
+        self.run_hook(Hook.VERSION)
+        self.prints(b"2.0\n")
+        self.reactor.last.ends(3)
+        self.reactor.advance(10)
+        self.reactor.last.launched()
+        self.reactor.last.ends()
+        self.assertEqual(self.told(), [("version_known", "")])
+
+
 class JournalTests(HookTestCase):
     """Counters that go on after a crash."""
 
