@@ -115,6 +115,7 @@ def _check(agent: Agent, cloud: Cloud) -> None:
     try:
         print(agent.log)
         assert status == 0
+        assert "X-Amz" not in agent.log, "the query of a URL is a secret"
         if not agent.tolerates_tracebacks:
             assert "Traceback" not in agent.log
             assert "Unhandled" not in agent.log

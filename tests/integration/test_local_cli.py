@@ -140,9 +140,6 @@ def test_a_job_is_installed_and_watched(
     assert (device.rootfs / "version").read_text() == "1.5\n"
 
 
-@pytest.mark.skipif(
-    shutil.which("aws") is None, reason="aws is not installed: apt-get install awscli"
-)
 def test_the_printed_aws_commands_work(tmp_path: Path) -> None:
     (tmp_path / "FILE").write_bytes(b"content")
     with command(tmp_path, "upparat.local.cli") as local:
@@ -151,7 +148,8 @@ def test_the_printed_aws_commands_work(tmp_path: Path) -> None:
         ran = subprocess.run(
             ["sh", "-ec", lines],
             cwd=tmp_path,
-            env=os.environ | {"AWS_PAGER": ""},
+            env=os.environ
+            | {"AWS_PAGER": "", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
             capture_output=True,
             text=True,
             check=False,

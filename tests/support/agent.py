@@ -197,7 +197,7 @@ class Agent:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.directory,
-                env={**os.environ, MARK: str(self.directory)},
+                env={**_environment(), MARK: str(self.directory)},
                 start_new_session=True,
             )
         if self.console:  # it has no option for this
@@ -238,6 +238,11 @@ class Agent:
         if self.reboots and (self.reboots_when_killed or self.exits[-1] == 0):
             self.change_boot()
         self._spawn()
+
+
+def _environment() -> dict[str, str]:
+    """Ours without what is for the tests alone: hooks are to see nothing but the agent's facts."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("UPPARAT_")}
 
 
 # --- what an agent has started ---
