@@ -141,6 +141,7 @@ def test_a_job_is_installed_and_watched(
 
 
 def test_the_printed_aws_commands_work(tmp_path: Path) -> None:
+    scripts = Path(sys.executable).parent
     (tmp_path / "FILE").write_bytes(b"content")
     with command(tmp_path, "upparat.local.cli") as local:
         wait_until(lambda: "Ctrl-C" in local.printed)
@@ -148,8 +149,7 @@ def test_the_printed_aws_commands_work(tmp_path: Path) -> None:
         ran = subprocess.run(
             ["sh", "-ec", lines],
             cwd=tmp_path,
-            env=os.environ
-            | {"AWS_PAGER": "", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            env=os.environ | {"AWS_PAGER": "", "PATH": f"{scripts}:{os.environ['PATH']}"},
             capture_output=True,
             text=True,
             check=False,
