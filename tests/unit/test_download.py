@@ -21,6 +21,7 @@ from upparat.adapters.download import Downloader
 from upparat.adapters.download_answer import Head
 from upparat.adapters.download_http import Exchange, Waiter
 from upparat.adapters.download_line import Silence
+from upparat.adapters.download_transfer import DISK_PAUSE
 from upparat.adapters.storage import Note, Part, Store
 from upparat.config import Download
 from upparat.job import Job, State
@@ -438,7 +439,8 @@ class DiskTests(Bench):
     def fail_with(self, number: int, method: str) -> tuple[Any, ...]:
         error = OSError(number, os.strerror(number))
         with mock.patch.object(Part, method, side_effect=error):
-            self.start(whole())
+            self.start(whole(), whole(), whole())
+            self.reactor.pump([DISK_PAUSE] * 2)
         assert self.heard.outcome is not None
         return self.heard.outcome
 
@@ -447,9 +449,18 @@ class DiskTests(Bench):
         self.assertEqual(self.fail_with(errno.ENOSPC, "write"), failed)
         self.assertEqual(os.listdir(self.directory), [])
 
+    def test_others_make_room(self) -> None:
+        error = OSError(errno.ENOSPC, "full")
+        with mock.patch.object(Part, "write", side_effect=error):
+            self.start(whole(), whole())
+        self.assertIsNone(self.heard.outcome)
+        self.reactor.advance(DISK_PAUSE)
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+
     def test_no_room_is_seen_before(self) -> None:
         with mock.patch.object(Part, "lacking", return_value=7):
-            self.start(whole())
+            self.start(whole(), whole(), whole())
+            self.reactor.pump([DISK_PAUSE] * 2)
         failed = (
             "download_failed",
             State.INSUFFICIENT_STORAGE,
@@ -479,6 +490,7 @@ class DiskTests(Bench):
     def test_a_directory_with_the_files_name(self) -> None:
         (self.directory / "job").mkdir(parents=True)
         self.start(whole())
+        self.reactor.pump([DISK_PAUSE] * 2)
         failed = (
             "download_failed",
             State.DOWNLOAD_FAILED,

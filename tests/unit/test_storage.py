@@ -149,6 +149,26 @@ class PartTests(StorageCase):
             part.write(b"abcde")
         self.assertEqual(self.files.part.read_bytes(), b"abcde")
 
+    def test_a_write_that_fails_half_way_leaves_nothing(self) -> None:
+        part = Part(self.files)
+        self.addCleanup(part.close)
+        part.write(b"abc")
+        write = os.write
+        written: list[int] = []
+
+        def fills_up(fd: int, data: memoryview) -> int:
+            if written:
+                raise OSError(errno.ENOSPC, "full")
+            written.append(write(fd, data[:2]))
+            return 2
+
+        with mock.patch("os.write", fills_up):
+            self.assertRaises(OSError, part.write, b"defg")
+        self.assertEqual(self.files.part.read_bytes(), b"abc")
+        part.write(b"de")
+        self.assertEqual(self.files.part.read_bytes(), b"abcde")
+        self.assertEqual(part.digest, hashlib.sha256(b"abcde").hexdigest())
+
     def test_room_is_counted_with_slack(self) -> None:
         part = Part(self.files)
         self.addCleanup(part.close)

@@ -32,6 +32,11 @@ BACKOFF = Backoff(base=1.0, cap=64.0)
 MAX_REFUSALS = 3
 """How often in a row, without a new byte, the server may refuse a URL that AWS has made afresh."""
 
+DISK_ATTEMPTS = 3
+DISK_PAUSE = 10.0
+"""How often a disk that is full or fails is tried, and the seconds in between: others may make
+room meanwhile."""
+
 PROGRESS_INTERVAL = 1.0
 """Seconds between two tellings of progress."""
 
@@ -61,7 +66,8 @@ class Budget:
     """What an execution has used up. Every byte beyond what was ever there renews it.
 
     ``attempts`` and ``refusals`` count those in a row without such a byte; ``most`` is the highest
-    number of bytes so far; ``afresh`` says that a wrong file has been thrown away once.
+    number of bytes so far; ``afresh`` says that a wrong file has been thrown away once;
+    ``disk_failures`` is how often the disk has refused.
     """
 
     key: Key
@@ -69,6 +75,7 @@ class Budget:
     refusals: int = 0
     most: int = 0
     afresh: bool = False
+    disk_failures: int = 0
 
     def reached(self, length: int) -> None:
         if length > self.most:
@@ -185,6 +192,11 @@ class Transfer:
             return await self._finish(target)
         except Wrong as problem:
             return self._afresh(target, str(problem))
+        except DiskError as problem:
+            self._budget.disk_failures += 1
+            if self._budget.disk_failures >= DISK_ATTEMPTS:
+                raise
+            return Retry(problem.error.strerror or str(problem), after=DISK_PAUSE)
 
     async def _attempt(self, target: Target) -> Verdict:
         attempt = Attempt(

@@ -14,6 +14,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -171,10 +172,20 @@ class Part:
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError:
+            self._take_back()
+            raise
         self._hash.update(data)
         self.length += len(data)
+
+    def _take_back(self) -> None:
+        """What was written but not counted would stand in the way of what is written next."""
+        with suppress(OSError):
+            os.ftruncate(self._fd, self.length)
+            os.lseek(self._fd, self.length, os.SEEK_SET)
 
     def start_over(self) -> None:
         os.ftruncate(self._fd, 0)

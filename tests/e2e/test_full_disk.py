@@ -1,0 +1,182 @@
+"""A disk that is full, or cannot be written to: a real small one.
+
+It needs leave to mount a tmpfs, which root has. Without it these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import AgentFactory, Documents, steps
+from tests.support.cloud import Cloud
+from tests.support.files import File, FileServer
+from tests.support.scripts import Hooks
+
+SIZE = 4 * 1024 * 1024
+
+Mount = Callable[..., Path]
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    """Makes disks; they are gone after the test."""
+    mounted: list[Path] = []
+
+    def make(name: str, size: int = SIZE, *options: str) -> Path:
+        path = tmp_path / name
+        path.mkdir()
+        how = ",".join([f"size={size}", "mode=0700", *options])
+        command = ["mount", "-t", "tmpfs", "-o", how, "tmpfs", str(path)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("a tmpfs cannot be mounted: run the tests as root")
+        mounted.append(path)
+        return path
+
+    yield make
+    for path in mounted:
+        # An agent of the test may still be on its way out.
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@pytest.fixture
+def image(files: FileServer) -> File:
+    """A file that fills most of the disk, but fits."""
+    return files.add("/image.bin", bytes(range(256)) * (SIZE // 512))
+
+
+def fill(disk: Path, leave: int) -> Path:
+    """Let others take the room, but for so many bytes."""
+    stuff = disk / "stuff"
+    with stuff.open("wb", buffering=0) as stream, suppress(OSError):
+        while stream.write(bytes(4096)):
+            pass
+    os.truncate(stuff, stuff.stat().st_size - leave)
+    return stuff
+
+
+def the_next_job_works(cloud: Cloud, firmware: File, document: Documents) -> None:
+    cloud.create_job("job-2", document(firmware))
+    cloud.wait_for_end("job-2")
+    assert steps(cloud.history("job-2"))[-1] == ("SUCCEEDED", "complete_soft_restart", "none")
+
+
+def test_a_file_that_will_not_fit(
+    mount: Mount,
+    agent: AgentFactory,
+    cloud: Cloud,
+    hooks: Hooks,
+    image: File,
+    firmware: File,
+    document: Documents,
+) -> None:
+    """The size is known before: nothing of it is written."""
+    disk = mount("disk")
+    stuff = fill(disk, leave=SIZE // 4)
+    agent(service={"download_location": disk})
+    cloud.create_job("job-1", document(image))
+    end = cloud.wait_for_end("job-1", timeout=60)
+    assert end.state == "insufficient_storage"
+    assert end.message.startswith("the disk lacks ")
+    assert "install" not in hooks.names()
+    stuff.unlink()
+    the_next_job_works(cloud, firmware, document)
+
+
+def test_others_fill_the_disk_during_the_download(
+    mount: Mount,
+    agent: AgentFactory,
+    cloud: Cloud,
+    hooks: Hooks,
+    image: File,
+    firmware: File,
+    document: Documents,
+) -> None:
+    disk = mount("disk")
+    image.stall(len(image.content) // 2)
+    agent(service={"download_location": disk})
+    cloud.create_job("job-1", document(image))
+    assert image.stalled.wait(30)
+    cloud.wait_for_state("job-1", "download_progress")
+    stuff = fill(disk, leave=0)
+    image.release()
+    end = cloud.wait_for_end("job-1", timeout=60)
+    assert end.state == "insufficient_storage"
+    assert "install" not in hooks.names()
+    stuff.unlink()
+    the_next_job_works(cloud, firmware, document)
+
+
+def test_others_make_room_in_time(
+    mount: Mount,
+    agent: AgentFactory,
+    cloud: Cloud,
+    hooks: Hooks,
+    image: File,
+    document: Documents,
+) -> None:
+    disk = mount("disk")
+    image.stall(len(image.content) // 2)
+    device = agent(service={"download_location": disk})
+    cloud.create_job("job-1", document(image))
+    assert image.stalled.wait(30)
+    cloud.wait_for_state("job-1", "download_progress")
+    stuff = fill(disk, leave=0)
+    image.release()
+    device.wait_for_log("No space left on device")
+    stuff.unlink()
+    cloud.wait_for_end("job-1", timeout=60)
+    assert steps(cloud.history("job-1"))[-1] == ("SUCCEEDED", "complete_soft_restart", "none")
+    assert hooks.installed_file.read_bytes() == image.content
+    assert image.requests[-1].range is not None
+
+
+def test_no_room_for_the_record(
+    mount: Mount,
+    agent: AgentFactory,
+    cloud: Cloud,
+    hooks: Hooks,
+    firmware: File,
+    document: Documents,
+) -> None:
+    """The status details alone lead to a sound end."""
+    disk = mount("disk")
+    fill(disk, leave=0)
+    hooks.standard(restart=hooks.kill_agent())
+    device = agent(supervised=True, service={"state_dir": disk})
+    cloud.create_job("job-1", document(firmware))
+    cloud.wait_for_end("job-1")
+    assert steps(cloud.history("job-1"))[-1] == ("SUCCEEDED", "complete_ready", "none")
+    assert hooks.names().count("install") == 1
+    assert "The record cannot be written: [Errno 28] No space left on device" in device.log
+
+
+@pytest.mark.parametrize("option", ["state_dir", "download_location"])
+@pytest.mark.parametrize("command", ["upparat check -c {}", "twistd -n upparat --config={}"])
+def test_a_directory_that_cannot_be_written_to(
+    option: str, command: str, mount: Mount, tmp_path: Path
+) -> None:
+    """That is told at the start, and not when the first job is lost."""
+    disk = mount("disk", SIZE, "ro")
+    config = tmp_path / "upparat.conf"
+    directories = {"download_location": tmp_path, "state_dir": tmp_path, option: disk / "upparat"}
+    lines = [f"{name} = {path}" for name, path in directories.items()]
+    config.write_text("\n".join(["[service]", *lines, ""]))
+    words = command.format(config).split()
+    result = subprocess.run(
+        [str(Path(sys.executable).parent / words[0]), *words[1:]],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert f"upparat: [service] {option}: " in result.stderr
+    assert "cannot be written to" in result.stderr
