@@ -1,0 +1,380 @@
+"""A device and its cloud without any I/O but the record: what the model test drives.
+
+The machine and the record are real. The other ports are simple and obey at once or when they are
+told to; the cloud is :class:`tests.support.jobs_model.Store`. Each port checks what must never be.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from pathlib import Path
+
+from upparat.adapters.record import FileRecord
+from upparat.adapters.wire import summaries
+from upparat.job import ACTION, Execution, Hook, Job, Key, Report, State, Status
+from upparat.machine import Core, Inputs, Policy, make_machine
+
+from .jobs_model import Rejected, Store
+
+DELICATE = (Hook.INSTALL, Hook.RESTART)
+
+
+class Device:
+    """What outlives the agent: the version that runs, what is installed, files, the clock."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.boot_id = directory / "boot_id"
+        self.boots = 0
+        self.version = "1.0"
+        self.staged = "1.0"
+        self.files: set[Key] = set()
+        self.time = 0.0
+        self.tick = 0
+        self.store = Store("thing", self._now)
+        self.reboot()
+        self.agent = Agent(self)
+
+    def _now(self) -> float:
+        """Two jobs are never queued in the same second."""
+        self.tick += 1
+        return self.tick
+
+    def reboot(self) -> None:
+        self.boots += 1
+        self.boot_id.write_text(f"boot-{self.boots}")
+
+    def crash(self, *, reboot: bool = False) -> None:
+        """Kill the agent with its hooks, and start it again."""
+        if reboot:
+            self.reboot()
+        self.agent = Agent(self)
+
+    def announced(self, key: Key) -> bool:
+        """Whether AWS has accepted the report of the restart."""
+        return any(
+            (each.job_id, each.number) == (key.job_id, key.number)
+            and each.details.get("state") == State.REBOOT_START.value
+            for each in self.store.updates
+        )
+
+
+class Agent:
+    """One life of the agent."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.record = FileRecord(device.directory, device.boot_id, lambda: device.time)
+        self.jobs = ModelJobs(self)
+        self.downloads = ModelDownloads(self)
+        self.hooks = ModelHooks(self)
+        self.timer = ModelTimer(device)
+        self.core = Core(
+            jobs=self.jobs,
+            downloads=self.downloads,
+            hooks=self.hooks,
+            timer=self.timer,
+            record=self.record,
+            policy=Policy(hooks=frozenset(Hook)),
+        )
+        self.machine: Inputs = make_machine(self.core)
+        self._start()
+
+    def _start(self) -> None:
+        """As the service does it."""
+        memory = self.record.load()
+        for execution, report in self.record.owed():
+            self.core.ended.append(execution.key)
+            self.jobs.report(execution, report)
+            if report.discards:
+                self.device.files.discard(execution.key)
+        self.device.files &= {memory.key} if memory else set()
+        self.machine.start(memory)
+
+    def stop(self) -> None:
+        """SIGTERM: the last reports still arrive."""
+        self.machine.stop()
+        self.timer.cancel()
+        self.hooks.shut_down()
+        while self.jobs.reports:
+            self.jobs.deliver()
+
+
+class ModelJobs:
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.store = agent.device.store
+        self.wants_list = False
+        self.described = ""
+        self.followed: Execution | None = None
+        self.reports: deque[tuple[Execution, Report]] = deque()
+
+    # --- the port ---
+
+    def fetch(self) -> None:
+        self.wants_list = True
+
+    def describe(self, job_id: str) -> None:
+        self.described = job_id
+
+    def follow(self, execution: Execution) -> None:
+        self.followed = execution
+
+    def unfollow(self) -> None:
+        self.followed = None
+
+    def report(self, execution: Execution, report: Report) -> None:
+        assert execution.ours
+        device = self.agent.device
+        if report.state.value.startswith("complete"):
+            assert device.version == _version(execution), "a lie"
+        if report.status.ended:
+            self.agent.record.owe(execution, report)
+            if self._follows(execution.key):
+                self.followed = None
+        self.reports.append((execution, report))
+
+    # --- what the test lets happen ---
+
+    def deliver(self) -> None:
+        """AWS hears the oldest report, and the agent its answer."""
+        if not self.reports:
+            return
+        execution, report = self.reports.popleft()
+        if self._hear(execution, report):
+            self._accepted(execution.key, report)
+        else:
+            self._over(execution.key)
+
+    def lose_answer(self) -> None:
+        """AWS hears the oldest report, and its answer is lost: it is sent once more."""
+        if self.reports:
+            self._hear(*self.reports[0])
+
+    def answer_list(self) -> None:
+        if not self.wants_list or self.reports:
+            return
+        self.wants_list = False
+        pending = [each for each in self.store.pending() if not each.hidden]
+        in_progress = [each.summary() for each in pending if each.status is Status.IN_PROGRESS]
+        queued = [each.summary() for each in pending if each.status is Status.QUEUED]
+        self.agent.machine.pending(
+            summaries(in_progress, Status.IN_PROGRESS), summaries(queued, Status.QUEUED)
+        )
+
+    def answer_describe(self) -> None:
+        job_id, self.described = self.described, ""
+        if not job_id:
+            return
+        try:
+            found = self.store.describe(job_id)
+        except Rejected:
+            self.agent.machine.vanished(job_id)
+            return
+        assert found is not None
+        self.agent.machine.described(execution_of(found))
+
+    def look(self) -> None:
+        """A notification, a reconnect or a poll."""
+        if self.followed is not None:
+            key = self.followed.key
+            found = [each for each in self.store.executions if each.job_id == key.job_id]
+            if not found or found[-1].number != key.number or found[-1].status.ended:
+                self._over(key)
+        self.agent.machine.changed()
+
+    # --- answers ---
+
+    def _follows(self, key: Key) -> bool:
+        return self.followed is not None and self.followed.key == key
+
+    def _hear(self, execution: Execution, report: Report) -> bool:
+        """Whether AWS accepts it; it knows a report that it has heard before by its content."""
+        key = execution.key
+        newest = [each for each in self.store.executions if each.job_id == key.job_id][-1:]
+        mine = bool(newest) and newest[0].number == key.number
+        if mine and newest[0].details == report.details and newest[0].status is report.status:
+            return True
+        try:
+            self.store.update(key.job_id, report.status.value, report.details, number=key.number)
+        except Rejected:
+            return False
+        return True
+
+    def _accepted(self, key: Key, report: Report) -> None:
+        if report.status.ended:
+            self.agent.record.settle(key)
+        elif self._follows(key):
+            self.agent.machine.delivered(report.state)
+
+    def _over(self, key: Key) -> None:
+        self.reports = deque(each for each in self.reports if each[0].key != key)
+        self.agent.record.settle(key)
+        if self._follows(key):
+            self.followed = None
+            self.agent.machine.cancelled()
+
+
+class ModelDownloads:
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.job: Job | None = None
+
+    def start(self, job: Job) -> None:
+        self.job = job
+        self.agent.device.files &= {job.key}
+
+    def stop(self) -> None:
+        self.job = None
+
+    def discard(self, key: Key) -> None:
+        if self.job is not None and self.job.key == key:
+            self.job = None
+        self.agent.device.files.discard(key)
+
+    def finish(self) -> None:
+        job, self.job = self.job, None
+        if job is not None:
+            self.agent.device.files.add(job.key)
+            self.agent.machine.downloaded(str(job.key))
+
+    def fail(self) -> None:
+        if self.job is not None:
+            self.job = None
+            self.agent.machine.download_failed(State.DOWNLOAD_FAILED, "HTTP 404")
+
+    def expire(self) -> None:
+        if self.job is not None:
+            self.job = None
+            self.agent.machine.url_expired("HTTP 403")
+
+    def progress(self) -> None:
+        if self.job is not None:
+            self.agent.machine.progressed(1, 2)
+
+
+class ModelHooks:
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.running: tuple[Hook, Job] | None = None
+        self.released = False
+
+    def run(self, hook: Hook, job: Job, file: str = "") -> None:
+        device = self.agent.device
+        assert self.running is None, "two hooks at a time"
+        if hook is Hook.INSTALL:
+            assert file == str(job.key), "another job's file"
+            assert job.key in device.files, "a file that is not there"
+            assert not device.announced(job.key), "installed again after the restart"
+        if hook is Hook.RESTART:
+            assert device.announced(job.key), "restarted unannounced"
+        self.agent.record.begun(job.key, hook, 0, 0.0)
+        self.running = (hook, job)
+
+    def release(self) -> None:
+        if self.running is not None and self.running[0] in DELICATE:
+            self.released = True
+        else:
+            self.running = None
+            self.agent.machine.released()
+
+    def shut_down(self) -> None:
+        if self.running is not None and self.running[0] is Hook.RESTART:
+            self.agent.record.left(self.running[1].key)
+        self.running = None
+
+    # --- what the test lets happen ---
+
+    def finish(self) -> None:
+        """The hook does its work."""
+        if self.running is None:
+            return
+        hook, job = self.running
+        device, machine = self.agent.device, self.agent.machine
+        if hook is Hook.INSTALL:
+            assert job.key in device.files, "the file went while it was installed"
+            device.staged = job.version
+        elif hook is Hook.RESTART:
+            device.version = device.staged
+        self._over(job, hook)
+        if self.released:
+            self.released = False
+            machine.released()
+        elif hook is Hook.VERSION:
+            machine.version_known(device.version)
+        else:
+            _tell(machine, hook)
+
+    def fail(self) -> None:
+        if self.running is None:
+            return
+        hook, job = self.running
+        self._over(job, hook)
+        if self.released:
+            self.released = False
+            self.agent.machine.released()
+        else:
+            self.agent.machine.hook_failed(hook, "Exit code: 1")
+
+    def take_down(self, *, orderly: bool) -> None:
+        """A restart hook that works reboots the device, with or without a last word for us."""
+        device = self.agent.device
+        if self.running is None or self.running[0] is not Hook.RESTART:
+            return
+        device.version = device.staged
+        if orderly:
+            self.agent.stop()
+        device.crash(reboot=True)
+
+    def _over(self, job: Job, hook: Hook) -> None:
+        self.running = None
+        self.agent.record.over(job.key, hook)
+
+
+def _tell(machine: Inputs, hook: Hook) -> None:
+    if hook is Hook.DOWNLOAD:
+        machine.download_allowed()
+    elif hook is Hook.INSTALL:
+        machine.installed()
+    elif hook is Hook.RESTART:
+        machine.restarted()
+    else:
+        machine.ready()
+
+
+class ModelTimer:
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.until: float | None = None
+
+    def start(self, seconds: float) -> None:
+        self.until = self.device.time + seconds
+
+    def cancel(self) -> None:
+        self.until = None
+
+    def now(self) -> float:
+        return self.device.time
+
+    def fire(self, agent: Agent) -> None:
+        if self.until is not None:
+            self.device.time = max(self.device.time, self.until)
+            self.until = None
+            agent.machine.timeout()
+
+
+def document(version: str, **more: object) -> dict[str, object]:
+    return {"action": ACTION, "version": version, "file": "https://s3.test/f", **more}
+
+
+def execution_of(found: object) -> Execution:
+    """What the wire would make of an execution of the store."""
+    from upparat.adapters import wire
+
+    whole = found.whole(0, document=True)  # type: ignore[attr-defined]
+    return wire.execution({"execution": json.loads(json.dumps(whole))}, whole["jobId"])
+
+
+def _version(execution: Execution) -> object:
+    return execution.document["version"] if isinstance(execution.document, dict) else None
