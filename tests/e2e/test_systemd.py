@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.conftest import AgentFactory, Documents
 from tests.support.cloud import Cloud
 from tests.support.files import File
+from tests.support.scripts import Hooks, wait_for_file
 from tests.support.waiting import PATIENCE
 
 
@@ -38,14 +39,18 @@ def test_ready_status_watchdog_and_stop(
     systemd: socket.socket,
     agent: AgentFactory,
     cloud: Cloud,
+    hooks: Hooks,
     firmware: File,
     document: Documents,
 ) -> None:
     device = agent()
     assert "READY=1" in heard_until(systemd, "STATUS=monitor; connected to 127.0.0.1")
     heard_until(systemd, "WATCHDOG=1")
+    go_on = hooks.directory / "go-on"
+    hooks.install([wait_for_file(go_on)])
     cloud.create_job("job-1", document(firmware))
     heard_until(systemd, "STATUS=job-1: install; connected")
+    go_on.touch()
     cloud.wait_for_end("job-1")
     device.stop()
     heard_until(systemd, "STOPPING=1")

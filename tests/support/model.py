@@ -92,6 +92,21 @@ class Agent:
         self.device.files &= {memory.key} if memory else set()
         self.machine.start(memory)
 
+    def step(self) -> None:
+        """Let one thing that is due happen as it should; without any, time passes."""
+        if self.jobs.reports:
+            self.jobs.deliver()
+        elif self.jobs.wants_list:
+            self.jobs.answer_list()
+        elif self.jobs.described:
+            self.jobs.answer_describe()
+        elif self.downloads.job is not None:
+            self.downloads.finish()
+        elif self.hooks.running is not None:
+            self.hooks.finish()
+        else:
+            self.timer.fire(self)
+
     def stop(self) -> None:
         """SIGTERM: the last reports still arrive."""
         self.machine.stop()

@@ -125,6 +125,12 @@ class UpdateModel(RuleBasedStateMachine):
     def time_passes(self) -> None:
         self.device.agent.timer.fire(self.device.agent)
 
+    @rule(steps=st.integers(1, 15))
+    def go_on(self, steps: int) -> None:
+        """All goes well for a while: by chance alone no update would get far."""
+        for _ in range(steps):
+            self.device.agent.step()
+
     # --- faults ---
 
     @rule(reboot=st.booleans())
@@ -175,16 +181,9 @@ class UpdateModel(RuleBasedStateMachine):
 
     def settle(self) -> None:
         self.maintenance_window(hidden=False)
-        for _ in range(40 + 40 * self.count):
-            agent = self.device.agent
-            agent.jobs.look()
-            while agent.jobs.reports:
-                agent.jobs.deliver()
-            agent.jobs.answer_list()
-            agent.jobs.answer_describe()
-            agent.downloads.finish()
-            agent.hooks.finish()
-            agent.timer.fire(agent)
+        for _ in range(2):
+            self.device.agent.jobs.look()
+            self.go_on(steps=40 + 40 * self.count)
 
     def check_the_end(self) -> None:
         device = self.device

@@ -119,3 +119,5 @@ class SystemdTests(SynchronousTestCase):
             self.status = str(number)
             manager.refresh()
         self.assertLess(len(self.heard()), 2000)
+        manager.refresh()
+        self.assertEqual(self.heard(), ["STATUS=1999"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, MutableMapping
-from contextlib import suppress
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -58,9 +57,8 @@ class ServiceManager:
     def refresh(self) -> None:
         """The status may have changed."""
         status = self._status().replace("\n", " ")
-        if status != self._told:
+        if status != self._told and self._tell(f"STATUS={status}"):
             self._told = status
-            self._tell(f"STATUS={status}")
 
     def close(self) -> None:
         """Tell nothing any more."""
@@ -74,12 +72,17 @@ class ServiceManager:
         if self._watched and self._healthy():
             self._tell("WATCHDOG=1")
 
-    def _tell(self, fact: str) -> None:
+    def _tell(self, fact: str) -> bool:
+        """Whether systemd will hear it: it may have a lot to read."""
         if not self._address:
-            return
-        with suppress(BlockingIOError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
-            line.setblocking(False)
-            try:
+            return False
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+                line.setblocking(False)
                 line.sendto(fact.encode(), self._address)
-            except (FileNotFoundError, ConnectionRefusedError, PermissionError) as error:
-                self.log.warn("systemd cannot be told {fact}: {error}", fact=fact, error=str(error))
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self.log.warn("systemd cannot be told {fact}: {error}", fact=fact, error=str(error))
+            return False
+        return True
