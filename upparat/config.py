@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from .job import Hook
 
 NAME = "upparat"
+STATE = ".state"  # with the dot it cannot be the id of a job
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "EXCEPTION")
 
 _THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
@@ -42,7 +43,7 @@ class Service:
     sentry_dsn: str = field(default="", repr=False)
     log_level: str = "WARNING"
     download_location: Path = Path(tempfile.gettempdir(), NAME)
-    state_dir: Path = Path(tempfile.gettempdir(), NAME, "state")
+    state_dir: Path = Path(tempfile.gettempdir(), NAME, STATE)
     job_id_prefix: str = ""
     progress_interval: float = 5.0
     poll_interval: float = 300.0
@@ -151,7 +152,7 @@ class _Reader:
         section = "service"
         base = self.text(section, "download_location", tempfile.gettempdir())
         location = Path(os.path.abspath(base), NAME)
-        state = self.text(section, "state_dir", str(location / "state"))
+        state = self.text(section, "state_dir", str(location / STATE))
         self._directory(section, "download_location", location)
         self._directory(section, "state_dir", Path(state))
         return Service(

@@ -191,10 +191,11 @@ class Record(Protocol):
     def working(self, key: Key) -> None:
         """This execution is being worked on."""
 
-    def restarting(self, key: Key) -> None:
+    def restarting(self, key: Key) -> bool:
         """``reboot_start`` was accepted for it, and the restart hook is about to run.
 
-        From here on it must not be installed again.
+        From here on it must not be installed again. ``False`` if an older memory could neither be
+        replaced nor be removed: the restarts would not be counted.
         """
 
     def restarted(self, key: Key) -> None:

@@ -72,14 +72,17 @@ class FakeTimer:
 
 
 class FakeRecord:
+    writable = True
+
     def __init__(self, calls: list[Call]) -> None:
         self.calls = calls
 
     def working(self, key: Key) -> None:
         self.calls.append(("record working", key.job_id))
 
-    def restarting(self, key: Key) -> None:
+    def restarting(self, key: Key) -> bool:
         self.calls.append(("record restarting", key.job_id))
+        return self.writable
 
     def restarted(self, key: Key) -> None:
         self.calls.append(("record restarted", key.job_id))
@@ -101,12 +104,13 @@ class Bench:
         self.calls: list[Call] = []
         self.moves: list[str] = []
         self.timer = FakeTimer(self.calls)
+        self.record = FakeRecord(self.calls)
         self.core = Core(
             jobs=FakeJobs(self.calls),
             downloads=FakeDownloads(self.calls),
             hooks=FakeHooks(self.calls),
             timer=self.timer,
-            record=FakeRecord(self.calls),
+            record=self.record,
             policy=Policy(hooks=hooks, **policy),
         )
         self.machine: Inputs = make_machine(self.core, self._moved)

@@ -211,7 +211,7 @@ class OptionsTests(ConfigBench):
         self.assertFalse(settings.broker.tls)
         directory = Path(tempfile.gettempdir(), "upparat").absolute()
         self.assertEqual(settings.service.download_location, directory)
-        self.assertEqual(settings.service.state_dir, directory / "state")
+        self.assertEqual(settings.service.state_dir, directory / ".state")
 
     def test_without_a_file(self) -> None:
         self.assertEqual(config.load(None, "thing"), self.load())
@@ -740,7 +740,7 @@ class DirectoryTests(ConfigBench):
     def test_made_later(self) -> None:
         service = self.option("service", f"download_location = {self.directory}/a/b")
         self.assertEqual(service.download_location, self.directory / "a" / "b" / "upparat")
-        self.assertEqual(service.state_dir, self.directory / "a" / "b" / "upparat" / "state")
+        self.assertEqual(service.state_dir, self.directory / "a" / "b" / "upparat" / ".state")
         self.assertFalse((self.directory / "a").exists())
 
     def test_apart(self) -> None:

@@ -164,9 +164,9 @@ class Links(SynchronousTestCase):
     def test_paths_of_the_tree_exist(self) -> None:
         roots = "upparat|twisted|tests|examples|docs|\\.ci"
         for path in DOCS:
-            # upparat/state is the default of an option.
+            # upparat/.state is the default of an option.
             for place in set(re.findall(rf"`((?:{roots})/[\w./]*)`", read(path))) - {
-                "upparat/state"
+                "upparat/.state"
             }:
                 self.assertTrue((ROOT / place).exists(), f"{path.name}: {place}")
 

@@ -34,6 +34,9 @@ class FakeJournal:
     def tries(self, key: Key, hook: Hook) -> tuple[int, float] | None:
         return self.before
 
+    def unfinished(self, hook: Hook) -> bool:
+        return True
+
     def begun(self, key: Key, hook: Hook, retry: int, elapsed: float) -> None:
         self.calls.append((hook, retry, elapsed))
 
@@ -677,6 +680,29 @@ class JournalTests(HookTestCase):
         self.run_hook(Hook.RESTART)
         self.successResultOf(self.runner.shut_down())
         self.assertEqual(self.journal.calls[1:], [("left",)])
+
+    def test_a_restart_hook_that_falls_with_the_device_has_not_failed(self) -> None:
+        self.make(restart_grace=5.0)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL):
+            self.journal.calls.clear()
+            self.run_hook(Hook.RESTART)
+            self.reactor.last.ends(signal=number)
+            self.assertEqual((self.told(), self.journal.calls[1:]), ([], [("left",)]))
+            self.reactor.advance(5)
+            [(told, hook, message)] = self.told()
+            self.assertEqual((told, hook), ("hook_failed", "restart"))
+            self.assertTrue(message.startswith(f"Killed by signal {number:d}"))
+
+    def test_another_signal_is_its_own_fault(self) -> None:
+        self.run_hook(Hook.RESTART)
+        self.reactor.last.ends(signal=signal.SIGSEGV)
+        self.assertEqual(self.told()[0][:2], ("hook_failed", "restart"))
+
+    def test_the_device_goes_down_in_that_time(self) -> None:
+        self.run_hook(Hook.RESTART)
+        self.reactor.last.ends(signal=signal.SIGTERM)
+        self.successResultOf(self.runner.shut_down())
+        self.assertEqual((self.told(), self.reactor.getDelayedCalls()), ([], []))
 
     def test_one_that_waits_for_its_next_try_has_not(self) -> None:
         self.run_hook(Hook.RESTART)

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.anyjson import ANY_JSON, RELAXED, objects
 from tests.support.line import FakeLine, Published
 from tests.support.ports import execution, key
-from upparat.adapters.jobs import JobsClient
+from upparat.adapters.jobs import SUBACK, JobsClient
 from upparat.adapters.mqtt import SubscribeError
 from upparat.adapters.outbox import AGAIN, AT_LENGTH
 from upparat.job import Execution, Key, Report, State, Status, Summary
@@ -171,11 +171,16 @@ class ConnectionTests(JobsBench):
         granted = self.line.subscribing[-1][1]
         self.line.lose()
         granted.callback(None)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
         self.line.connect()
         self.assertEqual(self.asked(), [])
         self.assertEqual(self.taken(), [])
-        self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.line.given_up, [])
+
+    def test_a_broker_that_grants_nothing_is_left(self) -> None:
+        self.line.connect()
+        self.clock.advance(SUBACK)
+        self.assertEqual(len(self.line.given_up), 1)
 
     def test_granted_after_the_end(self) -> None:
         self.line.connect()

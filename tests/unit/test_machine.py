@@ -575,6 +575,29 @@ class VerifyInstallationTests(SynchronousTestCase):
         life.machine.delivered(State.REBOOT_START)
         self.assertEqual(life.taken(), [("record restarting", "a"), ("run", "restart", "a")])
 
+    def test_a_restart_that_was_never_begun_is_not_asked_about(self) -> None:
+        """What is installed may say the new version before anybody runs it."""
+        life = self.rebooted(frozenset(Hook), Memory(key(), same_boot=True))
+        self.assertEqual(life.taken(), [("follow", "a"), ("report", "a", "reboot_start", "none")])
+
+    def test_restarts_that_cannot_be_counted_are_not_begun(self) -> None:
+        life = Life().restarting().quiet()
+        life.record.writable = False
+        life.machine.delivered(State.REBOOT_START)
+        self.assertEqual(
+            life.taken(),
+            [
+                ("record restarting", "a"),
+                *ended("a", "restart_hook_failed", "The record cannot be written"),
+            ],
+        )
+
+    def test_the_file_is_not_needed_any_more(self) -> None:
+        life = Life().started()
+        life.machine.pending([summary(status=IN_PROGRESS)], [])
+        life.machine.described(execution(status=IN_PROGRESS, state="reboot_start", file="${no}"))
+        self.assertEqual(life.state, "verify_installation")
+
     def test_a_power_cut_before_the_restart_hook_is_no_restart(self) -> None:
         memory = Memory(key(), same_boot=False)
         life = self.rebooted(frozenset(Hook), memory).quiet()

@@ -20,12 +20,14 @@ class OrphansTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.found: set[Group] = set()
+        self.unfinished = set(Hook)
         self.signals: list[tuple[int, int]] = []
         timeouts = dict.fromkeys(Hook, 100.0)
         self.orphans = Orphans(
             self.clock,
             "/state",
             timeouts,
+            unfinished=lambda hook: hook in self.unfinished,
             find=lambda agent: set(self.found) if agent == "/state" else set(),
             killpg=lambda group, number: self.signals.append((group, number)),
         )
@@ -63,6 +65,24 @@ class OrphansTests(SynchronousTestCase):
             self.found = set()
             self.clock.advance(POLL)
             self.successResultOf(settled)
+
+    def test_what_a_hook_has_left_in_the_background_is_left_alone(self) -> None:
+        """It has ended itself, and the agent has seen it: this may be the device's application."""
+        self.unfinished = set()
+        for hook in Hook:
+            self.found = {Group(7, hook, led=False)}
+            self.successResultOf(self.orphans.settle())
+        self.clock.advance(1000)
+        self.assertEqual((self.signals, self.clock.getDelayedCalls()), ([], []))
+
+    def test_the_rest_of_one_that_had_not_ended_counts(self) -> None:
+        self.found = {Group(7, Hook.INSTALL, led=False)}
+        self.assertNoResult(self.orphans.settle())
+
+    def test_one_that_still_runs_counts_though_the_record_is_lost(self) -> None:
+        self.unfinished = set()
+        self.found = {Group(7, Hook.INSTALL), Group(7, Hook.INSTALL, led=False)}
+        self.assertNoResult(self.orphans.settle())
 
     def test_a_restart_hook_may_wait_for_us(self) -> None:
         self.found = {Group(7, Hook.RESTART)}
@@ -122,11 +142,11 @@ class FindGroupsTests(SynchronousTestCase):
     def test_a_group(self) -> None:
         self.process(7, 7)
         self.process(8, 7)
-        self.assertEqual(self.found(), {Group(7, Hook.INSTALL)})
+        self.assertEqual(self.found(), {Group(7, Hook.INSTALL), Group(7, Hook.INSTALL, led=False)})
 
     def test_without_its_leader(self) -> None:
         self.process(8, 7)
-        self.assertEqual(self.found(), {Group(7, Hook.INSTALL)})
+        self.assertEqual(self.found(), {Group(7, Hook.INSTALL, led=False)})
 
     def test_a_daemon_with_a_group_of_its_own(self) -> None:
         self.process(8, 8)

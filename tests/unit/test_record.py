@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -361,8 +363,9 @@ class TroubleTests(RecordBench):
         record.working(key())
         record.restarting(key())
         record.owe(execution(), DONE)
-        self.assertEqual(len(errors), 4)
-        self.assertIn("cannot be written", errors[-1])
+        self.assertEqual(len(errors), 7)
+        self.assertIn("cannot be written", errors[-2])
+        self.assertIn("cannot be removed", errors[-1])
         self.assertEqual(len(record.owed()), 1)
         record.clear()
         record.settle(key())
@@ -374,7 +377,7 @@ class TroubleTests(RecordBench):
         record = self.record()
         record.working(key())
         record.clear()
-        self.assertEqual(len(errors), 3)
+        self.assertEqual(len(errors), 4)
 
     def test_it_cannot_be_set_aside(self) -> None:
         self.put(b"{")
@@ -451,6 +454,18 @@ class JournalTests(RecordBench):
         record.over(key(), Hook.INSTALL)
         self.assertIsNone(record.tries(key(), Hook.INSTALL))
 
+    def test_what_is_over_is_over_after_a_power_cut_too(self) -> None:
+        """A long download may follow, in which nothing else is noted."""
+        self.begun().over(key(), Hook.INSTALL)
+        self.assertIsNone(self.tries())
+
+    def test_unfinished(self) -> None:
+        record = self.begun()
+        self.assertTrue(self.record().unfinished(Hook.INSTALL))
+        self.assertFalse(self.record().unfinished(Hook.READY))
+        record.over(key(), Hook.INSTALL)
+        self.assertFalse(self.record().unfinished(Hook.INSTALL))
+
     def test_left_running(self) -> None:
         record = self.record()
         record.restarting(key())
@@ -468,3 +483,27 @@ class JournalTests(RecordBench):
         self.record().begun(key(), Hook.VERSION, 0, 0.0)
         memory = self.remembered()
         self.assertFalse(memory and memory.same_boot)
+
+
+class UnwritableTests(RecordBench):
+    """A record that cannot be replaced: an old one would count no restarts."""
+
+    def test_it_is_removed(self) -> None:
+        record = self.record()
+        record.working(key())
+        with mock.patch("os.replace", side_effect=OSError(errno.ENOSPC, "full")):
+            self.assertTrue(record.restarting(key()))
+        self.assertFalse(self.path.exists())
+
+    def test_it_can_not_even_be_removed(self) -> None:
+        record = self.record()
+        record.working(key())
+        broken = OSError(errno.EROFS, "read-only")
+        with (
+            mock.patch("os.replace", side_effect=broken),
+            mock.patch("os.unlink", side_effect=broken),
+        ):
+            self.assertFalse(record.restarting(key()))
+
+    def test_it_is_fine(self) -> None:
+        self.assertTrue(self.record().restarting(key()))

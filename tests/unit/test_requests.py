@@ -36,6 +36,23 @@ class RequestsTests(SynchronousTestCase):
         self.ready()
         self.assertEqual(self.line.taken(), [])
 
+    # --- answers that make no sense ---
+
+    def test_an_answer_that_cannot_be_read_is_none(self) -> None:
+        self.ready()
+        self.send()
+        self.requests.unreadable("t/get")
+        self.requests.unreadable("t/other")
+        self.assertEqual(self.answers, [])
+
+    def test_but_again_and_again_it_is_one(self) -> None:
+        self.ready()
+        self.send()
+        self.clock.advance(10)
+        self.clock.advance(20)
+        self.requests.unreadable("t/get")
+        self.assertEqual([answer.code for answer in self.answers], ["Unreadable"])
+
     # --- answers ---
 
     def test_accepted(self) -> None:

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.anyjson import ANY_JSON, ODD, RELAXED, objects
 from upparat.adapters.wire import (
+    MAX_LISTED,
     ExecutionState,
     Malformed,
     Topics,
@@ -108,6 +109,13 @@ class PayloadTests(SynchronousTestCase):
 
 
 class SummariesTests(SynchronousTestCase):
+    def test_a_list_beyond_reason(self) -> None:
+        entries = [{**SUMMARY, "jobId": f"job-{number}"} for number in range(1000)]
+        self.assertEqual(len(summaries(entries, Status.QUEUED)), MAX_LISTED)
+
+    def test_ids_that_cannot_be_asked_for(self) -> None:
+        self.assertEqual(summaries([{**SUMMARY, "jobId": "get"}], Status.QUEUED), [])
+
     def test_one(self) -> None:
         self.assertEqual(summaries([SUMMARY], Status.QUEUED), [Summary(KEY, Status.QUEUED)])
 

@@ -19,6 +19,9 @@ from upparat.text import printable
 from .orphans import AGENT, HOOK
 from .process import Child, Ended, Reactor
 
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
+"""What an init system ends processes with when the device goes down."""
+
 AGAIN = 3
 """The exit code that asks for another try."""
 
@@ -103,6 +106,9 @@ class Journal(Protocol):
         """The retry count of the last run that was begun, and the seconds since the first call;
         ``None`` if the hook was not begun, or is over."""
 
+    def unfinished(self, hook: Hook) -> bool:
+        """Whether it was begun for the update in hand, and is not over."""
+
     def begun(self, key: Key, hook: Hook, retry: int, elapsed: float) -> None:
         """A run begins."""
 
@@ -118,6 +124,9 @@ class NoJournal:
 
     def tries(self, key: Key, hook: Hook) -> tuple[int, float] | None:
         return None
+
+    def unfinished(self, hook: Hook) -> bool:
+        return True
 
     def begun(self, key: Key, hook: Hook, retry: int, elapsed: float) -> None:
         pass
@@ -278,13 +287,25 @@ class HookRun:
             self._try()
             return
         message = self._failure(ended)
+        if self._falls_with_us(ended):
+            self._journal.left(self.job.key)
+            grace = self._settings.restart_grace
+            self._waiting = self._reactor.callLater(grace, self._over, message)
+            return
         self._log_complaints(ended.complaints, failed=bool(message) and ended.code != AGAIN)
         if ended.code == AGAIN and not self._final and not self._timed_out:
             self._again()
         else:
             self._over(message)
 
+    def _falls_with_us(self, ended: Ended) -> bool:
+        """A restart hook that others end may be ended by the restart that it has asked for; then
+        it is our turn next."""
+        ours = self._timed_out or self._final
+        return self.hook is Hook.RESTART and ended.signal in _ENDING and not ours
+
     def _over(self, message: str) -> None:
+        self._waiting = None
         if not self._final:
             self._journal.over(self.job.key, self.hook)
         self._tell_over(message)

@@ -49,7 +49,13 @@ class HookRunner:
         self._settings = settings
         self._agent = agent
         self._journal = journal or NoJournal()
-        self._orphans = orphans or Orphans(reactor, agent, settings.timeouts, killpg=killpg)
+        self._orphans = orphans or Orphans(
+            reactor,
+            agent,
+            settings.timeouts,
+            unfinished=self._journal.unfinished,
+            killpg=killpg,
+        )
         self._killpg = killpg
         self._run: HookRun | None = None
         self._afterwards: list[Callable[[], None]] = []

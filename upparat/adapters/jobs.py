@@ -25,6 +25,9 @@ from .wire import (
     summaries,
 )
 
+SUBACK = 30.0
+"""Seconds that a broker may take to grant the subscriptions."""
+
 
 class JobsClient:
     """Asks, watches and reports; tells :class:`upparat.ports.JobsEvents`.
@@ -97,6 +100,7 @@ class JobsClient:
 
     def connected(self) -> None:
         self._subscribing = self._line.subscribe(self._topics.filters)
+        self._subscribing.addTimeout(SUBACK, self._clock)
         self._subscribing.addCallbacks(self._subscribed, self._not_subscribed)
         self._subscribing.addErrback(self._broken)
 
@@ -114,6 +118,7 @@ class JobsClient:
             message = decode(payload)
         except Malformed as malformed:
             self.log.warn("{topic}: {problem}", topic=topic, problem=str(malformed))
+            self._requests.unreadable(topic.rpartition("/")[0])
             return
         if topic == self._topics.notify:
             self._notified(message)

@@ -37,16 +37,20 @@ _PATIENT = (Hook.INSTALL, Hook.RESTART)
 
 @dataclass(frozen=True)
 class Group:
-    """A process group that a hook was started in."""
+    """A process group that a hook was started in; ``led`` while the hook's first process lives."""
 
     number: int
     hook: Hook
+    led: bool = True
 
 
 class Orphans:
     """Watches what an earlier agent with the same state directory has left.
 
+    What a hook has left in the background, and had ended itself, is none of our business.
+
     :param timeouts: seconds that each hook may run, counted from the start of this agent.
+    :param unfinished: whether the earlier agent has not seen the end of this hook.
     """
 
     log = Logger()
@@ -57,15 +61,18 @@ class Orphans:
         agent: str,
         timeouts: Mapping[Hook, float],
         *,
+        unfinished: Callable[[Hook], bool] = lambda hook: True,
         find: Callable[[str], set[Group]] | None = None,
         killpg: Callable[[int, int], None] = os.killpg,
     ) -> None:
         self._clock = clock
         self._agent = agent
         self._timeouts = timeouts
+        self._unfinished = unfinished
         self._find = find or find_groups
         self._killpg = killpg
         self._deadlines: dict[Hook, float] = {}
+        self._watched: set[Hook] = set()
         self._ended: set[Group] = set()
         self._settled: Deferred[None] | None = None
         self._poll: IDelayedCall | None = None
@@ -76,6 +83,7 @@ class Orphans:
         for hook in Hook:
             self._deadlines[hook] = now + (self._timeouts[hook] if hook in _PATIENT else 0)
         settled = self._settled = Deferred()
+        self._watched = {hook for hook in Hook if self._unfinished(hook)}
         found = self._look()
         for group in found:
             self.log.warn(
@@ -100,7 +108,7 @@ class Orphans:
 
     def _look(self) -> set[Group]:
         self._cancel()
-        found = self._find(self._agent)
+        found = self._left()
         for group in found:
             self._end_if_late(group)
         if found:
@@ -110,6 +118,15 @@ class Orphans:
             if settled is not None:
                 settled.callback(None)
         return found
+
+    def _left(self) -> set[Group]:
+        found = self._find(self._agent)
+        led = {group.number for group in found if group.led}
+        return {
+            Group(group.number, group.hook)
+            for group in found
+            if group.number in led or group.hook in self._watched
+        }
 
     def _end_if_late(self, group: Group) -> None:
         late = self._clock.seconds() - self._deadlines[group.hook]
@@ -153,4 +170,5 @@ def _group(process: Path, agent: str) -> Iterator[Group]:
     with suppress(ValueError):
         mine = facts.get(AGENT.encode()) == os.fsencode(agent)
         if mine and state not in "ZX" and facts.get(GROUP.encode()) == number.encode():
-            yield Group(int(number), Hook(facts[HOOK.encode()].decode()))
+            hook = Hook(facts[HOOK.encode()].decode())
+            yield Group(int(number), hook, led=process.name == number)

@@ -111,9 +111,9 @@ class FileRecord:
     def working(self, key: Key) -> None:
         self._save(update=_Update(*key), tries=self._tries(key))
 
-    def restarting(self, key: Key) -> None:
+    def restarting(self, key: Key) -> bool:
         restarts = self._update(key).restarts + 1
-        self._save(update=_Update(*key, restarting=True, restarts=restarts))
+        return self._save(update=_Update(*key, restarting=True, restarts=restarts))
 
     def restarted(self, key: Key) -> None:
         self._save(update=replace(self._update(key), restarting=True, restarted=True))
@@ -140,9 +140,15 @@ class FileRecord:
         tries = _Tries(hook.value, retry, float(elapsed), first, self._boot_id)
         self._save(tries=(*self._tries_of_others(hook), tries))
 
+    def unfinished(self, hook: Hook) -> bool:
+        """Whether it was begun for the update in hand, and is not over."""
+        return any(tries.hook == hook.value for tries in self._content.tries)
+
     def over(self, key: Key, hook: Hook) -> None:
-        """Forget its runs; if a crash is faster, its next run is counted as one more."""
-        self._content = replace(self._content, tries=self._tries_of_others(hook))
+        """Forget its runs."""
+        others = self._tries_of_others(hook)
+        if others != self._content.tries:
+            self._save(tries=others)
 
     def left(self, key: Key) -> None:
         """The agent is stopped in an orderly way while the restart hook runs: this is the restart,
@@ -206,19 +212,24 @@ class FileRecord:
                 self._path.replace(self._path.with_suffix(".bad"))
         return _Content(self._boot_id)
 
-    def _save(self, **changes: object) -> None:
+    def _save(self, **changes: object) -> bool:
+        """Whether the file now says what it should, or nothing at all, which is as safe."""
         if "update" in changes:  # a debt says nothing of when the update was last worked on
             changes["boot_id"] = self._boot_id
         new = replace(self._content, **changes)  # type: ignore[arg-type]
         if new == self._content and new.update is None and not new.owed:
-            return
+            return True
         self._content = new
-        if new.update is None and not new.owed:
-            with self._logged("removed"):
-                _remove(self._path)
-        else:
+        if new.update is not None or new.owed:
             with self._logged("written"):
                 _replace(self._path, json.dumps({"schema": SCHEMA, **asdict(new)}).encode())
+                return True
+        # What cannot be written must not be left as it was: an old record would have the restart
+        # made up for, in every boot.
+        with self._logged("removed"):
+            _remove(self._path)
+            return True
+        return False
 
     def _update(self, key: Key) -> _Update:
         update = self._content.update

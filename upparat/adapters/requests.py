@@ -26,6 +26,10 @@ RETRY = Backoff(base=2.0, cap=64.0)
 """How long to wait before asking again what was refused for the moment."""
 
 
+UNREADABLE = 3
+"""Attempts at a request until answers that make no sense count as one."""
+
+
 class Line(Protocol):
     """What the jobs client needs of a connection."""
 
@@ -139,6 +143,13 @@ class Requests:
         else:
             del self._waiting[token]
             request.done(Answer(payload, code))
+
+    def unreadable(self, topic: str) -> None:
+        """What has come as an answer makes no sense. If it does so again and again, that is the
+        answer: the one request that can be meant is refused with the code ``Unreadable``."""
+        mine = [each for each in self._waiting.values() if each.topic == topic]
+        if len(mine) == 1 and mine[0].attempts >= UNREADABLE:
+            self.answered(topic, False, {"code": "Unreadable"})
 
     def _token(self, topic: str, accepted: bool, payload: Mapping[str, object]) -> str:
         """The token of an answer; AWS cannot echo that of a request that it could not read."""

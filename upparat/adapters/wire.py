@@ -58,6 +58,10 @@ class Topics:
         return f"{self.base}{job_id}/update"
 
 
+MAX_LISTED = 50
+"""Entries of a list that are looked at; AWS lists fewer."""
+
+
 def addressable(job_id: str) -> bool:
     """Whether a job of this id can be worked over MQTT: some names collide with topics."""
     return bool(_JOB_ID.fullmatch(job_id)) and job_id not in _COLLIDING
@@ -82,7 +86,8 @@ def encode(payload: Mapping[str, object]) -> bytes:
 def summaries(value: object, status: Status) -> list[Summary]:
     """A list of pending executions, oldest first; entries that make no sense are left out."""
     entries = value if isinstance(value, list) else []
-    found = [Summary(key, status) for key in _keys(entries)]
+    keys = [key for key in _keys(entries) if addressable(key.job_id)]
+    found = [Summary(key, status) for key in keys[:MAX_LISTED]]
     return sorted(found, key=lambda summary: summary.key.queued_at)
 
 

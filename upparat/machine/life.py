@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence, Set
+from dataclasses import replace
 
 from automat import TypeMachineBuilder
 
@@ -37,7 +38,7 @@ def look(inputs: Inputs, core: Core, selection: Selection) -> Selection:
 def verify(inputs: Inputs, core: Core, job: Job) -> Work:
     core.in_hand = job.key
     core.jobs.follow(job.execution)
-    if _restarted(core, job):
+    if _restarted(core, job.execution):
         inputs._check(_check_after_start(core, job))
         return Work(job)
     core.record.working(job.key)
@@ -82,7 +83,9 @@ def announce_restart(inputs: Inputs, core: Core, job: Job) -> Work:
 
 
 def check_version(inputs: Inputs, core: Core, check: Check) -> Check:
-    if Hook.VERSION in core.policy.hooks:
+    if check.never_begun:
+        _restart_again(inputs, core, check)
+    elif Hook.VERSION in core.policy.hooks:
         core.hooks.run(Hook.VERSION, check.job)
     elif check.unfinished:
         _restart_again(inputs, core, check)
@@ -264,7 +267,7 @@ def _continue_one(inputs: Inputs, core: Core, executions: Sequence[Execution]) -
 def _take(inputs: Inputs, core: Core, execution: Execution) -> None:
     """Work on this execution, or reject it for a document that can never work."""
     try:
-        job = parse_document(execution)
+        job = parse_document(_without_need(core, execution))
     except InvalidDocument as invalid:
         _end(core, execution, Report(State.INVALID_JOB_DOCUMENT, str(invalid)))
         inputs._fetch()
@@ -272,12 +275,20 @@ def _take(inputs: Inputs, core: Core, execution: Execution) -> None:
         inputs._verify(job)
 
 
-def _restarted(core: Core, job: Job) -> bool:
+def _without_need(core: Core, execution: Execution) -> Execution:
+    """After the restart the file is not needed any more: AWS may not be able to sign its URL."""
+    document = execution.document
+    if not isinstance(document, dict) or not _restarted(core, execution):
+        return execution
+    return replace(execution, document={**document, "file": "https://not.needed.invalid/"})
+
+
+def _restarted(core: Core, execution: Execution) -> bool:
     """Whether this job had got as far as its restart, by the fleet's or the device's memory."""
-    remembered = core.memory is not None and core.memory.key == job.key and core.memory.restarting
+    memory = core.memory
+    remembered = memory is not None and memory.key == execution.key and memory.restarting
     return remembered or (
-        job.execution.status is Status.IN_PROGRESS
-        and job.execution.state == State.REBOOT_START.value
+        execution.status is Status.IN_PROGRESS and execution.state == State.REBOOT_START.value
     )
 
 
@@ -291,7 +302,8 @@ def _check_after_start(core: Core, job: Job) -> Check:
         core.record.restarted(job.key)  # by the status details, which are all that is left
         return Check(job, soft=False, until=now)
     if not memory.restarts and not memory.restarted:
-        return Check(job, soft=False, until=now, unfinished=True)
+        never_begun = memory.same_boot  # what is installed may say the version before it runs
+        return Check(job, soft=False, until=now, unfinished=True, never_begun=never_begun)
     if not memory.same_boot:
         return Check(job, soft=False, until=now)
     until = now + core.policy.restart_timeout
@@ -398,9 +410,13 @@ install.upon(Inputs._restart).to(restart).returns(None)
 
 @restart.upon(Inputs.delivered).loop()
 def run_restart(inputs: Inputs, core: Core, work: Work, state: State) -> None:
-    if state is State.REBOOT_START:
-        core.record.restarting(work.job.key)
+    if state is not State.REBOOT_START:
+        return
+    if core.record.restarting(work.job.key):
         core.hooks.run(Hook.RESTART, work.job)
+    else:
+        # Restarts that nobody counts could go on for ever.
+        inputs._finish(Report(State.RESTART_HOOK_FAILED, "The record cannot be written"))
 
 
 @restart.upon(Inputs.restarted).loop()
