@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import subprocess
@@ -24,6 +25,7 @@ from tests.support.reactor import reactor
 from tests.support.waiting import PATIENCE
 from upparat.adapters import download_transfer
 from upparat.adapters.download import Downloader
+from upparat.adapters.durable import read_boot_id
 from upparat.adapters.storage import Note, Part, Store
 from upparat.config import Download
 from upparat.job import Job, State
@@ -323,19 +325,35 @@ async def test_a_changed_size_is_seen_without_etag(
     file.cut(1000)
     file.change(other)
     async with fetching(directory) as fetcher:
-        await fetcher.fetch_well(make_job(file.url), other)
+        await fetcher.fetch_well(
+            make_job(file.url, sha256=hashlib.sha256(other).hexdigest()), other
+        )
     assert [request.range for request in file.requests] == [None, "bytes=1000-", None]
 
 
 @pytest_twisted.ensureDeferred
-async def test_without_etag_the_size_is_enough_to_resume(
+async def test_without_etag_a_digest_is_enough_to_resume(
     server: FileServer, directory: Path
 ) -> None:
     file = server.add("/f", CONTENT, validators=False)
     file.cut(1000)
     async with fetching(directory) as fetcher:
-        await fetcher.fetch_well(make_job(file.url))
+        await fetcher.fetch_well(make_job(file.url, sha256=file.sha256))
     assert [request.range for request in file.requests] == [None, "bytes=1000-"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_etag_and_digest_nothing_tells_two_files_apart(
+    server: FileServer, directory: Path
+) -> None:
+    """Another file of the same size must not be spliced."""
+    other = CONTENT[::-1]
+    file = server.add("/f", CONTENT, validators=False)
+    file.cut(1000)
+    file.change(other)
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url), other)
+    assert [request.range for request in file.requests] == [None, None]
 
 
 @pytest_twisted.ensureDeferred
@@ -353,7 +371,7 @@ async def test_416_for_a_complete_part_ends_well(file: File, directory: Path) ->
     directory.mkdir()
     files = Store(directory).files(KEY)
     files.part.write_bytes(CONTENT)
-    files.write_note(Note(path="/a/firmware.bin", etag=file.etag))
+    files.write_note(Note(path="/a/firmware.bin", etag=file.etag, boot_id=read_boot_id()))
     async with fetching(directory) as fetcher:
         await fetcher.fetch_well(make_job(file.url))
     assert resumed_at(file) == [f"bytes={len(CONTENT)}-"]

@@ -22,6 +22,7 @@ from upparat.adapters.download_answer import Head
 from upparat.adapters.download_http import Exchange, Waiter
 from upparat.adapters.download_line import Silence
 from upparat.adapters.download_transfer import DISK_PAUSE
+from upparat.adapters.durable import read_boot_id
 from upparat.adapters.storage import Note, Part, Store
 from upparat.config import Download
 from upparat.job import Job, State
@@ -145,7 +146,8 @@ class Bench(SynchronousTestCase):
     def leave_part(self, content: bytes = CONTENT[:4], **note: Any) -> None:
         self.directory.mkdir(exist_ok=True)
         self.files.part.write_bytes(content)
-        self.files.write_note(Note(**{"path": "/f", "etag": '"e"', "total": 10, **note}))
+        usual = {"path": "/f", "etag": '"e"', "total": 10, "boot_id": read_boot_id()}
+        self.files.write_note(Note(**{**usual, **note}))
 
 
 def whole(**values: Any) -> Answer:
@@ -341,6 +343,18 @@ class ResumeTests(Bench):
         self.files.part.write_bytes(b"")
         self.reactor.pool.held.pop()()
         self.assertEqual(self.heard.outcome[:2], ("download_failed", State.DOWNLOAD_FAILED))  # type: ignore[index]
+
+    def test_a_part_of_another_boot_may_hold_zeros(self) -> None:
+        """It was not synced: only the digest of the job could tell."""
+        self.leave_part(bytes(4), boot_id="another")
+        self.start(whole())
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+        self.assertEqual(self.files.complete.read_bytes(), CONTENT)
+
+    def test_a_part_of_another_boot_with_a_digest_is_continued(self) -> None:
+        self.leave_part(boot_id="another")
+        self.start(rest(4), sha256=SHA256)
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
 
     def test_stop_while_it_is_hashed(self) -> None:
         self.leave_part()

@@ -11,6 +11,7 @@ from upparat.job import Job
 
 from .download_answer import Body, Held
 from .download_url import url_path
+from .durable import read_boot_id
 from .storage import Note, Part
 
 
@@ -42,6 +43,7 @@ class Target:
         self.job = job
         self.part = part
         self._note = part.files.read_note()
+        self._boot_id = read_boot_id()
 
     @property
     def length(self) -> int:
@@ -58,16 +60,23 @@ class Target:
 
     @property
     def held(self) -> Held:
-        """What a request can build upon."""
+        """What a request can build upon: without an ETag another file of the same size could not
+        be told from it, unless the digest will tell."""
         held = Held(self.length, self._note.etag, self._note.total)
-        return held if held.resumable else Held()
+        telling = bool(held.etag) or self.job.sha256 is not None
+        return held if held.resumable and telling else Held()
 
     @property
     def continuable(self) -> bool:
-        """Whether what another run has left may be part of the job's file."""
+        """Whether what another run has left may be part of the job's file.
+
+        A part is synced when it is complete: after a power cut it may hold zeros, which only the
+        digest of the job can tell.
+        """
         note = self._note
         return (
             self.held.resumable
+            and (self.job.sha256 is not None or note.boot_id == self._boot_id)
             and note.path == url_path(self.job.file)
             and note.total in (None, self.total)
             and (self.total is None or self.length <= self.total)
@@ -89,7 +98,8 @@ class Target:
             self.start_over()
         if body.total is not None and self.job.size not in (None, body.total):
             raise Wrong(f"size: expected {self.job.size} bytes, the server has {body.total}")
-        self._remember(Note(url_path(self.job.file), body.etag, body.total))
+        path, boot_id = url_path(self.job.file), self._boot_id
+        self._remember(Note(path, body.etag, body.total, boot_id=boot_id))
         with disk():
             lacking = self.part.lacking(self.total) if self.total is not None else 0
         if lacking:

@@ -16,8 +16,7 @@ from twisted.logger import Logger
 from upparat.job import Execution, Hook, Key, Report, State, Status
 from upparat.ports import Memory, Record
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-"""A random id that Linux makes at every boot (man 5 proc_sys_kernel)."""
+from .durable import BOOT_ID, read_boot_id, sync_directory
 
 SCHEMA = 1
 """The format of the file; a record of another format is set aside."""
@@ -103,7 +102,7 @@ class FileRecord:
     ) -> None:
         self._path = directory / "record.json"
         self._monotonic = monotonic
-        self._boot_id = _read_boot_id(boot_id)
+        self._boot_id = read_boot_id(boot_id)
         self._content = _Content(self._boot_id)
 
     # --- the port ---
@@ -280,19 +279,12 @@ def _checked(kind: Callable[..., _T], values: object) -> _T:
     return kind(**values)
 
 
-def _read_boot_id(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
-
-
 def _remove(path: Path) -> None:
     try:
         path.unlink()
     except FileNotFoundError:
         return
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -305,15 +297,7 @@ def _replace(path: Path, content: bytes) -> None:
         stream.flush()
         os.fsync(descriptor)
     temporary.replace(path)
-    _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(path.parent)
 
 
 def _is_port(record: FileRecord) -> Record:

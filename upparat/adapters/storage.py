@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 
 from upparat.job import Key
 
+from .durable import sync_directory
+
 if TYPE_CHECKING:
     from hashlib import _Hash
 
@@ -47,13 +49,14 @@ class Note:
     """What is known of a file: its URL's path (without query), strong ETag and size in bytes.
 
     ``etag`` is empty if there is none; ``digest`` (SHA-256, hexadecimal) is set once the file is
-    complete and checked.
+    complete and checked. ``boot_id`` is that of the boot in which the part was written.
     """
 
     path: str = ""
     etag: str = ""
     total: int | None = None
     digest: str = ""
+    boot_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,7 @@ class Part:
         """Give the synced file its final name, durably."""
         self.files.write_note(note)
         self.files.part.replace(self.files.complete)
-        _sync_directory(self.files.directory)
+        sync_directory(self.files.directory)
         return self.files.complete
 
     def close(self) -> None:
@@ -243,7 +246,7 @@ def hash_file(path: Path, length: int, wanted: Callable[[], bool]) -> _Hash:
 def _parse(content: bytes) -> Note:
     """:raises ValueError or TypeError: if it is no note."""
     note = Note(**json.loads(content))
-    texts = (note.path, note.etag, note.digest)
+    texts = (note.path, note.etag, note.digest, note.boot_id)
     if not all(isinstance(text, str) for text in texts):
         raise TypeError("a text is something else")
     if note.total is not None and type(note.total) is not int:
@@ -264,11 +267,3 @@ def _size(path: Path) -> int | None:
     except OSError:
         return None
     return found.st_size if stat.S_ISREG(found.st_mode) else None
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
