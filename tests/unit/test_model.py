@@ -39,21 +39,34 @@ class UpdateModel(RuleBasedStateMachine):
 
     # --- the back office ---
 
-    def create(self, document: object, name: str = "job") -> None:
+    @rule(kind=st.sampled_from(["ours", "ours", "ours", "foreign", "bad"]), data=st.data())
+    def create(self, kind: str, data: st.DataObject) -> None:
         self.count += 1
-        self.device.store.create_job(f"{name}-{self.count}", document)
+        job: dict[str, object] = {"action": "reboot" if kind == "foreign" else "upparat-update"}
+        if kind == "ours":
+            job = document(data.draw(VERSIONS), force=data.draw(st.booleans()))
+        self.device.store.create_job(f"{kind}-{self.count}", job)
+        self.device.agent.jobs.look()
 
-    @rule(version=VERSIONS, force=st.booleans())
-    def create_ours(self, version: str, force: bool) -> None:
-        self.create(document(version, force=force))
-
-    @rule()
-    def create_foreign(self) -> None:
-        self.create({"action": "reboot"}, FOREIGN)
-
-    @rule()
-    def create_bad(self) -> None:
-        self.create({"action": "upparat-update"})
+    @rule(
+        kind=st.sampled_from(["cancel", "force", "delete", "retry", "hide", "show", "look"]),
+        data=st.data(),
+    )
+    def others_act(self, kind: str, data: st.DataObject) -> None:
+        store = self.device.store
+        found = self.ours(Status.QUEUED, Status.IN_PROGRESS)
+        if kind == "look":
+            self.device.agent.jobs.look()
+        elif kind in ("hide", "show"):
+            self.maintenance_window(hidden=kind == "hide")
+        elif kind == "retry":
+            self.time_out_and_retry()
+        elif found:
+            job_id = data.draw(st.sampled_from(found))
+            if kind == "delete":
+                store.delete(job_id, force=True)
+            else:
+                store.cancel(job_id, force=kind == "force")
 
     def ours(self, *status: Status) -> list[str]:
         return [
@@ -62,92 +75,61 @@ class UpdateModel(RuleBasedStateMachine):
             if each.status in status and self.device.store.execution(each.job_id) is each
         ]
 
-    @rule(data=st.data(), force=st.booleans())
-    def cancel(self, data: st.DataObject, force: bool) -> None:
-        if found := self.ours(Status.QUEUED, Status.IN_PROGRESS):
-            self.device.store.cancel(data.draw(st.sampled_from(found)), force=force)
-
-    @rule(data=st.data())
-    def delete(self, data: st.DataObject) -> None:
-        if found := self.ours(Status.QUEUED, Status.IN_PROGRESS):
-            self.device.store.delete(data.draw(st.sampled_from(found)), force=True)
-
-    @rule()
     def time_out_and_retry(self) -> None:
         for job_id in self.ours(Status.IN_PROGRESS)[:1]:
             self.device.store.time_out(job_id)
             self.device.store.retry(job_id)
 
-    @rule(hidden=st.booleans())
-    def maintenance_window(self, hidden: bool) -> None:
+    def maintenance_window(self, *, hidden: bool) -> None:
         """It hides what is queued; what has begun is always listed."""
         for job_id in self.ours(Status.QUEUED):
             self.device.store.hide(job_id, hidden=hidden)
 
     # --- the line ---
 
-    @rule()
-    def deliver(self) -> None:
-        self.device.agent.jobs.deliver()
-
-    @rule()
-    def lose_answer(self) -> None:
-        self.device.agent.jobs.lose_answer()
-
-    @rule()
-    def answer_list(self) -> None:
-        self.device.agent.jobs.answer_list()
-
-    @rule()
-    def answer_describe(self) -> None:
-        self.device.agent.jobs.answer_describe()
-
-    @rule()
-    def look(self) -> None:
-        self.device.agent.jobs.look()
+    @rule(kind=st.sampled_from(["deliver", "lose_answer", "answer_list", "answer_describe"]))
+    def line(self, kind: str) -> None:
+        getattr(self.device.agent.jobs, kind)()
 
     # --- the device's work ---
 
-    @rule(how=st.sampled_from(["finish", "finish", "fail", "expire", "progress"]))
-    def download(self, how: str) -> None:
-        getattr(self.device.agent.downloads, how)()
+    @rule(kind=st.sampled_from(["finish", "fail", "expire", "progress"]))
+    def download(self, kind: str) -> None:
+        getattr(self.device.agent.downloads, kind)()
 
-    @rule(good=st.sampled_from([True, True, True, False]))
-    def hook(self, good: bool) -> None:
+    @rule(kind=st.sampled_from(["finish", "finish", "fail", "reboot", "orderly reboot"]))
+    def hook(self, kind: str) -> None:
         hooks = self.device.agent.hooks
-        (hooks.finish if good else hooks.fail)()
+        if kind == "fail":
+            hooks.fail()
+        elif kind == "finish":
+            hooks.finish()
+        else:
+            hooks.take_down(orderly=kind == "orderly reboot")
 
-    @rule(orderly=st.booleans())
-    def restart_hook_reboots(self, orderly: bool) -> None:
-        self.device.agent.hooks.take_down(orderly=orderly)
-
-    @rule()
-    def time_passes(self) -> None:
-        self.device.agent.timer.fire(self.device.agent)
-
-    @rule(steps=st.integers(1, 15))
+    @rule(steps=st.integers(1, 4))
     def go_on(self, steps: int) -> None:
         """All goes well for a while: by chance alone no update would get far."""
         for _ in range(steps):
             self.device.agent.step()
 
+    go_on_again = rule(steps=st.integers(1, 4))(lambda self, steps: self.go_on(steps))
+    go_far = rule()(lambda self: self.go_on(8))
+
     # --- faults ---
 
-    @rule(reboot=st.booleans())
-    def crash(self, reboot: bool) -> None:
-        self.device.crash(reboot=reboot)
-
-    @rule(reboot=st.booleans())
-    def stop(self, reboot: bool) -> None:
-        self.device.agent.stop()
+    @rule(reboot=st.booleans(), orderly=st.booleans())
+    def end_the_agent(self, reboot: bool, orderly: bool) -> None:
+        if orderly:
+            self.device.agent.stop()
         self.device.crash(reboot=reboot)
 
     @precondition(lambda self: self.record.exists())
     @rule(share=st.floats(0, 1))
     def tear_record(self, share: float) -> None:
-        """Only a broken disk does this: the update may be reported once more, but no more."""
+        """Only a broken disk does this. What is owed is lost, which nothing can make up for."""
         if self.device.agent.core.in_hand or self.device.agent.jobs.reports:
-            return  # then its end could be lost, which nothing can make up for
+            return
         content = self.record.read_bytes()
         self.record.write_bytes(content[: int(share * len(content))])
         self.device.crash()
@@ -183,7 +165,8 @@ class UpdateModel(RuleBasedStateMachine):
         self.maintenance_window(hidden=False)
         for _ in range(2):
             self.device.agent.jobs.look()
-            self.go_on(steps=40 + 40 * self.count)
+            for _ in range(40 + 40 * self.count):
+                self.device.agent.step()
 
     def check_the_end(self) -> None:
         device = self.device
