@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.agent import Agent, kill_marked, marked
 from tests.support.files import FileServer
+from tests.support.judge import Judge
 from tests.support.mosquitto import MOSQUITTO, free_port, requires_mosquitto
 from tests.support.scripts import Hooks
 from tests.support.waiting import PATIENCE, wait_until
@@ -79,6 +80,15 @@ class Reports:
 def reports(aws: LocalAws, device: Device) -> Iterator[Reports]:
     with Watcher(aws.mqtt_port, device.cafile, device.thing_name) as watcher:
         yield Reports(watcher)
+
+
+@pytest.fixture(autouse=True)
+def judge(aws: LocalAws, device: Device) -> Iterator[None]:
+    """AWS's own model judges every request of these tests, too."""
+    with Judge(aws.mqtt_port, device.cafile, device.thing_name) as judge:
+        yield
+    assert judge.breaches == []
+    assert judge.requests > 0
 
 
 @contextlib.contextmanager
