@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 from collections.abc import Sequence
+from typing import cast
 
 from twisted.application import app
 from twisted.application.service import Application
 from twisted.internet import reactor
+from twisted.internet.base import ReactorBase
 from twisted.logger import globalLogBeginner
 
 from . import __version__
 from .config import Settings
 from .log import make_observer
-from .service import UpparatService
-from .tap import load_or_exit, prepare_reactor
+from .tap import load_or_exit, make_agent
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -36,11 +38,13 @@ def run(settings: Settings) -> None:
     """Run the agent on the global reactor, logging to stderr."""
     observer = make_observer(settings.service.log_level, sys.stderr)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
-    prepare_reactor(reactor)  # type: ignore[arg-type]
+    base = cast("ReactorBase", reactor)
     application = Application("upparat")
-    UpparatService(reactor, settings).setServiceParent(application)  # type: ignore[arg-type]
+    make_agent(base, settings).setServiceParent(application)
     app.startApplication(application, False)
-    reactor.run()
+    base.run()
+    if base._exitSignal is not None:
+        os.abort()
 
 
 def _parser() -> argparse.ArgumentParser:

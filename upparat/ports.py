@@ -34,8 +34,12 @@ class JobsEvents(Protocol):
     def described(self, execution: Execution) -> None:
         """The answer to :meth:`Jobs.describe`; the document is there, the status may be ended."""
 
-    def vanished(self, job_id: str) -> None:
-        """The other answer to :meth:`Jobs.describe`: it is over, unknown, or cannot be asked."""
+    def vanished(self, job_id: str, ended: bool) -> None:
+        """The other answer to :meth:`Jobs.describe`: it is not to be had.
+
+        ``ended``: since AWS says that it is over or unknown, and not since it cannot be asked for
+        or the answer makes no sense.
+        """
 
     def delivered(self, state: State) -> None:
         """AWS has accepted the report with this state (of the execution that is followed)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.application.service import Service
@@ -32,11 +33,16 @@ class Reactor(MqttReactor, ProcessReactor, DownloadReactor):
 
 
 class UpparatService(Service):
-    """The agent. ``startService`` connects; ``stopService`` fires when nothing runs any more."""
+    """The agent. ``startService`` connects; ``stopService`` fires when nothing runs any more.
+
+    :param abort: called when only a new start of the process can help.
+    """
 
     log = Logger()
 
-    def __init__(self, reactor: Reactor, settings: Settings) -> None:
+    def __init__(
+        self, reactor: Reactor, settings: Settings, abort: Callable[[], None] = lambda: None
+    ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._record = FileRecord(settings.service.state_dir)
@@ -56,7 +62,8 @@ class UpparatService(Service):
         self._timer = ReactorTimer(reactor)
         self._core = self._make_core()
         self._state = "idle"
-        self._guard = Guard(make_machine(self._core, self._moved))
+        self._abort = abort
+        self._guard = Guard(make_machine(self._core, self._moved), self._broke)
         self._machine = self._join()
         self._manager = ServiceManager(reactor, lambda: not self._guard.broken, self._status)
         self._sentry_stop = lambda: None
@@ -151,6 +158,10 @@ class UpparatService(Service):
         job_id = self._core.in_hand.job_id if self._core.in_hand else "no job"
         self.log.info("{job_id}: {old} -> {new}", job_id=job_id, old=old, new=new)
         self._manager.refresh()
+
+    def _broke(self) -> None:
+        """Later, since the reactor may not run yet, and the port that told the fact is not done."""
+        self._reactor.callLater(0, self._abort)
 
     def _status(self) -> str:
         """One line for whoever looks at the service."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -103,9 +105,31 @@ def prepare_reactor(reactor: ReactorBase) -> None:
     reactor.addSystemEventTrigger("after", "shutdown", setattr, reactor, "_exitSignal", None)
 
 
+def abort(reactor: ReactorBase) -> None:
+    """Stop in an orderly way, and then die of SIGABRT, as ``abort(3)`` does: whoever supervises
+    the process sees that it went wrong, and starts it again.
+
+    No core is dumped: it would hold the secrets of the configuration and of the job.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    reactor.addSystemEventTrigger(
+        "after", "shutdown", setattr, reactor, "_exitSignal", signal.SIGABRT
+    )
+    reactor.stop()
+
+
+def make_agent(reactor: ReactorBase, settings: Settings) -> UpparatService:
+    """The agent on a reactor that is made fit for it."""
+    prepare_reactor(reactor)
+    return UpparatService(
+        reactor,  # type: ignore[arg-type]
+        settings,
+        lambda: abort(reactor),
+    )
+
+
 def makeService(options: Options) -> IService:
     """Make the agent for ``twistd``."""
     from twisted.internet import reactor
 
-    prepare_reactor(reactor)  # type: ignore[arg-type]
-    return UpparatService(reactor, options.settings)  # type: ignore[arg-type]
+    return make_agent(cast("ReactorBase", reactor), options.settings)

@@ -185,7 +185,7 @@ class ModelJobs:
         try:
             found = self.store.describe(job_id)
         except Rejected:
-            self.agent.machine.vanished(job_id)
+            self.agent.machine.vanished(job_id, True)
             return
         assert found is not None
         self.agent.machine.described(execution_of(found))

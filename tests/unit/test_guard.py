@@ -16,28 +16,31 @@ class Machine:
     def changed(self) -> None:
         self.told.append("changed")
 
-    def vanished(self, job_id: str) -> None:
+    def vanished(self, job_id: str, ended: bool) -> None:
         raise RuntimeError(job_id)
 
 
 class GuardTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.machine = Machine()
-        self.guard = Guard(cast("Inputs", self.machine))
+        self.broke: list[bool] = []
+        self.guard = Guard(cast("Inputs", self.machine), lambda: self.broke.append(True))
 
     def test_inputs_pass(self) -> None:
         self.guard.inputs.changed()
         self.assertEqual((self.machine.told, self.guard.broken), (["changed"], False))
+        self.assertEqual(self.broke, [])
 
     def test_an_error_is_logged_and_not_raised(self) -> None:
-        self.guard.inputs.vanished("a")
+        self.guard.inputs.vanished("a", True)
         self.assertTrue(self.guard.broken)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_a_broken_machine_is_told_nothing_more(self) -> None:
-        self.guard.inputs.vanished("a")
+        self.guard.inputs.vanished("a", True)
+        self.guard.inputs.vanished("a", True)
         self.guard.inputs.changed()
-        self.assertEqual(self.machine.told, [])
+        self.assertEqual((self.machine.told, self.broke), ([], [True]))
         self.flushLoggedErrors(RuntimeError)
 
     def test_what_is_no_input(self) -> None:

@@ -62,8 +62,8 @@ class Listener:
     def described(self, execution: Execution) -> None:
         self.told.append(("described", execution))
 
-    def vanished(self, job_id: str) -> None:
-        self.told.append(("vanished", job_id))
+    def vanished(self, job_id: str, ended: bool) -> None:
+        self.told.append(("vanished", job_id, ended))
 
     def delivered(self, state: State) -> None:
         self.told.append(("delivered", state.value))
@@ -381,25 +381,30 @@ class DescribeTests(JobsBench):
             self.line.reject(self.ask(), "ResourceNotFound")
             self.clock.advance(AGAIN)
             self.line.reject(self.request("a/get"), "ResourceNotFound")
-            self.assertEqual(self.taken(), [("vanished", "a")])
+            self.assertEqual(self.taken(), [("vanished", "a", True)])
 
     def test_over(self) -> None:
         self.online()
-        for code in ("TerminalStateReached", "InvalidRequest", "InvalidTopic"):
+        self.line.reject(self.ask(), "TerminalStateReached")
+        self.assertEqual(self.taken(), [("vanished", "a", True)])
+
+    def test_a_question_that_is_refused_says_nothing_of_an_end(self) -> None:
+        self.online()
+        for code in ("InvalidRequest", "InvalidTopic"):
             self.line.reject(self.ask(), code)
-            self.assertEqual(self.taken(), [("vanished", "a")])
+            self.assertEqual(self.taken(), [("vanished", "a", False)])
 
     def test_answers_that_make_no_sense(self) -> None:
         self.online()
         for nonsense in ({}, {"execution": None}, answer("b"), answer(status="NONSENSE")):
             self.line.accept(self.ask(), **nonsense)
-            self.assertEqual(self.taken(), [("vanished", "a")], nonsense)
+            self.assertEqual(self.taken(), [("vanished", "a", False)], nonsense)
 
     def test_jobs_that_cannot_be_worked_over_mqtt(self) -> None:
         self.online()
         for job_id in ("get", "start-next", "notify", "notify-next", "a/b", "+", "x" * 65, ""):
             self.jobs.describe(job_id)
-            self.assertEqual(self.taken(), [("vanished", job_id)])
+            self.assertEqual(self.taken(), [("vanished", job_id, False)])
         self.assertEqual(self.asked(), [])
 
     def test_a_later_question_takes_the_place_of_an_earlier(self) -> None:
@@ -411,7 +416,7 @@ class DescribeTests(JobsBench):
         self.jobs.describe("get")
         self.clock.advance(AGAIN)
         self.assertEqual(self.asked(), [])
-        self.assertEqual(self.taken(), [("vanished", "get")])
+        self.assertEqual(self.taken(), [("vanished", "get", False)])
 
     def test_the_version_of_what_is_followed(self) -> None:
         self.following()

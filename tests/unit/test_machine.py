@@ -16,8 +16,8 @@ IN_PROGRESS = Status.IN_PROGRESS
 QUEUED = Status.QUEUED
 
 
-def summary(job_id: str = "a", status: Status = QUEUED) -> Summary:
-    return Summary(key(job_id), status)
+def summary(job_id: str = "a", status: Status = QUEUED, queued_at: int = 100) -> Summary:
+    return Summary(key(job_id, queued_at=queued_at), status)
 
 
 def ended(job_id: str, state: str, message: str = "none", *, discard: bool = True) -> list[Call]:
@@ -113,7 +113,7 @@ class TableTests(SynchronousTestCase):
             "start": (None,),
             "pending": ([], []),
             "described": (execution("z"),),
-            "vanished": ("z",),
+            "vanished": ("z", True),
             "delivered": (State.REBOOT_START,),
             "version_known": ("2.0",),
             "install_output": ("line",),
@@ -257,7 +257,7 @@ class FindingTests(SynchronousTestCase):
     def test_a_change_while_selecting_is_not_lost(self) -> None:
         life = Life().selecting().quiet()
         life.machine.changed()
-        life.machine.vanished("a")
+        life.machine.vanished("a", True)
         self.assertEqual((life.state, life.taken()), ("fetch_jobs", [("fetch",)]))
 
     def test_foreign_jobs_are_looked_at_once_and_left_alone(self) -> None:
@@ -265,7 +265,7 @@ class FindingTests(SynchronousTestCase):
         life.machine.pending([summary("x", IN_PROGRESS)], [summary("a")])
         life.machine.described(execution("x", IN_PROGRESS, action="reboot"))
         self.assertEqual(life.taken(), [("describe", "x"), ("describe", "a")])
-        life.machine.vanished("a")
+        life.machine.vanished("a", True)
         life.machine.changed()
         life.machine.pending([summary("x", IN_PROGRESS)], [])
         self.assertEqual((life.state, life.taken()), ("monitor", [("fetch",)]))
@@ -292,7 +292,7 @@ class FindingTests(SynchronousTestCase):
     def test_a_late_description_is_ignored(self) -> None:
         life = Life().selecting().quiet()
         life.machine.described(execution("other"))
-        life.machine.vanished("other")
+        life.machine.vanished("other", True)
         self.assertEqual((life.state, life.taken()), ("select_job", []))
 
     def test_in_progress_before_queued(self) -> None:
@@ -348,9 +348,23 @@ class MemoryTests(SynchronousTestCase):
 
     def test_ended_meanwhile(self) -> None:
         life = self.remembering().quiet()
-        life.machine.vanished("a")
+        life.machine.vanished("a", True)
         self.assertEqual(life.taken(), list(self.forgotten))
         self.assertIsNone(life.core.memory)
+
+    def test_what_cannot_be_asked_for_is_not_forgotten(self) -> None:
+        life = self.remembering().quiet()
+        life.machine.vanished("a", False)
+        self.assertEqual(life.taken(), [("describe", "b")])
+        self.assertEqual(life.core.memory, Memory(key("a")))
+
+    def test_a_foreign_job_of_the_same_name_has_taken_its_place(self) -> None:
+        life = Life().started(Memory(key("a"))).quiet()
+        life.core.foreign.add(key("a", queued_at=200))
+        life.machine.pending([], [summary("a", queued_at=200)])
+        self.assertEqual(life.taken(), [("describe", "a")])
+        life.machine.described(execution("a", queued_at=200, action="reboot"))
+        self.assertEqual(life.taken(), [("discard", "a"), ("clear record",)])
 
     def test_described_as_ended(self) -> None:
         life = self.remembering().quiet()
@@ -446,9 +460,17 @@ class VerifyJobTests(SynchronousTestCase):
     def test_a_record_of_another_execution_does_not(self) -> None:
         life = Life().started(Memory(key(number=2), restarting=True)).quiet()
         life.machine.pending([summary(status=IN_PROGRESS)], [])
-        self.assertEqual(life.taken(), [("discard", "a"), ("clear record",), ("describe", "a")])
+        self.assertEqual(life.taken(), [("describe", "a")])
         life.machine.described(execution(status=IN_PROGRESS, state="download_start"))
+        self.assertEqual(life.taken()[:2], [("discard", "a"), ("clear record",)])
         self.assertEqual(life.state, "download")
+
+    def test_a_list_that_does_not_say_which_execution_it_is(self) -> None:
+        life = Life().started(Memory(key(), restarting=True)).quiet()
+        life.machine.pending([Summary(Key("a", 0, 0), IN_PROGRESS)], [])
+        self.assertEqual(life.taken(), [("describe", "a")])
+        life.machine.described(execution(status=IN_PROGRESS))
+        self.assertEqual(life.state, "verify_installation")
 
     def test_cancelled(self) -> None:
         life = Life().verifying().quiet()
@@ -483,7 +505,7 @@ class DownloadTests(SynchronousTestCase):
             life.machine.described(answer)
             self.assertEqual(life.state, "wind_down")
         life = Life().downloading().quiet()
-        life.machine.vanished("a")
+        life.machine.vanished("a", True)
         self.assertEqual(life.state, "wind_down")
 
     def test_failed(self) -> None:

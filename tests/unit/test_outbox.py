@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.line import FakeLine, Published
 from tests.support.ports import execution
-from upparat.adapters.outbox import AGAIN, AT_LENGTH, CONFUSION, Ledger, Outbox
+from upparat.adapters.outbox import AGAIN, AT_LENGTH, CONFUSION, REFUSALS, Ledger, Outbox
 from upparat.adapters.requests import Requests
 from upparat.adapters.wire import Topics
 from upparat.job import Execution, Key, Report, State, Status
@@ -434,6 +434,8 @@ class RefusedTests(OutboxBench):
     def test_a_state_that_makes_no_sense_is_none(self) -> None:
         self.add(START)
         self.reject("VersionMismatch", executionState={"status": "NONSENSE"})
+        self.assertIsNone(self.expected())
+        self.reject("VersionMismatch", executionState={"status": "NONSENSE"})
         self.clock.advance(AT_LENGTH)
         self.accept()
         self.at_rest()
@@ -470,6 +472,33 @@ class RefusedTests(OutboxBench):
             self.clock.advance(1)
             self.assertEqual(self.accept().body, first.body)
             self.at_rest()
+
+    def refuse_for_ever(self) -> None:
+        for number in range(REFUSALS):
+            if number:
+                self.clock.advance(AT_LENGTH)
+            self.reject("InvalidJson")
+
+    def test_what_is_refused_for_ever_does_not_hold_up_the_rest(self) -> None:
+        self.add(DONE)
+        self.add(START, to=execution("b"))
+        self.refuse_for_ever()
+        self.assertEqual(self.taken(), [("owe", "a", "complete_ready"), ("settle", "a")])
+        self.accept()
+        self.assertEqual(self.taken(), [("delivered", "b", "download_start"), ("emptied",)])
+
+    def test_progress_of_the_work_is_given_up_too(self) -> None:
+        self.add(START)
+        self.refuse_for_ever()
+        self.assertEqual(self.taken(), [("emptied",)])
+        self.at_rest()
+
+    def test_the_announcement_of_the_restart_is_never_given_up(self) -> None:
+        self.add(REBOOT)
+        self.refuse_for_ever()
+        self.clock.advance(AT_LENGTH)
+        self.accept()
+        self.assertEqual(self.taken(), [("delivered", "a", "reboot_start"), ("emptied",)])
 
     def test_wrong_progress_is_dropped(self) -> None:
         self.add(progress(1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 import sys
 import time
 from io import StringIO
@@ -121,6 +123,20 @@ class PrepareReactorTests(SynchronousTestCase):
         reactor._exitSignal = 15
         call(*arguments)
         self.assertIsNone(reactor._exitSignal)
+
+
+class AbortTests(SynchronousTestCase):
+    def test_the_signal_comes_after_the_orderly_stop(self) -> None:
+        limits: list[object] = []
+        self.patch(resource, "setrlimit", lambda *limit: limits.append(limit))
+        reactor: Any = MemoryReactorClock()
+        tap.prepare_reactor(reactor)
+        tap.abort(reactor)
+        self.assertTrue(reactor.hasStopped)
+        for call, arguments, _ in reactor.triggers["after"]["shutdown"]:
+            call(*arguments)
+        self.assertEqual(reactor._exitSignal, signal.SIGABRT)
+        self.assertEqual(limits, [(resource.RLIMIT_CORE, (0, 0))])
 
 
 class MakeServiceTests(TapTestCase):

@@ -28,6 +28,9 @@ from .wire import (
 SUBACK = 30.0
 """Seconds that a broker may take to grant the subscriptions."""
 
+_OVER = frozenset({"ResourceNotFound", "TerminalStateReached"})
+"""Codes of a refused describe that say that the execution is not, or no more."""
+
 
 class JobsClient:
     """Asks, watches and reports; tells :class:`upparat.ports.JobsEvents`.
@@ -78,7 +81,7 @@ class JobsClient:
     def describe(self, job_id: str) -> None:
         self._forget(self._description)
         if not addressable(job_id):
-            self.events.vanished(job_id)
+            self.events.vanished(job_id, False)
             return
         self._ask_description(job_id)
 
@@ -204,7 +207,7 @@ class JobsClient:
         if not answer.accepted:
             if answer.code == "ResourceNotFound" and not again:
                 self._check.later(AGAIN, self._ask_check, followed.job_id)
-            elif answer.code in ("ResourceNotFound", "TerminalStateReached"):
+            elif answer.code in _OVER:
                 self._execution_over(followed.key)
             return
         self._compare(followed, answer)
@@ -272,7 +275,7 @@ class JobsClient:
             found = execution(answer.payload, job_id)
         except Malformed as malformed:
             self.log.warn("{job_id} is not to be had: {why}", job_id=job_id, why=str(malformed))
-            self.events.vanished(job_id)
+            self.events.vanished(job_id, answer.code in _OVER)
         else:
             if self._follows(found.key):
                 self._outbox.learn(found)

@@ -14,7 +14,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from upparat.job import Execution, Key, Report
+from upparat.job import Execution, Key, Report, State
 
 from .requests import Answer, Requests
 from .wire import ExecutionState, Topics, execution_state
@@ -28,6 +28,9 @@ only eventually consistent."""
 
 AT_LENGTH = 300.0
 """Seconds until an update is repeated that AWS calls wrong although we see nothing wrong in it."""
+
+REFUSALS = 12
+"""So often an update is called wrong until it is given up, lest it hold up every later job."""
 
 
 class Ledger(Protocol):
@@ -47,6 +50,7 @@ class _Update:
     bare: bool = False
     mismatches: int = 0
     unknown: int = 0
+    refusals: int = 0
 
 
 class Outbox:
@@ -174,6 +178,9 @@ class Outbox:
         elif answer.code == "InvalidRequest" and not update.bare:
             update.bare = True
             self._send()
+        elif answer.code == "VersionMismatch" and update.mismatches < CONFUSION:
+            update.mismatches = CONFUSION  # what it should be was not said: send it without any
+            self._send()
         else:
             self._wrong(update, answer.code)
 
@@ -199,17 +206,35 @@ class Outbox:
             self._later(AGAIN, self._send)
 
     def _wrong(self, update: _Update, code: str) -> None:
-        """AWS calls the request itself wrong, which only a fault of ours or theirs explains."""
+        """AWS calls the request itself wrong, which only a fault of ours or theirs explains.
+
+        The announcement of the restart is never given up: without it nothing may follow.
+        """
         self.log.error(
             "{job_id}: AWS refuses the report {state} as {code}",
             job_id=update.execution.job_id,
             state=update.report.state.value,
             code=code,
         )
+        update.refusals += 1
         if update.report.state.progress:
             self._done()
-        else:
+        elif update.refusals < REFUSALS or update.report.state is State.REBOOT_START:
             self._later(AT_LENGTH, self._send)
+        else:
+            self._give_up(update)
+
+    def _give_up(self, update: _Update) -> None:
+        self.log.critical(
+            "{job_id}: AWS will never know of {state} ({status}): {message}",
+            job_id=update.execution.job_id,
+            state=update.report.state.value,
+            status=update.report.status.value,
+            message=update.report.details["message"],
+        )
+        if update.report.status.ended:
+            self._settle(update.execution.key)
+        self._done()
 
     def _delivered(self, update: _Update) -> None:
         if update.report.status.ended:

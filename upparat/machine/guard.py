@@ -15,12 +15,15 @@ class Guard:
 
     A machine that has raised may have done half of what it had to do. Nothing of that is right any
     more, so it takes no more inputs: the next start of the agent goes on from what is recorded.
+
+    :param broke: told once, when the machine has raised.
     """
 
     log = Logger(namespace="upparat.machine")
 
-    def __init__(self, machine: Inputs) -> None:
+    def __init__(self, machine: Inputs, broke: Callable[[], None] = lambda: None) -> None:
         self._machine = machine
+        self._broke = broke
         self.broken = False
 
     @property
@@ -41,5 +44,6 @@ class Guard:
                 self.log.failure(
                     "The machine is broken, which ends the work; it was told {fact}", fact=name
                 )
+                self._broke()
 
         return take

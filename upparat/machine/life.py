@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import replace
 
 from automat import TypeMachineBuilder
@@ -146,11 +146,12 @@ def consider(
     inputs: Inputs, core: Core, in_progress: Sequence[Summary], queued: Sequence[Summary]
 ) -> None:
     listed = [*in_progress, *queued]
-    keys = {summary.key for summary in listed}
-    core.foreign &= keys
+    core.foreign &= {summary.key for summary in listed}
     left = [summary for summary in listed if _maybe_ours(core, summary.key)]
-    if core.memory and core.memory.key not in keys:
-        left = [*_remembered(core, core.memory, keys), *left]
+    memory = core.memory
+    if memory is not None and memory.key.job_id not in {each.key.job_id for each in left}:
+        # Not to be listed is not to have ended: AWS has to be asked.
+        left.insert(0, Summary(memory.key, Status.IN_PROGRESS))
     if left:
         inputs._select(Selection(left))
     else:
@@ -192,10 +193,11 @@ def judge(inputs: Inputs, core: Core, selection: Selection, execution: Execution
 
 
 @select_job.upon(Inputs.vanished).loop()
-def skip(inputs: Inputs, core: Core, selection: Selection, job_id: str) -> None:
+def skip(inputs: Inputs, core: Core, selection: Selection, job_id: str, ended: bool) -> None:
     if _is_next(selection, job_id):
         selection.left.pop(0)
-        _forget_ended(core, job_id)
+        if ended:
+            _forget_ended(core, job_id)
         inputs._look()
 
 
@@ -214,17 +216,6 @@ def _maybe_ours(core: Core, key: Key) -> bool:
         and key not in core.ended
         and key.job_id.startswith(core.policy.job_id_prefix)
     )
-
-
-def _remembered(core: Core, memory: Memory, listed: Set[Key]) -> Sequence[Summary]:
-    """What to look at for an execution that is remembered but not listed.
-
-    That is not to say that it has ended, unless its job has another execution now.
-    """
-    if memory.key.job_id in {key.job_id for key in listed}:
-        _forget_ended(core, memory.key.job_id)
-        return ()
-    return (Summary(memory.key, Status.IN_PROGRESS),)
 
 
 def _forget_ended(core: Core, job_id: str, execution: Execution | None = None) -> None:
@@ -370,7 +361,9 @@ def resume_transfer(inputs: Inputs, core: Core, transfer: Transfer, execution: E
 
 
 @download.upon(Inputs.vanished).loop()
-def give_up_transfer(inputs: Inputs, core: Core, transfer: Transfer, job_id: str) -> None:
+def give_up_transfer(
+    inputs: Inputs, core: Core, transfer: Transfer, job_id: str, ended: bool
+) -> None:
     inputs._abandon(transfer.job)
 
 

@@ -1,0 +1,46 @@
+"""What becomes of the process when the machine has raised."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import sys
+from upparat.adapters.jobs import JobsClient
+from upparat.cli import main
+from twisted.scripts.twistd import run
+
+def fetch(self):
+    raise RuntimeError("broken on purpose")
+
+JobsClient.fetch = fetch
+sys.argv[0] = "twistd"
+main(sys.argv[1:]) if sys.argv[1] == "-c" else run()
+"""
+
+
+@pytest.mark.parametrize("how", ["command", "plugin"])
+def test_a_broken_machine_ends_the_process_badly(tmp_path: Path, how: str) -> None:
+    config = tmp_path / "upparat.conf"
+    config.write_text(f"[service]\ndownload_location = {tmp_path}\n[broker]\nport = 1\n")
+    arguments = {
+        "command": ["-c", str(config)],
+        "plugin": ["-n", "--pidfile=twistd.pid", "upparat", f"--config={config}"],
+    }[how]
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGABRT, ended.stderr
+    assert "broken on purpose" in ended.stdout + ended.stderr
+    assert not (tmp_path / "twistd.pid").exists()
+    assert not list(tmp_path.glob("core*"))
