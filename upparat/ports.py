@@ -138,7 +138,13 @@ class Hooks(Protocol):
     """Runs the owner's commands, one at a time."""
 
     def run(self, hook: Hook, job: Job, file: str = "") -> None:
-        """Run a configured hook until it is done or has failed; ``file`` is for install."""
+        """Run a configured hook until it is done or has failed; ``file`` is for install.
+
+        Install and restart hooks first wait for what an earlier agent has left of theirs.
+        """
+
+    def restart_lingers(self) -> bool:
+        """Whether a restart hook that an earlier agent has begun still runs."""
 
     def release(self) -> None:
         """Nobody waits for the hook any more: only ``released`` follows, once none runs.

@@ -62,7 +62,9 @@ class Bench(Listener):
             "timeouts": dict.fromkeys(Hook, PATIENCE),
             "retry_interval": 0.01,
         }
-        self.runner = HookRunner(reactor, Hooks(**{**defaults, **settings}))
+        self.runner = HookRunner(
+            reactor, Hooks(**{**defaults, **settings}), agent=str(directory / "state")
+        )
         self.runner.events = self
 
     async def run(self, hook: Hook = Hook.DOWNLOAD, job: Job = JOB, file: str = "") -> Any:
@@ -419,7 +421,7 @@ from tests.integration.test_hooks import JOB
 from upparat.adapters.hooks import HookRunner
 from upparat.config import Hooks
 from upparat.job import Hook
-runner = HookRunner(reactor, Hooks(commands={Hook.RESTART: (sys.argv[1],)}))
+runner = HookRunner(reactor, Hooks(commands={Hook.RESTART: (sys.argv[1],)}), agent=sys.argv[2])
 reactor.callWhenRunning(runner.run, Hook.RESTART, JOB)
 reactor.run()
 """
@@ -432,7 +434,7 @@ async def test_restart_goes_on_when_the_agent_is_killed(bench: MakeBench, tmp_pa
     agent = tmp_path / "agent"
     agent.write_text(python(AGENT))
     root = Path(__file__).parents[2]
-    argv = [sys.executable, str(agent), str(one.script)]
+    argv = [sys.executable, str(agent), str(one.script), str(tmp_path / "state")]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     pid = os.posix_spawn(sys.executable, argv, environment)
     hook = await one.number("hook_pid")

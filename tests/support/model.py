@@ -12,7 +12,7 @@ from pathlib import Path
 
 from upparat.adapters.record import FileRecord
 from upparat.adapters.wire import summaries
-from upparat.job import ACTION, Execution, Hook, Job, Key, Report, State, Status
+from upparat.job import ACTION, Execution, Hook, Job, Key, Report, State, Status, Summary
 from upparat.machine import Core, Inputs, Policy, make_machine
 
 from .jobs_model import Rejected, Store
@@ -30,6 +30,8 @@ class Device:
         self.version = "1.0"
         self.staged = "1.0"
         self.files: set[Key] = set()
+        self.ended: set[Key] = set()
+        self.lingering: Job | None = None
         self.time = 0.0
         self.tick = 0
         self.store = Store("thing", self._now)
@@ -42,14 +44,24 @@ class Device:
         return self.tick
 
     def reboot(self) -> None:
+        self.lingering = None
         self.boots += 1
         self.boot_id.write_text(f"boot-{self.boots}")
 
-    def crash(self, *, reboot: bool = False) -> None:
-        """Kill the agent with its hooks, and start it again."""
+    def crash(self, *, reboot: bool = False, linger: bool = False) -> None:
+        """Kill the agent with its hooks, but for a restart hook that lingers; start it again."""
+        if linger and self.agent.hooks.restarting is not None:
+            self.lingering = self.agent.hooks.restarting
         if reboot:
             self.reboot()
         self.agent = Agent(self)
+
+    def stop_lingering(self) -> None:
+        """The restart hook of an earlier agent has done its work."""
+        if self.lingering is not None:
+            self.lingering = None
+            self.version = self.staged
+            self.agent.hooks.nothing_lingers()
 
     def announced(self, key: Key) -> bool:
         """Whether AWS has accepted the report of the restart."""
@@ -102,10 +114,14 @@ class Agent:
             self.jobs.answer_describe()
         elif self.downloads.job is not None:
             self.downloads.finish()
+        elif self.hooks.waiting is not None:
+            self.device.stop_lingering()
         elif self.hooks.running is not None:
             self.hooks.finish()
-        else:
+        elif self.timer.until is not None:
             self.timer.fire(self)
+        else:
+            self.device.stop_lingering()
 
     def stop(self) -> None:
         """SIGTERM: the last reports still arrive."""
@@ -124,6 +140,7 @@ class ModelJobs:
         self.described = ""
         self.followed: Execution | None = None
         self.reports: deque[tuple[Execution, Report]] = deque()
+        self.stale: dict[str, Execution] = {}
 
     # --- the port ---
 
@@ -145,6 +162,7 @@ class ModelJobs:
         if report.state.value.startswith("complete") and execution.document is not None:
             assert device.version == _version(execution), "a lie"
         if report.status.ended:
+            device.ended.add(execution.key)
             self.agent.record.owe(execution, report)
             if self._follows(execution.key):
                 self.followed = None
@@ -167,16 +185,39 @@ class ModelJobs:
         if self.reports:
             self._hear(*self.reports[0])
 
-    def answer_list(self) -> None:
+    def answer_list(self, *, stale: bool = False) -> None:
+        """AWS's list; a stale one still has the executions that this agent has just ended."""
         if not self.wants_list or self.reports:
             return
         self.wants_list = False
         pending = [each for each in self.store.pending() if not each.hidden]
         in_progress = [each.summary() for each in pending if each.status is Status.IN_PROGRESS]
         queued = [each.summary() for each in pending if each.status is Status.QUEUED]
+        ended = [Summary(each.key, each.status) for each in self.stale.values() if stale]
         self.agent.machine.pending(
-            summaries(in_progress, Status.IN_PROGRESS), summaries(queued, Status.QUEUED)
+            [
+                *(each for each in ended if each.status is Status.IN_PROGRESS),
+                *summaries(in_progress, Status.IN_PROGRESS),
+            ],
+            [
+                *(each for each in ended if each.status is Status.QUEUED),
+                *summaries(queued, Status.QUEUED),
+            ],
         )
+
+    def answer_stale_list(self) -> None:
+        self.answer_list(stale=True)
+
+    def answer_stale_describe(self) -> None:
+        if self.described in self.stale:
+            job_id, self.described = self.described, ""
+            self.agent.machine.described(self.stale[job_id])
+
+    def cannot_describe(self) -> None:
+        """The answer makes no sense."""
+        job_id, self.described = self.described, ""
+        if job_id:
+            self.agent.machine.vanished(job_id, False)
 
     def answer_describe(self) -> None:
         job_id, self.described = self.described, ""
@@ -211,6 +252,8 @@ class ModelJobs:
         mine = bool(newest) and newest[0].number == key.number
         if mine and newest[0].details == report.details and newest[0].status is report.status:
             return True
+        if mine and report.status.ended and not newest[0].status.ended:
+            self.stale[key.job_id] = execution_of(newest[0])
         try:
             self.store.update(key.job_id, report.status.value, report.details, number=key.number)
         except Rejected:
@@ -273,11 +316,28 @@ class ModelHooks:
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
         self.running: tuple[Hook, Job] | None = None
+        self.waiting: tuple[Hook, Job, str] | None = None
         self.released = False
+
+    @property
+    def restarting(self) -> Job | None:
+        return self.running[1] if self.running and self.running[0] is Hook.RESTART else None
+
+    def restart_lingers(self) -> bool:
+        return self.agent.device.lingering is not None
+
+    def nothing_lingers(self) -> None:
+        waiting, self.waiting = self.waiting, None
+        if waiting is not None:
+            self.run(*waiting)
 
     def run(self, hook: Hook, job: Job, file: str = "") -> None:
         device = self.agent.device
         assert self.running is None, "two hooks at a time"
+        assert job.key not in device.ended, "work on what has ended"
+        if hook in DELICATE and self.restart_lingers():
+            self.waiting = (hook, job, file)
+            return
         if hook is Hook.INSTALL:
             assert file == str(job.key), "another job's file"
             assert job.key in device.files, "a file that is not there"
@@ -288,6 +348,7 @@ class ModelHooks:
         self.running = (hook, job)
 
     def release(self) -> None:
+        self.waiting = None
         if self.running is not None and self.running[0] in DELICATE:
             self.released = True
         else:
@@ -295,8 +356,10 @@ class ModelHooks:
             self.agent.machine.released()
 
     def shut_down(self) -> None:
+        self.waiting = None
         if self.running is not None and self.running[0] is Hook.RESTART:
             self.agent.record.left(self.running[1].key)
+            self.agent.device.lingering = self.running[1]
         self.running = None
 
     # --- what the test lets happen ---

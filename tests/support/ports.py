@@ -46,11 +46,16 @@ class FakeDownloads:
 
 
 class FakeHooks:
+    lingering = False
+
     def __init__(self, calls: list[Call]) -> None:
         self.calls = calls
 
     def run(self, hook: Hook, job: Job, file: str = "") -> None:
         self.calls.append(("run", hook.value, job.job_id, *([file] if file else [])))
+
+    def restart_lingers(self) -> bool:
+        return self.lingering
 
     def release(self) -> None:
         self.calls.append(("release",))
@@ -105,10 +110,11 @@ class Bench:
         self.moves: list[str] = []
         self.timer = FakeTimer(self.calls)
         self.record = FakeRecord(self.calls)
+        self.hooks = FakeHooks(self.calls)
         self.core = Core(
             jobs=FakeJobs(self.calls),
             downloads=FakeDownloads(self.calls),
-            hooks=FakeHooks(self.calls),
+            hooks=self.hooks,
             timer=self.timer,
             record=self.record,
             policy=Policy(hooks=hooks, **policy),

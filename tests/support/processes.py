@@ -45,6 +45,7 @@ class FakeProcess:
         self.reason: Failure | None = None
         self.signals: list[int] = []
         self.empty_stdin = False
+        self.stdin = b""
 
     # --- the test's side ---
 
@@ -105,7 +106,7 @@ class FakeProcess:
         raise NotImplementedError
 
     def write(self, data: bytes) -> None:
-        raise NotImplementedError
+        self.stdin += data
 
     def writeSequence(self, data: object) -> None:
         raise NotImplementedError

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -16,8 +17,10 @@ from zope.interface.verify import verifyObject
 
 from tests.support.ports import execution
 from tests.support.processes import Listener, ProcessReactor
+from upparat.adapters.hookgroups import Group, Leader, Pidfiles
 from upparat.adapters.hooks import BURST, HookRunner
 from upparat.adapters.lines import HALF, Lines
+from upparat.adapters.orphans import POLL, Orphans
 from upparat.adapters.process import COMPLAINTS, DRAIN, GRACE
 from upparat.config import Hooks
 from upparat.job import Hook, Job, Key
@@ -34,9 +37,6 @@ class FakeJournal:
     def tries(self, key: Key, hook: Hook) -> tuple[int, float] | None:
         return self.before
 
-    def unfinished(self, hook: Hook) -> bool:
-        return True
-
     def begun(self, key: Key, hook: Hook, retry: int, elapsed: float) -> None:
         self.calls.append((hook, retry, elapsed))
 
@@ -45,6 +45,23 @@ class FakeJournal:
 
     def left(self, key: Key) -> None:
         self.calls.append(("left",))
+
+
+class FakePidfiles(Pidfiles):
+    """The process of each hook that has a pidfile."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("/nowhere"))
+        self.pids: dict[Hook, int] = {}
+
+    def write(self, hook: Hook, pid: int) -> None:
+        self.pids[hook] = pid
+
+    def remove(self, hook: Hook) -> None:
+        self.pids.pop(hook, None)
+
+    def read(self) -> set[Leader]:
+        return set()
 
 
 class HookTestCase(SynchronousTestCase):
@@ -58,6 +75,8 @@ class HookTestCase(SynchronousTestCase):
         )
         self.listener = Listener()
         self.journal = FakeJournal()
+        self.pidfiles = FakePidfiles()
+        self.orphans: set[Group] = set()
         self.make()
 
     def make(self, **changes: Any) -> None:
@@ -67,6 +86,15 @@ class HookTestCase(SynchronousTestCase):
             self.settings,
             agent="/state",
             journal=self.journal,
+            pidfiles=self.pidfiles,
+            orphans=Orphans(
+                self.reactor,
+                "/state",
+                self.settings.timeouts,
+                self.pidfiles,
+                find=lambda *_: set(self.orphans),
+                killpg=self.reactor.killpg,
+            ),
             killpg=self.reactor.killpg,
         )
         self.runner.events = self.listener
@@ -615,6 +643,30 @@ class ShutDownTests(HookTestCase):
         self.assertEqual(self.told(), [])
         self.assert_idle()
 
+    def test_a_restart_that_has_failed_is_none(self) -> None:
+        for code in (1, 3):
+            self.make()
+            self.run_hook(Hook.RESTART)
+            self.reactor.last.exits(code)
+            ended = self.shut_down()
+            self.assertNoResult(ended)
+            self.reactor.last.closes()
+            self.successResultOf(ended)
+            self.assert_idle()
+        self.assertNotIn(("left",), self.journal.calls)
+
+    def test_a_restart_that_is_being_ended_is_none(self) -> None:
+        self.run_hook(Hook.RESTART)
+        self.reactor.advance(100)
+        ended = self.shut_down()
+        self.assertNoResult(ended)
+        self.reactor.advance(GRACE)
+        self.assertEqual([number for _, number in self.reactor.kills], [TERM, KILL])
+        self.reactor.last.ends(signal=9)
+        self.successResultOf(ended)
+        self.assertNotIn(("left",), self.journal.calls)
+        self.assert_idle()
+
     def test_waiting_for_a_retry(self) -> None:
         for hook in Hook:
             self.make()
@@ -715,3 +767,90 @@ class JournalTests(HookTestCase):
         self.reactor.last.ends(3)
         self.successResultOf(self.runner.shut_down())
         self.assertEqual(self.journal.calls, [(Hook.READY, 0, 0.0)])
+
+
+class PidfileTests(HookTestCase):
+    """What a later agent finds a hook by."""
+
+    def test_there_while_the_hook_runs(self) -> None:
+        for hook in Hook:
+            self.run_hook(hook)
+            self.assertEqual(self.pidfiles.pids, {hook: self.reactor.last.group})
+            self.reactor.last.ends()
+            self.assertEqual(self.pidfiles.pids, {})
+
+    def test_written_before_the_command_may_begin(self) -> None:
+        seen: list[bytes] = []
+        self.patch(self.pidfiles, "write", lambda hook, pid: seen.append(self.reactor.last.stdin))
+        self.run_hook(Hook.INSTALL)
+        self.assertEqual((seen, self.reactor.last.stdin), ([b""], b"\n"))
+
+    def test_without_a_group_there_is_none(self) -> None:
+        self.reactor.failures.append(OSError(2, "no Python"))
+        self.runner.run(Hook.INSTALL, JOB)
+        self.assertEqual((self.pidfiles.pids, self.reactor.last.stdin), ({}, b""))
+        self.assertTrue(self.reactor.last.empty_stdin)
+
+    def test_kept_for_a_restart_hook_that_goes_on(self) -> None:
+        self.run_hook(Hook.RESTART)
+        self.successResultOf(self.runner.shut_down())
+        self.assertEqual(list(self.pidfiles.pids), [Hook.RESTART])
+
+    def test_kept_for_what_cannot_be_ended(self) -> None:
+        self.run_hook(Hook.READY)
+        self.reactor.forbidden = True
+        self.reactor.pump([100, GRACE, GRACE])
+        self.assertEqual(list(self.pidfiles.pids), [Hook.READY])
+
+
+class LingeringRestartTests(HookTestCase):
+    """A restart hook of an earlier agent goes on."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.orphans = {Group(7, Hook.RESTART)}
+        self.successResultOf(self.runner.settle())
+
+    def test_it_is_told_of(self) -> None:
+        self.assertTrue(self.runner.restart_lingers())
+        self.orphans.clear()
+        self.reactor.advance(POLL)
+        self.assertFalse(self.runner.restart_lingers())
+
+    def test_nothing_is_installed_or_restarted_meanwhile(self) -> None:
+        for hook in (Hook.INSTALL, Hook.RESTART):
+            self.setUp()
+            self.runner.run(hook, JOB)
+            self.reactor.pump([POLL] * 20)
+            self.assertEqual((self.reactor.processes, self.journal.calls), ([], []))
+            self.orphans.clear()
+            self.reactor.advance(POLL)
+            self.assertEqual(len(self.reactor.processes), 1)
+
+    def test_other_hooks_run(self) -> None:
+        for hook in (Hook.VERSION, Hook.DOWNLOAD, Hook.READY):
+            self.run_hook(hook)
+            self.reactor.last.ends()
+        self.assertEqual(len(self.told()), 3)
+
+    def test_a_cancellation_while_one_waits(self) -> None:
+        self.runner.run(Hook.INSTALL, JOB)
+        self.runner.release()
+        self.assertEqual(self.told(), [("released",)])
+        self.orphans.clear()
+        self.reactor.advance(POLL)
+        self.assertEqual(self.reactor.processes, [])
+
+    def test_a_stop_while_one_waits(self) -> None:
+        for hook in (Hook.INSTALL, Hook.RESTART):
+            self.setUp()
+            self.runner.run(hook, JOB)
+            self.successResultOf(self.runner.shut_down())
+            self.assert_idle()
+            self.assertEqual((self.told(), self.journal.calls), ([], []))
+
+    def test_it_ends_by_its_time_out(self) -> None:
+        self.reactor.groups.add(7)
+        self.runner.run(Hook.INSTALL, JOB)
+        self.reactor.pump([POLL] * 200)
+        self.assertEqual(self.reactor.kills, [(7, TERM)])

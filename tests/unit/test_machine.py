@@ -597,6 +597,32 @@ class VerifyInstallationTests(SynchronousTestCase):
         life.machine.delivered(State.REBOOT_START)
         self.assertEqual(life.taken(), [("record restarting", "a"), ("run", "restart", "a")])
 
+    def test_a_restart_hook_that_outlives_the_agent_has_its_time(self) -> None:
+        """The version may change until it has ended, and for ``restart_timeout`` afterwards."""
+        for unfinished in (False, True):
+            memory = Memory(key(), True, same_boot=True, restarts=1, restarted=not unfinished)
+            life = self.rebooted(frozenset(Hook), memory).quiet()
+            life.hooks.lingering = True
+            for _ in range(10):
+                life.machine.version_known("1.0")
+                self.assertEqual(life.taken(), [("timer", 60.0)])
+                life.timer.time += 60
+                life.machine.timeout()
+                self.assertEqual(life.taken(), [("run", "version", "a")])
+            life.hooks.lingering = False
+            life.machine.version_known("1.0")
+            self.assertEqual(
+                life.taken(),
+                [("report", "a", "reboot_start", "none")] if unfinished else [("timer", 60.0)],
+            )
+
+    def test_its_right_version_is_not_waited_for(self) -> None:
+        memory = Memory(key(), True, same_boot=True, restarts=1, restarted=True)
+        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life.hooks.lingering = True
+        life.machine.version_known("2.0")
+        self.assertEqual(life.taken(), [("run", "ready", "a")])
+
     def test_a_restart_that_was_never_begun_is_not_asked_about(self) -> None:
         """What is installed may say the new version before anybody runs it."""
         life = self.rebooted(frozenset(Hook), Memory(key(), same_boot=True))

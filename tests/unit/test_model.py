@@ -87,9 +87,33 @@ class UpdateModel(RuleBasedStateMachine):
 
     # --- the line ---
 
-    @rule(kind=st.sampled_from(["deliver", "lose_answer", "answer_list", "answer_describe"]))
+    @rule(
+        kind=st.sampled_from(
+            [
+                "deliver",
+                "lose_answer",
+                "answer_list",
+                "answer_stale_list",
+                "answer_describe",
+                "answer_stale_describe",
+                "cannot_describe",
+            ]
+        )
+    )
     def line(self, kind: str) -> None:
         getattr(self.device.agent.jobs, kind)()
+
+    @rule()
+    def look_at_old_news(self) -> None:
+        """Go on to the end of a job; AWS's copies are only eventually consistent."""
+        agent = self.device.agent
+        jobs = agent.jobs
+        for _ in range(20):
+            if jobs.stale and jobs.wants_list and not jobs.reports:
+                break
+            agent.step()
+        jobs.answer_stale_list()
+        jobs.answer_stale_describe()
 
     # --- the device's work ---
 
@@ -118,11 +142,27 @@ class UpdateModel(RuleBasedStateMachine):
 
     # --- faults ---
 
-    @rule(reboot=st.booleans(), orderly=st.booleans())
-    def end_the_agent(self, reboot: bool, orderly: bool) -> None:
+    @rule(reboot=st.booleans(), orderly=st.booleans(), linger=st.booleans())
+    def end_the_agent(self, reboot: bool, orderly: bool, linger: bool) -> None:
         if orderly:
             self.device.agent.stop()
+        self.device.crash(reboot=reboot, linger=linger)
+
+    @rule()
+    def stop_lingering(self) -> None:
+        self.device.stop_lingering()
+
+    @rule(kind=st.sampled_from(["force", "delete", "retry"]), reboot=st.booleans())
+    def end_the_job_while_the_agent_is_away(self, kind: str, reboot: bool) -> None:
+        in_hand = self.device.agent.core.in_hand
         self.device.crash(reboot=reboot)
+        if in_hand is not None and in_hand.job_id in self.ours(Status.QUEUED, Status.IN_PROGRESS):
+            if kind == "delete":
+                self.device.store.delete(in_hand.job_id, force=True)
+            elif kind == "force":
+                self.device.store.cancel(in_hand.job_id, force=True)
+            else:
+                self.time_out_and_retry()
 
     @precondition(lambda self: self.record.exists())
     @rule(share=st.floats(0, 1))
@@ -173,9 +213,11 @@ class UpdateModel(RuleBasedStateMachine):
         left = [each for each in device.store.pending() if not each.job_id.startswith(FOREIGN)]
         assert left == [], "stuck"
         assert not device.agent.core.in_hand
+        assert not device.agent.core.memory
         assert device.agent.hooks.running is None
         assert not self.record.exists(), self.record.read_text()
         assert device.files == set()
+        assert device.lingering is None
 
 
 TestUpdateModel = UpdateModel.TestCase

@@ -459,13 +459,6 @@ class JournalTests(RecordBench):
         self.begun().over(key(), Hook.INSTALL)
         self.assertIsNone(self.tries())
 
-    def test_unfinished(self) -> None:
-        record = self.begun()
-        self.assertTrue(self.record().unfinished(Hook.INSTALL))
-        self.assertFalse(self.record().unfinished(Hook.READY))
-        record.over(key(), Hook.INSTALL)
-        self.assertFalse(self.record().unfinished(Hook.INSTALL))
-
     def test_left_running(self) -> None:
         record = self.record()
         record.restarting(key())

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -16,7 +17,7 @@ from upparat.config import Hooks
 from upparat.job import Hook, Job, Key
 from upparat.text import printable
 
-from .orphans import AGENT, HOOK
+from .hookgroups import AGENT, HOOK, Pidfiles
 from .process import Child, Ended, Reactor
 
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
@@ -106,9 +107,6 @@ class Journal(Protocol):
         """The retry count of the last run that was begun, and the seconds since the first call;
         ``None`` if the hook was not begun, or is over."""
 
-    def unfinished(self, hook: Hook) -> bool:
-        """Whether it was begun for the update in hand, and is not over."""
-
     def begun(self, key: Key, hook: Hook, retry: int, elapsed: float) -> None:
         """A run begins."""
 
@@ -124,9 +122,6 @@ class NoJournal:
 
     def tries(self, key: Key, hook: Hook) -> tuple[int, float] | None:
         return None
-
-    def unfinished(self, hook: Hook) -> bool:
-        return True
 
     def begun(self, key: Key, hook: Hook, retry: int, elapsed: float) -> None:
         pass
@@ -158,6 +153,7 @@ class HookRun:
         printed: Callable[[Sequence[str]], None],
         over: Callable[[str], None],
         journal: Journal,
+        pidfiles: Pidfiles,
         killpg: Callable[[int, int], None] = os.killpg,
     ) -> None:
         self.hook = call.hook
@@ -168,6 +164,7 @@ class HookRun:
         self._command = settings.commands.get(call.hook, ())
         self._call = call
         self._journal = journal
+        self._pidfiles = pidfiles
         self._printed = printed
         self._tell_over = over
         self._killpg = killpg
@@ -177,10 +174,17 @@ class HookRun:
         self._launcher = True
         self._child: Child | None = None
         self._timeout: IDelayedCall | None = None
-        self._waiting: IDelayedCall | None = None
+        self._waiting: IDelayedCall | Deferred[None] | None = None
         self._timed_out = False
 
-    def start(self) -> None:
+    def start(self, clear: Deferred[None]) -> None:
+        """Begin as soon as nothing is in the way any more."""
+        self._waiting = clear
+        clear.addCallbacks(lambda _: self._start(), lambda failure: failure.trap(CancelledError))
+        clear.addErrback(lambda failure: self.log.failure("The hook cannot be run", failure))
+
+    def _start(self) -> None:
+        self._waiting = None
         if not self._command:
             self._over("is not configured")
             return
@@ -206,13 +210,14 @@ class HookRun:
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
-            self._over("was called off while it waited for its next try")
+            self._over("was called off before it ran")
         elif kill and self._child is not None:
             self._child.end()
 
     def leave(self) -> bool:
-        """Let a running child go on alone: it is followed no more. False if there is none."""
-        if self._child is None:
+        """Let the child go on alone: it is followed no more. False if there is none, or only one
+        that has failed or is to end."""
+        if self._child is None or self._child.ending or self._child.failed:
             return False
         self._stop_clock()
         self._child.leave()
@@ -261,7 +266,13 @@ class HookRun:
             environment,
             launcher=self._launcher,
             survives_us=self.hook is Hook.RESTART,
+            note=self._note,
         )
+
+    def _note(self, pid: int) -> None:
+        """Without a launcher there is no process group that could be found again."""
+        if self._launcher:
+            self._pidfiles.write(self.hook, pid)
 
     def _without_launcher(self) -> None:
         """An update may have replaced the very Python that we run on; the hooks must still run."""
@@ -282,6 +293,8 @@ class HookRun:
     def _ended(self, ended: Ended) -> None:
         self._stop_clock()
         self._child = None
+        if not ended.stuck:
+            self._pidfiles.remove(self.hook)
         if not ended.launched and not self._timed_out and not self._final:
             self._without_launcher()
             self._try()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -13,6 +14,7 @@ from upparat.job import Hook, Job
 from upparat.ports import HookEvents, Hooks
 from upparat.text import printable
 
+from .hookgroups import Pidfiles
 from .hookrun import Call, HookRun, Journal, NoJournal
 from .orphans import Orphans
 from .process import Reactor
@@ -40,8 +42,9 @@ class HookRunner:
         reactor: Reactor,
         settings: HookSettings,
         *,
-        agent: str = "",
+        agent: str,
         journal: Journal | None = None,
+        pidfiles: Pidfiles | None = None,
         orphans: Orphans | None = None,
         killpg: Callable[[int, int], None] = os.killpg,
     ) -> None:
@@ -49,12 +52,9 @@ class HookRunner:
         self._settings = settings
         self._agent = agent
         self._journal = journal or NoJournal()
+        self._pidfiles = pidfiles or Pidfiles(Path(agent))
         self._orphans = orphans or Orphans(
-            reactor,
-            agent,
-            settings.timeouts,
-            unfinished=self._journal.unfinished,
-            killpg=killpg,
+            reactor, agent, settings.timeouts, self._pidfiles, killpg=killpg
         )
         self._killpg = killpg
         self._run: HookRun | None = None
@@ -74,7 +74,6 @@ class HookRunner:
             self._afterwards.append(lambda: self.run(hook, job, file))
             self._finish(self._run)
         else:
-            self._orphans.end(hook)
             self._run = HookRun(
                 self._reactor,
                 self._settings,
@@ -82,9 +81,13 @@ class HookRunner:
                 self._printed,
                 self._over,
                 self._journal,
+                self._pidfiles,
                 self._killpg,
             )
-            self._run.start()
+            self._run.start(self._orphans.gone() if hook in _DELICATE else succeed(None))
+
+    def restart_lingers(self) -> bool:
+        return self._orphans.lingers(Hook.RESTART)
 
     def release(self) -> None:
         if self._closed:

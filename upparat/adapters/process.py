@@ -48,6 +48,7 @@ GROUP = "UPPARAT_GROUP"
 
 _REPORT_FD = 3
 _LAUNCHED = b"+"
+_GO = b"\n"
 _LAUNCHER = f"""
 import os, signal, sys
 os.set_inheritable({_REPORT_FD}, False)
@@ -57,6 +58,8 @@ signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 os.setsid()
 os.environ[{GROUP!r}] = str(os.getpid())
 os.write({_REPORT_FD}, {_LAUNCHED!r})
+if not os.read(0, 1):
+    sys.exit()  # the agent has died before it could note that this command runs
 try:
     os.execv(sys.argv[2], sys.argv[2:])
 except OSError as error:
@@ -125,9 +128,12 @@ class Child(ProcessProtocol):
         *,
         launcher: bool = True,
         survives_us: bool = False,
+        note: Callable[[int], None] = lambda pid: None,
     ) -> None:
         """Spawn the command; it inherits the working directory and reads an empty stdin.
 
+        :param note: told the process id, with the launcher before the command begins. If we die
+            before this has returned, the command never runs.
         :param launcher: start it in a session of its own; without, only the direct child is ended.
         :param survives_us: leave SIGPIPE ignored, so that it can go on when nobody reads any more.
         :raises OSError: nothing was started.
@@ -138,11 +144,25 @@ class Child(ProcessProtocol):
             argv = [*_launcher_argv("SIG_IGN" if survives_us else "SIG_DFL"), *argv]
             fds[_REPORT_FD] = "r"
         reactor.spawnProcess(self, argv[0], argv, env, childFDs=fds)
+        note(self._pid)
+        if launcher:
+            self.transport.write(_GO)
+        self.transport.closeStdin()
+
+    @property
+    def ending(self) -> bool:
+        """Whether it was told to end."""
+        return self._kill_at is not None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the direct child is gone, and not with 0."""
+        return self._exit is not None
 
     @property
     def running(self) -> bool:
         """Whether the direct child is there and was not told to end."""
-        return not self._exited and self._kill_at is None
+        return not self._exited and not self.ending
 
     def end(self) -> None:
         """SIGTERM to the whole group, then SIGKILL to what is left of it after :data:`GRACE`."""
@@ -164,7 +184,6 @@ class Child(ProcessProtocol):
 
     def connectionMade(self) -> None:
         self._pid = self.transport.pid or 0
-        self.transport.closeStdin()
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         if self._told:

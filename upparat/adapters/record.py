@@ -139,10 +139,6 @@ class FileRecord:
         tries = _Tries(hook.value, retry, float(elapsed), first, self._boot_id)
         self._save(tries=(*self._tries_of_others(hook), tries))
 
-    def unfinished(self, hook: Hook) -> bool:
-        """Whether it was begun for the update in hand, and is not over."""
-        return any(tries.hook == hook.value for tries in self._content.tries)
-
     def over(self, key: Key, hook: Hook) -> None:
         """Forget its runs."""
         others = self._tries_of_others(hook)

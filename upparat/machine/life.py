@@ -435,6 +435,11 @@ def compare_installed(inputs: Inputs, core: Core, check: Check, version: str) ->
     left = check.until - core.timer.now()
     if version == check.job.version:
         _check_ready(inputs, core, check)
+    elif core.hooks.restart_lingers():
+        # The time that the version has to become right in counts from the hook's end.
+        interval = core.policy.retry_interval
+        check.until = core.timer.now() + interval + core.policy.restart_timeout
+        core.timer.start(interval)
     elif check.unfinished:
         _restart_again(inputs, core, check)
     elif left > 0:
