@@ -31,6 +31,57 @@ def test_an_installer_that_outlives_the_agent_is_waited_for(
     assert steps(cloud.history("job-1"))[-1] == ("SUCCEEDED", "complete_soft_restart", "none")
 
 
+def test_an_installer_whose_environment_was_taken_away_is_found_as_well(
+    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
+) -> None:
+    """As ``sudo`` does it."""
+    go_on = hooks.directory / "go-on"
+    hooks.install([wait_for_file(go_on)], [copy_file(hooks.installed_file)])
+    hooks.options["install"] = f"/usr/bin/env -i {hooks.options['install']}"
+    device = agent()
+    cloud.create_job("job-1", document(firmware))
+    assert hooks.wait_for_call("install").env == {}
+    device.kill()
+    device.start()
+    device.wait_for_log("of an agent that was killed still runs")
+    assert len(hooks.calls("install")) == 1
+    go_on.touch()
+    cloud.wait_for_end("job-1")
+    assert [call.code for call in hooks.calls("install")] == [0, 0]
+    assert [path.name for path in device.directory.rglob("*.pid")] == [device.pidfile.name]
+
+
+@pytest.mark.parametrize("orderly", [True, False])
+def test_a_restart_hook_that_outlives_the_agent_is_not_overtaken(
+    orderly: bool,
+    agent: AgentFactory,
+    cloud: Cloud,
+    hooks: Hooks,
+    firmware: File,
+    document: Documents,
+) -> None:
+    """Not by ``restart_timeout``, not by a second one, and not by the next job's installation."""
+    go_on = hooks.directory / "go-on"
+    hooks.restart([wait_for_file(go_on), hooks.become("2.0")])
+    device = agent(hooks={"restart_timeout": 1, "restart_grace": 0})
+    cloud.create_job("job-1", document(firmware))
+    hooks.wait_for_call("restart")
+    if orderly:
+        device.stop()
+    else:
+        device.kill()
+    device.start()
+    cloud.create_job("job-2", document(firmware, version="3.0"))
+    hooks.wait_for_call("version", 6)
+    assert hooks.names().count("install") == 1
+    assert cloud.store.execution("job-1").status.value == "IN_PROGRESS"
+    go_on.touch()
+    cloud.wait_for_end("job-1")
+    assert steps(cloud.history("job-1"))[-1] == ("SUCCEEDED", "complete_ready", "none")
+    assert hooks.names()[:5] == ["version", "download", "install", "restart", "version"]
+    cloud.wait_for_end("job-2")
+
+
 @pytest.mark.parametrize("hook", ["version", "download", "ready"])
 def test_other_hooks_are_ended_and_run_again(
     hook: str, agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents

@@ -137,7 +137,7 @@ async def test_what_a_hook_sees(bench: MakeBench, tmp_path: Path) -> None:
             "UPPARAT_RETRY": "0",
             "UPPARAT_ELAPSED": "0",
             "UPPARAT_HOOK": hook.value,
-            "UPPARAT_AGENT": "",
+            "UPPARAT_AGENT": str(one.directory / "state"),
             "UPPARAT_GROUP": str(facts["group"]),
         }
         assert {**facts["env"], "LC_CTYPE": ""} == {**os.environ, **added, "LC_CTYPE": ""}
