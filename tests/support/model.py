@@ -114,14 +114,12 @@ class Agent:
             self.jobs.answer_describe()
         elif self.downloads.job is not None:
             self.downloads.finish()
-        elif self.hooks.waiting is not None:
-            self.device.stop_lingering()
         elif self.hooks.running is not None:
             self.hooks.finish()
-        elif self.timer.until is not None:
-            self.timer.fire(self)
-        else:
+        elif self.device.lingering is not None:
             self.device.stop_lingering()
+        else:
+            self.timer.fire(self)
 
     def stop(self) -> None:
         """SIGTERM: the last reports still arrive."""
