@@ -366,6 +366,13 @@ class MemoryTests(SynchronousTestCase):
         life.machine.described(execution("a", queued_at=200, action="reboot"))
         self.assertEqual(life.taken(), [("discard", "a"), ("clear record",)])
 
+    def test_another_execution_of_its_job_is_queued(self) -> None:
+        """Its file goes, though another job's turn comes first."""
+        life = Life().started(Memory(key("a"))).quiet()
+        life.machine.pending([], [summary("b"), summary("a", queued_at=200)])
+        life.machine.described(execution("a", queued_at=200))
+        self.assertEqual(life.taken(), [("describe", "a"), *self.forgotten])
+
     def test_described_as_ended(self) -> None:
         life = self.remembering().quiet()
         life.machine.described(execution("a", Status.CANCELED))

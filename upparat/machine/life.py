@@ -148,10 +148,8 @@ def consider(
     listed = [*in_progress, *queued]
     core.foreign &= {summary.key for summary in listed}
     left = [summary for summary in listed if _maybe_ours(core, summary.key)]
-    memory = core.memory
-    if memory is not None and memory.key.job_id not in {each.key.job_id for each in left}:
-        # Not to be listed is not to have ended: AWS has to be asked.
-        left.insert(0, Summary(memory.key, Status.IN_PROGRESS))
+    if core.memory is not None and core.memory.key not in {each.key for each in left}:
+        left = _with_remembered(core.memory.key, left)
     if left:
         inputs._select(Selection(left))
     else:
@@ -216,6 +214,17 @@ def _maybe_ours(core: Core, key: Key) -> bool:
         and key not in core.ended
         and key.job_id.startswith(core.policy.job_id_prefix)
     )
+
+
+def _with_remembered(key: Key, left: Sequence[Summary]) -> list[Summary]:
+    """What the device remembers comes first: not to be listed is not to have ended.
+
+    What AWS says of its job then holds for another execution of that in progress as well.
+    """
+    others = [
+        each for each in left if each.status is Status.QUEUED or each.key.job_id != key.job_id
+    ]
+    return [Summary(key, Status.IN_PROGRESS), *others]
 
 
 def _forget_ended(core: Core, job_id: str, execution: Execution | None = None) -> None:
