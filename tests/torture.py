@@ -1,8 +1,9 @@
-"""Kills agents at random: ``python -m tests.torture [--kills N] [--seed S] [--workers W]``.
+"""Kills agents at random: ``python -m tests.torture [--kills N] [--seed S] [--local N]``.
 
 Every worker has a device, a broker, a cloud and a file server of its own, and updates the device
 again and again. Meanwhile, at random moments, the agent is killed (sometimes with all its hooks and
-a new boot id: a power cut), the broker is killed, or the download's connection is cut. Then what
+a new boot id: a power cut), the broker is killed, the file server goes down for a while, or the
+download's connection is cut. Then what
 ``World.violations`` says must hold. After a power cut one other end is right: if it has hit the
 restart hook before the device was switched over, ``version_mismatch`` says so.
 
@@ -26,7 +27,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.files import File
+from tests.support.localworld import torture_local
 from tests.support.world import World
+from upparat.job import ACTION
+from upparat.local.aws import LocalAws
 
 LONGEST = 2.5
 """Seconds between two blows; an update without any takes about two."""
@@ -36,7 +40,10 @@ BLOWS = 8
 
 PATIENCE = 120.0
 
-VICTIMS = {"agent": 12, "power": 3, "broker": 2, "connection": 2}
+DOWN = 1.0
+"""Seconds that the file server stays down, at the most."""
+
+VICTIMS = {"agent": 12, "power": 3, "broker": 2, "server": 1, "connection": 2}
 """Who is hit, and how often in relation to the others."""
 
 
@@ -83,6 +90,8 @@ class Worker:
         with World(directory, size=400_000, leisure=0.3) as world:
             file = world.release("job-1", "2.0", self._restart(world))
             world.cloud.create_job("foreign", {"action": "reboot"})
+            # Ours, and refused when it is its turn: not before the end of the first job.
+            world.cloud.create_job("next", {"action": ACTION})
             file.slow(600_000.0, times=-1)
             world.agent.supervised = True
             world.agent.start()
@@ -109,7 +118,7 @@ class Worker:
             yield self._random.choices(victims, weights)[0]
 
     def _ended(self, world: World) -> bool:
-        return bool(world.cloud.execution("job-1").status.ended and world.agent.record() is None)
+        return bool(world.cloud.execution("next").status.ended and world.agent.record() is None)
 
     def _hit(self, world: World, file: File, victim: str) -> None:
         self._own[victim] += 1
@@ -123,12 +132,15 @@ class Worker:
         elif victim == "broker":
             world.broker.kill()
             world.broker.start()
+        elif victim == "server":
+            world.files.restart(self._random.uniform(0, DOWN))
         else:
             file.disconnect()
 
     def _wrong(self, world: World, file: File, *, excused: bool) -> list[str]:
         try:
             execution = world.cloud.wait_for_end("job-1", PATIENCE)
+            world.cloud.wait_for_end("next", PATIENCE)
         except AssertionError as error:
             return [str(error)]
         wrong = world.violations("job-1", file, "2.0")
@@ -161,16 +173,34 @@ def torture(directory: Path, seed: str, kills: int, workers: int) -> Tally:
     return tally
 
 
+def torture_on_local_aws(directory: Path, seed: str, updates: int) -> tuple[int, list[str]]:
+    """The kills of so many updates on the local AWS, and what was wrong."""
+    dice, kills, wrong = random.Random(seed), 0, list[str]()
+    with LocalAws(directory / "aws") as aws:
+        for number in range(updates):
+            blows = dice.randrange(1, 5)
+            kills += blows
+            here = directory / f"local-{number}"
+            found = torture_local(aws, here, f"thing-{number}", dice, blows)
+            wrong += [f"{here}: {each}" for each in found]
+    return kills, wrong
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.torture")
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--seed", default=str(random.SystemRandom().randrange(10**9)))
     parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--local", type=int, default=5, help="updates on the local AWS")
     arguments = parser.parse_args(argv)
     directory = Path(tempfile.mkdtemp(prefix="upparat-torture-"))
     print(f"seed {arguments.seed}, in {directory}", flush=True)
     tally = torture(directory, arguments.seed, arguments.kills, arguments.workers)
     print(f"seed {arguments.seed}: {tally}")
+    if arguments.local:
+        kills, wrong = torture_on_local_aws(directory, arguments.seed, arguments.local)
+        print(f"local AWS: {arguments.local} updates, {kills} kills, {len(wrong)} violations")
+        tally.violations += wrong
     print("\n".join(tally.violations))
     if not tally.violations:
         shutil.rmtree(directory)

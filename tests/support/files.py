@@ -18,6 +18,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -218,29 +219,46 @@ class FileServer:
     """
 
     def __init__(self, tls: tuple[str, str] | None = None, host: str = "127.0.0.1") -> None:
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.files = {}
+        self._context: ssl.SSLContext | None = None
         scheme = "https" if tls else "http"
         if tls:
-            self._server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._server.context.load_cert_chain(*tls)
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(*tls)
+        self._files: dict[str, File] = {}
+        self._server, self._thread = self._bound(0)
         self.port: int = self._server.server_address[1]
         self.base = f"{scheme}://{host}:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+
+    def _bound(self, port: int) -> tuple[_Server, threading.Thread]:
+        server = _Server(("127.0.0.1", port), _Handler)
+        server.files, server.context = self._files, self._context
+        return server, threading.Thread(target=server.serve_forever, args=(0.05,))
 
     def add(
         self, path: str, content: bytes, *, validators: bool = True, ranges: bool = True
     ) -> File:
         file = File(self.base + path, content, validators=validators, ranges=ranges)
-        self._server.files[path] = file
+        self._files[path] = file
         return file
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        for file in self._server.files.values():
+        for file in self._files.values():
             file.release()
+        self._close()
+
+    def restart(self, pause: float = 0.0) -> None:
+        """Reset every connection, refuse new ones for so many seconds, and serve again."""
+        self._close()
+        for file in self._files.values():
+            file.disconnect()
+        time.sleep(pause)
+        self._server, self._thread = self._bound(self.port)
+        self.start()
+
+    def _close(self) -> None:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
