@@ -655,6 +655,12 @@ class ShutDownTests(HookTestCase):
             self.assert_idle()
         self.assertNotIn(("left",), self.journal.calls)
 
+    def test_a_restart_that_others_have_ended_is_one(self) -> None:
+        self.run_hook(Hook.RESTART)
+        self.reactor.last.exits(signal=15)
+        self.successResultOf(self.shut_down())
+        self.assertEqual(self.journal.calls[1:], [("left",)])
+
     def test_a_restart_that_is_being_ended_is_none(self) -> None:
         self.run_hook(Hook.RESTART)
         self.reactor.advance(100)
@@ -801,6 +807,17 @@ class PidfileTests(HookTestCase):
         self.reactor.forbidden = True
         self.reactor.pump([100, GRACE, GRACE])
         self.assertEqual(list(self.pidfiles.pids), [Hook.READY])
+
+
+class BrokenTests(HookTestCase):
+    def test_a_fault_of_ours_ends_the_hook(self) -> None:
+        def raises(*_: object) -> None:
+            raise ValueError("nonsense")
+
+        self.patch(self.journal, "begun", raises)
+        self.runner.run(Hook.READY, JOB)
+        self.assertEqual(self.told(), [("hook_failed", "ready", "cannot be run: nonsense")])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
 
 class LingeringRestartTests(HookTestCase):

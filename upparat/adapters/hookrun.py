@@ -12,6 +12,7 @@ from typing import Protocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from upparat.config import Hooks
 from upparat.job import Hook, Job, Key
@@ -100,6 +101,11 @@ def _signal_name(number: int) -> str:
         return "real-time signal"
 
 
+def _has_failed(child: Child) -> bool:
+    """Whether it has ended by its own fault: an init system may end it on the way down."""
+    return child.exit is not None and child.exit.signal not in _ENDING
+
+
 class Journal(Protocol):
     """Remembers across a crash how often a hook was run for an execution."""
 
@@ -181,7 +187,13 @@ class HookRun:
         """Begin as soon as nothing is in the way any more."""
         self._waiting = clear
         clear.addCallbacks(lambda _: self._start(), lambda failure: failure.trap(CancelledError))
-        clear.addErrback(lambda failure: self.log.failure("The hook cannot be run", failure))
+        clear.addErrback(self._broken)
+
+    def _broken(self, failure: Failure) -> None:
+        """A fault of ours, which the job must not wait for in vain."""
+        self.log.failure("The {hook} hook cannot be run", failure, hook=self.hook.value)
+        if self._child is None:
+            self._over(f"cannot be run: {failure.getErrorMessage()}")
 
     def _start(self) -> None:
         self._waiting = None
@@ -217,7 +229,7 @@ class HookRun:
     def leave(self) -> bool:
         """Let the child go on alone: it is followed no more. False if there is none, or only one
         that has failed or is to end."""
-        if self._child is None or self._child.ending or self._child.failed:
+        if self._child is None or self._child.ending or _has_failed(self._child):
             return False
         self._stop_clock()
         self._child.leave()

@@ -155,9 +155,9 @@ class Child(ProcessProtocol):
         return self._kill_at is not None
 
     @property
-    def failed(self) -> bool:
-        """Whether the direct child is gone, and not with 0."""
-        return self._exit is not None
+    def exit(self) -> ProcessTerminated | None:
+        """How the direct child has ended, if it has and not with 0; its output may still come."""
+        return self._exit
 
     @property
     def running(self) -> bool:
