@@ -95,6 +95,7 @@ class Download:
     idle_timeout: float = 60.0
     max_attempts: int = 30
     allow_http: bool = False
+    cafile: str = ""
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,7 @@ class _Reader:
             idle_timeout=self.seconds(section, "idle_timeout", 60.0, least=0.1),
             max_attempts=self.integer(section, "max_attempts", 30, least=1),
             allow_http=self.flag(section, "allow_http", default=False),
+            cafile=self._authorities(section),
         )
 
     # --- kinds of values ---
@@ -301,9 +303,7 @@ class _Reader:
         missing = [name for name, file in zip(names, files, strict=True) if not file]
         readable = True
         for name, file in zip(names, files, strict=True):
-            if file and not (os.path.isfile(file) and os.access(file, os.R_OK)):
-                readable = False
-                self.problem("broker", name, f"{file} cannot be read")
+            readable &= not file or self._readable("broker", name, file)
         if missing and len(missing) < len(names):
             self.problem(
                 "broker", ", ".join(missing), "cafile, certfile and keyfile go together, or none"
@@ -313,12 +313,30 @@ class _Reader:
         cafile, certfile, keyfile = (os.path.abspath(file) if file else "" for file in files)
         return cafile, certfile, keyfile
 
-    def _tls_material(self, cafile: str, certfile: str, keyfile: str) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    def _readable(self, section: str, option: str, file: str) -> bool:
+        readable = os.path.isfile(file) and os.access(file, os.R_OK)
+        if not readable:
+            self.problem(section, option, f"{file} cannot be read")
+        return readable
+
+    def _authorities(self, section: str) -> str:
+        """A ``cafile`` that may be given by itself."""
+        cafile = self.text(section, "cafile")
+        if not cafile:
+            return ""
+        if self._readable(section, "cafile", cafile):
+            self._certificates(section, cafile, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        return os.path.abspath(cafile)
+
+    def _certificates(self, section: str, cafile: str, context: ssl.SSLContext) -> None:
         try:
             context.load_verify_locations(cafile)
         except (ssl.SSLError, OSError) as error:
-            self.problem("broker", "cafile", f"{cafile} holds no certificates: {error}")
+            self.problem(section, "cafile", f"{cafile} holds no certificates: {error}")
+
+    def _tls_material(self, cafile: str, certfile: str, keyfile: str) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._certificates("broker", cafile, context)
         try:
             # An empty password instead of none: OpenSSL would ask for one on the terminal.
             context.load_cert_chain(certfile, keyfile, password="")

@@ -21,6 +21,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from tests.support.certs import Authority
 from tests.support.downloads import KEY, Heard, make_job
 from tests.support.files import EXPIRED, FOREVER, File, FileServer
+from tests.support.ports import key
 from tests.support.reactor import reactor
 from tests.support.waiting import PATIENCE
 from upparat.adapters import download_transfer
@@ -735,6 +736,32 @@ async def test_an_unknown_authority_is_refused(
     assert state is State.DOWNLOAD_FAILED
     assert message == "TLS: certificate verify failed (5 attempts)"
     assert not file.requests
+
+
+@pytest_twisted.ensureDeferred
+async def test_authorities_of_our_own(
+    secure: FileServer,
+    authority: Authority,
+    tmp_path: Path,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Instead of the platform's, and read anew for every connection."""
+    others = Authority().write(tmp_path / "platform.pem")
+    cafile = tmp_path / "own.pem"
+    both = (Path(others), Path(authority.write(tmp_path / "right.pem")))
+    cafile.write_text("".join(each.read_text() for each in both))
+    monkeypatch.setenv("SSL_CERT_FILE", others)
+    file = secure.add("/f", CONTENT)
+    async with fetching(directory, replace(SETTINGS, cafile=str(cafile))) as fetcher:
+        await fetcher.fetch_well(make_job(file.signed_url))
+        cafile.write_text(both[0].read_text())
+        _, message = await fetcher.fail(make_job(file.signed_url, key("again")))
+        assert message == "TLS: certificate verify failed (5 attempts)"
+        cafile.unlink()
+        _, message = await fetcher.fail(make_job(file.signed_url, key("gone")))
+        assert message == "FileNotFoundError (5 attempts)"
+    assert len(file.requests) == 1
 
 
 @pytest_twisted.ensureDeferred

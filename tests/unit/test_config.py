@@ -67,6 +67,7 @@ connect_timeout = 3
 idle_timeout = 4
 max_attempts = 7
 allow_http = on
+cafile = {certs.cafile}
 """
 
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -104,6 +105,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "idle_timeout": 60.0,
         "max_attempts": 30,
         "allow_http": False,
+        "cafile": "",
     },
 }
 
@@ -190,7 +192,13 @@ class OptionsTests(ConfigBench):
                     restart_attempts=5,
                     kill_on_cancel=True,
                 ),
-                Download(connect_timeout=3.0, idle_timeout=4.0, max_attempts=7, allow_http=True),
+                Download(
+                    connect_timeout=3.0,
+                    idle_timeout=4.0,
+                    max_attempts=7,
+                    allow_http=True,
+                    cafile=certs.cafile,
+                ),
             ),
         )
 
@@ -627,6 +635,15 @@ class TlsTests(ConfigBench):
             path = self.junk(content)
             problem = self.tls_problem(cafile=path)
             self.assertTrue(problem.startswith(f"[broker] cafile: {path} holds no certificates: "))
+
+    def test_authorities_of_downloads(self) -> None:
+        missing, junk = self.directory / "missing", self.junk()
+        self.assertEqual(
+            self.problem("download", f"cafile = {missing}"),
+            f"[download] cafile: {missing} cannot be read",
+        )
+        problem = self.problem("download", f"cafile = {junk}")
+        self.assertTrue(problem.startswith(f"[download] cafile: {junk} holds no certificates: "))
 
     def test_no_certificate_or_key(self) -> None:
         start = "[broker] certfile, keyfile: are no certificate and its key: "

@@ -83,7 +83,12 @@ class Exchange:
 
     async def head(self, url: str, headers: Mapping[str, str]) -> Head:
         """Ask for ``url`` (ASCII), and take the head of the answer."""
-        line = Line(self._reactor, self._settings.connect_timeout, self._connected)
+        line = Line(
+            self._reactor,
+            self._settings.connect_timeout,
+            self._connected,
+            self._settings.cafile,
+        )
         # Not persistent: between attempts lie seconds, and what failed is best not used again.
         pool = HTTPConnectionPool(self._reactor, persistent=False)
         agent = Agent.usingEndpointFactory(self._reactor, line, pool)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+from cryptography.x509 import load_pem_x509_certificates
+from OpenSSL.crypto import X509
 from OpenSSL.SSL import Error as TlsError
 from service_identity import VerificationError
 from twisted.internet import error
@@ -18,6 +22,7 @@ from twisted.internet.interfaces import (
     IReactorTime,
     IStreamClientEndpoint,
 )
+from twisted.internet.ssl import Certificate, platformTrust, trustRootFromCertificates
 from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
@@ -67,12 +72,18 @@ def _as_it_is(response: IResponse) -> IResponse:
 class Line:
     """Makes endpoints that tell when the connection is there.
 
-    TLS trusts what the platform trusts; OpenSSL's ``SSL_CERT_FILE`` says where that is.
+    :param cafile: PEM certificates of the authorities that TLS trusts; empty: those that the
+        platform trusts, where OpenSSL's ``SSL_CERT_FILE`` says.
     """
 
     def __init__(
-        self, reactor: Reactor, timeout: float, connected: Callable[[IProtocol], None]
+        self,
+        reactor: Reactor,
+        timeout: float,
+        connected: Callable[[IProtocol], None],
+        cafile: str = "",
     ) -> None:
+        self._cafile = cafile
         self._reactor = reactor
         self._timeout = timeout
         self._connected = connected
@@ -83,9 +94,19 @@ class Line:
             self._reactor, host, uri.port, timeout=self._timeout
         )
         if uri.scheme == b"https":
-            policy = BrowserLikePolicyForHTTPS()
+            policy = BrowserLikePolicyForHTTPS(_trust_root(self._cafile))
             endpoint = wrapClientTLS(policy.creatorForNetloc(host, uri.port), endpoint)
         return _Told(endpoint, self._connected)
+
+
+def _trust_root(cafile: str) -> Any:
+    """:raises OSError, ValueError: the file cannot be read any more."""
+    if not cafile:
+        return platformTrust()
+    certificates = load_pem_x509_certificates(Path(cafile).read_bytes())
+    return trustRootFromCertificates(
+        [Certificate(X509.from_cryptography(each)) for each in certificates]
+    )
 
 
 @implementer(IStreamClientEndpoint)
