@@ -168,8 +168,7 @@ def agent_stop(play: Play) -> None:
 def agent_kill(play: Play) -> None:
     play.world.agent.kill()
     play.world.agent.start()
-    if play.state != "restart":  # it hangs until the next one is about to run
-        play.release()
+    play.release()
 
 
 def reboot(play: Play) -> None:

@@ -7,7 +7,7 @@ told to; the cloud is :class:`tests.support.jobs_model.Store`. Each port checks 
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 
 from upparat.adapters.record import FileRecord
@@ -32,6 +32,8 @@ class Device:
         self.files: set[Key] = set()
         self.ended: set[Key] = set()
         self.lingering: Job | None = None
+        self.restarts: Counter[Key] = Counter()
+        self.restarted: set[Key] = set()
         self.time = 0.0
         self.tick = 0
         self.store = Store("thing", self._now)
@@ -59,6 +61,7 @@ class Device:
     def stop_lingering(self) -> None:
         """The restart hook of an earlier agent has done its work."""
         if self.lingering is not None:
+            self.restarted.add(self.lingering.key)
             self.lingering = None
             self.version = self.staged
             self.agent.hooks.nothing_lingers()
@@ -159,6 +162,10 @@ class ModelJobs:
         device = self.agent.device
         if report.state.value.startswith("complete") and execution.document is not None:
             assert device.version == _version(execution), "a lie"
+        if report.state is State.VERSION_MISMATCH and execution.document is not None:
+            assert device.version != _version(execution), "a lie"
+            tried = device.restarts[execution.key] >= self.agent.core.policy.restart_attempts
+            assert tried or execution.key in device.restarted, "given up too early"
         if report.status.ended:
             device.ended.add(execution.key)
             self.agent.record.owe(execution, report)
@@ -342,6 +349,7 @@ class ModelHooks:
             assert not device.announced(job.key), "installed again after the restart"
         if hook is Hook.RESTART:
             assert device.announced(job.key), "restarted unannounced"
+            device.restarts[job.key] += 1
         self.agent.record.begun(job.key, hook, 0, 0.0)
         self.running = (hook, job)
 
@@ -357,6 +365,7 @@ class ModelHooks:
         self.waiting = None
         if self.running is not None and self.running[0] is Hook.RESTART:
             self.agent.record.left(self.running[1].key)
+            self.agent.device.restarted.add(self.running[1].key)  # as far as anybody can know
             self.agent.device.lingering = self.running[1]
         self.running = None
 
@@ -372,6 +381,7 @@ class ModelHooks:
             assert job.key in device.files, "the file went while it was installed"
             device.staged = job.version
         elif hook is Hook.RESTART:
+            device.restarted.add(job.key)
             device.version = device.staged
         self._over(job, hook)
         if self.released:
@@ -399,6 +409,7 @@ class ModelHooks:
         if self.running is None or self.running[0] is not Hook.RESTART:
             return
         device.version = device.staged
+        device.restarted.add(self.running[1].key)
         if orderly:
             self.agent.stop()
         device.crash(reboot=True)

@@ -662,9 +662,34 @@ class VerifyInstallationTests(SynchronousTestCase):
     def test_a_power_cut_in_the_restart_hook_may_have_been_the_restart(self) -> None:
         memory = Memory(key(), restarting=True, same_boot=False, restarts=1)
         life = self.rebooted(frozenset(Hook), memory).quiet()
+        life.machine.version_known("2.0")
+        self.assertEqual(life.taken(), [("run", "ready", "a")])
+
+    def test_a_power_cut_in_the_restart_hook_that_was_none_is_made_up_for(self) -> None:
+        memory = Memory(key(), restarting=True, same_boot=False, restarts=2)
+        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life.machine.version_known("1.0")
+        self.assertEqual(life.taken(), [("report", "a", "reboot_start", "none")])
+
+    def test_power_cuts_in_each_run_of_the_restart_hook_are_a_mismatch(self) -> None:
+        """Reboots without a last word look the same: nothing is told that is not known."""
+        memory = Memory(key(), restarting=True, same_boot=False, restarts=3)
+        life = self.rebooted(frozenset(Hook), memory).quiet()
         life.machine.version_known("1.0")
         message = "Expected version '2.0', got '1.0'"
         self.assertEqual(life.taken(), ended("a", "version_mismatch", message))
+
+    def test_an_orderly_reboot_with_the_wrong_version_fails_at_once(self) -> None:
+        memory = Memory(key(), True, same_boot=False, restarts=1, restarted=True)
+        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life.machine.version_known("1.0")
+        message = "Expected version '2.0', got '1.0'"
+        self.assertEqual(life.taken(), ended("a", "version_mismatch", message))
+
+    def test_a_power_cut_in_the_restart_hook_counts_where_no_version_is_known(self) -> None:
+        memory = Memory(key(), restarting=True, same_boot=False, restarts=1)
+        life = self.rebooted(frozenset({Hook.RESTART}), memory)
+        self.assertEqual(life.taken()[1:], ended("a", "complete_no_version_check"))
 
     def test_a_restart_that_was_cut_short_may_have_worked(self) -> None:
         memory = Memory(key(), restarting=True, same_boot=True, restarts=1)

@@ -295,7 +295,8 @@ def _restarted(core: Core, execution: Execution) -> bool:
 def _check_after_start(core: Core, job: Job) -> Check:
     """After a reboot the version is what it is; without one it may still be about to change.
 
-    A restart hook that was never begun has not caused the reboot: that was a power cut.
+    A restart hook that was never begun has not caused the reboot: that was a power cut. One that
+    was at work, and that nobody has told to end, may have caused it: only the version can tell.
     """
     memory, now = core.memory, core.timer.now()
     if memory is None or memory.key != job.key:
@@ -305,7 +306,7 @@ def _check_after_start(core: Core, job: Job) -> Check:
         never_begun = memory.same_boot  # what is installed may say the version before it runs
         return Check(job, soft=False, until=now, unfinished=True, never_begun=never_begun)
     if not memory.same_boot:
-        return Check(job, soft=False, until=now)
+        return Check(job, soft=False, until=now, cut_short=not memory.restarted)
     until = now + core.policy.restart_timeout
     return Check(job, soft=False, until=until, unfinished=not memory.restarted)
 
@@ -451,6 +452,8 @@ def compare_installed(inputs: Inputs, core: Core, check: Check, version: str) ->
         core.timer.start(interval)
     elif check.unfinished:
         _restart_again(inputs, core, check)
+    elif check.cut_short and _may_restart(core):
+        inputs._restart(check.job)
     elif left > 0:
         core.timer.start(min(core.policy.retry_interval, left))
     else:
@@ -467,12 +470,16 @@ def _check_ready(inputs: Inputs, core: Core, check: Check) -> None:
 
 def _restart_again(inputs: Inputs, core: Core, check: Check) -> None:
     """A restart is promised at least once, but not for ever to an agent that dies of it."""
-    restarts = core.memory.restarts if core.memory else 0
-    if restarts < core.policy.restart_attempts:
+    if _may_restart(core):
         inputs._restart(check.job)
     else:
-        message = f"The agent was stopped in each of {restarts} runs of the restart hook"
+        attempts = core.policy.restart_attempts
+        message = f"The agent was stopped in each of {attempts} runs of the restart hook"
         inputs._finish(Report(State.RESTART_HOOK_FAILED, message))
+
+
+def _may_restart(core: Core) -> bool:
+    return core.memory is None or core.memory.restarts < core.policy.restart_attempts
 
 
 verify_installation.upon(Inputs._restart).to(restart).returns(None)

@@ -102,12 +102,14 @@ class Check(Work):
     ``soft``: the agent has lived through the restart. ``until``: up to this time of the timer's
     clock a version that does not match yet may still come. ``unfinished``: the agent died while
     the restart hook ran, and the device stayed up. ``never_begun``: even before that hook.
+    ``cut_short``: the device went down while that hook ran, by it or by a power cut.
     """
 
     soft: bool
     until: float
     unfinished: bool = False
     never_begun: bool = False
+    cut_short: bool = False
 
 
 # --- inputs -----------------------------------------------------------------------------------
