@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.support.model import Device, document
-from upparat.job import Status
+from upparat.job import Key, Status
 
 STEPS = int(os.environ.get("UPPARAT_MODEL_STEPS", "10000"))
 IN_A_RUN = 50
@@ -167,9 +167,12 @@ class UpdateModel(RuleBasedStateMachine):
     @precondition(lambda self: self.record.exists())
     @rule(share=st.floats(0, 1))
     def tear_record(self, share: float) -> None:
-        """Only a broken disk does this. What is owed is lost, which nothing can make up for."""
+        """Only a broken disk does this. What is owed is lost, which nothing can make up for, and
+        whoever has announced a restart may have restarted."""
         if self.device.agent.core.in_hand or self.device.agent.jobs.reports:
             return
+        for each in self.device.store.executions:
+            self.device.restarted.add(Key(each.job_id, each.number, each.queued_at))
         content = self.record.read_bytes()
         self.record.write_bytes(content[: int(share * len(content))])
         self.device.crash()
