@@ -52,6 +52,7 @@ def test_ready_status_watchdog_and_stop(
     heard_until(systemd, "STATUS=job-1: install; connected")
     go_on.touch()
     cloud.wait_for_end("job-1")
+    heard_until(systemd, "STATUS=monitor; connected")  # its queue is short
     device.stop()
     heard_until(systemd, "STOPPING=1")
 

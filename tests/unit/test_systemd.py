@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from upparat.adapters.systemd import TICK, ServiceManager
+from upparat.adapters.systemd import AGAIN, TICK, ServiceManager
 
 
 class SystemdTests(SynchronousTestCase):
@@ -111,7 +111,9 @@ class SystemdTests(SynchronousTestCase):
         manager = self.make(NOTIFY_SOCKET=self.path + "-none")
         with capturedLogs() as logs:
             manager.ready()
+            self.clock.advance(AGAIN)
         self.assertIn("systemd cannot be told", str(logs[0]["log_format"]))
+        self.assertEqual(len(logs), 2)  # of READY and of STATUS, once
 
     def test_nobody_reads(self) -> None:
         manager = self.make()
@@ -121,3 +123,18 @@ class SystemdTests(SynchronousTestCase):
         self.assertLess(len(self.heard()), 2000)
         manager.refresh()
         self.assertEqual(self.heard(), ["STATUS=1999"])
+
+    def test_readiness_is_said_again(self) -> None:
+        """Without it systemd would take the start for failed."""
+        manager = self.make()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as others:
+            others.setblocking(False)
+            with self.assertRaises(BlockingIOError):
+                while True:
+                    others.sendto(b"X=1", self.path)
+        manager.ready()
+        self.assertNotIn("READY=1", self.heard())
+        self.clock.advance(AGAIN)
+        self.assertEqual(self.heard(), ["READY=1", "STATUS=monitor"])
+        self.clock.advance(AGAIN)
+        self.assertEqual(self.heard(), [])

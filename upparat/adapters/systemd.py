@@ -12,6 +12,9 @@ from twisted.logger import Logger
 TICK = 30.0
 """Seconds between two status texts where no watchdog asks for more."""
 
+AGAIN = 1.0
+"""Seconds until systemd is told again what it must not miss and had no room for."""
+
 _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
@@ -42,17 +45,20 @@ class ServiceManager:
         self._watched = usec.isdigit() and int(usec) > 0 and pid in ("", str(os.getpid()))
         self._interval = min(TICK, int(usec) / 2e6) if self._watched else TICK
         self._told = ""
+        self._owed: list[str] = []
         self._next: IDelayedCall | None = None
 
     def ready(self) -> None:
         """The agent has started."""
         if self._address:
-            self._tell("READY=1")
+            self._owed.append("READY=1")
             self._tick()
 
     def stopping(self) -> None:
         """The agent is about to end; the watchdog is still served until it has."""
-        self._tell("STOPPING=1")
+        if self._address:
+            self._owed.append("STOPPING=1")
+            self._settle()
 
     def refresh(self) -> None:
         """The status may have changed."""
@@ -67,13 +73,19 @@ class ServiceManager:
         self._next = None
 
     def _tick(self) -> None:
-        self._next = self._clock.callLater(self._interval, self._tick)
+        self._settle()
+        interval = min(AGAIN, self._interval) if self._owed else self._interval
+        self._next = self._clock.callLater(interval, self._tick)
         self.refresh()
         if self._watched and self._healthy():
             self._tell("WATCHDOG=1")
 
+    def _settle(self) -> None:
+        while self._owed and self._tell(self._owed[0]):
+            del self._owed[0]
+
     def _tell(self, fact: str) -> bool:
-        """Whether systemd will hear it: it may have a lot to read."""
+        """Whether that is done with: systemd may have a lot to read, and then hears nothing."""
         if not self._address:
             return False
         try:
@@ -84,5 +96,4 @@ class ServiceManager:
             return False
         except OSError as error:
             self.log.warn("systemd cannot be told {fact}: {error}", fact=fact, error=str(error))
-            return False
         return True
