@@ -1,4 +1,5 @@
-"""The ``upparat`` command: the same service as the ``twistd`` plugin's, and a check of its file."""
+"""The ``upparat`` command: the same service as the ``twistd`` plugin's, a check of its file, and
+the signing of firmware (:mod:`upparat.sign`)."""
 
 from __future__ import annotations
 
@@ -23,7 +24,13 @@ from .tap import load_or_exit, make_agent
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run until SIGTERM or SIGINT, then exit with status 0; exit with 2 for a wrong file."""
-    arguments = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["sign"]:
+        from .sign import main as sign  # a device has no need of it
+
+        sign(words[1:])
+        return
+    arguments = _parser().parse_args(words)
     settings = load_or_exit(arguments.config, arguments.thing_name)
     if arguments.command == "check":
         print(f"{arguments.config or 'the defaults'}: no problem found")
@@ -49,7 +56,9 @@ def run(settings: Settings) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="upparat", description="Follow AWS IoT Jobs and install the updates that they name."
+        prog="upparat",
+        description="Follow AWS IoT Jobs and install the updates that they name.",
+        epilog="'upparat sign --help' tells how files are signed.",
     )
     parser.add_argument(
         "command",

@@ -14,17 +14,25 @@ import ssl
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from .job import Hook
+from .job import Downgrades, Hook
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+    from .signatures import PublicKey
 
 NAME = "upparat"
 STATE = ".state"  # with the dot it cannot be the id of a job
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "EXCEPTION")
 
 _THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
+_Choice = TypeVar("_Choice", bound=StrEnum)
 _JOB_ID_PART = re.compile(r"[a-zA-Z0-9_-]{0,64}")
 
 
@@ -98,6 +106,29 @@ class Download:
     cafile: str = ""
 
 
+class Require(StrEnum):
+    """``[verify] require``: what a job document has to bring along."""
+
+    NONE = "none"
+    DIGEST = "digest"
+    SIGNATURE = "signature"
+
+
+@dataclass(frozen=True)
+class Verify:
+    """``[verify]``: ``keys`` are those of all files of ``public_keys``, any of which may match.
+
+    ``bind_version``: only signatures count that name the version as well.
+    ``authorities``: whose certificates in job documents are believed.
+    """
+
+    require: Require = Require.NONE
+    keys: Sequence[PublicKey] = ()
+    authorities: Sequence[Certificate] = ()
+    bind_version: bool = True
+    allow_downgrade: Downgrades = Downgrades.YES
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that can be configured."""
@@ -106,6 +137,7 @@ class Settings:
     broker: Broker = field(default_factory=Broker)
     hooks: Hooks = field(default_factory=Hooks)
     download: Download = field(default_factory=Download)
+    verify: Verify = field(default_factory=Verify)
 
 
 def load(path: str | os.PathLike[str] | None, thing_name: str = "") -> Settings:
@@ -141,7 +173,9 @@ class _Reader:
         self.known: dict[str, set[str]] = {}
 
     def settings(self) -> Settings:
-        settings = Settings(self.service(), self.broker(), self.hooks(), self.download())
+        settings = Settings(
+            self.service(), self.broker(), self.hooks(), self.download(), self.verify()
+        )
         self._unknown()
         if self.problems:
             raise ConfigError(self.problems)
@@ -217,6 +251,48 @@ class _Reader:
             cafile=self._authorities(section),
         )
 
+    def verify(self) -> Verify:
+        section = "verify"
+        require = self.choice(section, "require", Require.NONE)
+        keys, authorities = self._public_keys(section), self._signing_authorities(section)
+        named = self.text(section, "public_keys") or self.text(section, "cafile")
+        if require is Require.SIGNATURE and not named:
+            self.problem(section, "require", "signature needs public_keys or cafile")
+        downgrades = self.choice(section, "allow_downgrade", Downgrades.YES)
+        if downgrades is not Downgrades.YES and not self.text("hooks", Hook.VERSION):
+            self.problem(section, "allow_downgrade", f"{downgrades} needs [hooks] version")
+        return Verify(
+            require=require,
+            keys=keys,
+            authorities=authorities,
+            bind_version=self.flag(section, "bind_version", default=True),
+            allow_downgrade=downgrades,
+        )
+
+    def _public_keys(self, section: str) -> tuple[PublicKey, ...]:
+        keys: list[PublicKey] = []
+        for file in self._words(section, "public_keys"):
+            if self._readable(section, "public_keys", file):
+                from .signatures import BadKey, load_keys  # only who verifies pays for it
+
+                try:
+                    keys += load_keys(Path(file).read_bytes())
+                except BadKey as error:
+                    self.problem(section, "public_keys", f"{file} {error}")
+        return tuple(keys)
+
+    def _signing_authorities(self, section: str) -> tuple[Certificate, ...]:
+        cafile = self.text(section, "cafile")
+        if not cafile or not self._readable(section, "cafile", cafile):
+            return ()
+        from cryptography.x509 import load_pem_x509_certificates
+
+        try:
+            return tuple(load_pem_x509_certificates(Path(cafile).read_bytes()))
+        except (OSError, ValueError) as error:
+            self.problem(section, "cafile", f"{cafile} holds no certificates: {error}")
+            return ()
+
     # --- kinds of values ---
 
     def problem(self, section: str, option: str, what: str) -> None:
@@ -267,6 +343,22 @@ class _Reader:
         if text and text.lower() not in configparser.ConfigParser.BOOLEAN_STATES:
             self.problem(section, option, f"{text!r} is neither yes nor no")
         return value
+
+    def choice(self, section: str, option: str, default: _Choice) -> _Choice:
+        text = self.text(section, option, default)
+        try:
+            return type(default)(text.lower())
+        except ValueError:
+            self.problem(section, option, f"{text!r} is none of {', '.join(type(default))}")
+            return default
+
+    def _words(self, section: str, option: str) -> list[str]:
+        text = self.text(section, option)
+        try:
+            return shlex.split(text)
+        except ValueError as error:
+            self.problem(section, option, f"{text!r} cannot be split into words: {error}")
+            return []
 
     def _matching(
         self, section: str, option: str, default: str, pattern: re.Pattern[str], what: str
@@ -347,19 +439,15 @@ class _Reader:
         text = self.text(section, hook)
         if not text:
             return ()
-        if os.path.isfile(text):  # 1.x took the whole value as the path, blanks included
-            words = [text]
-        else:
-            try:
-                words = shlex.split(text)
-            except ValueError as error:
-                self.problem(section, hook, f"{text!r} cannot be split into words: {error}")
-                return ()
-        executable = shutil.which(words[0]) if words else None
+        # 1.x took the whole value as the path, blanks included
+        words = [text] if os.path.isfile(text) else self._words(section, hook)
+        if not words:
+            return ()
+        executable = shutil.which(words[0])
         if executable is None:
-            path = words[0] if words and os.path.dirname(words[0]) else ""  # or a name in PATH
+            path = words[0] if os.path.dirname(words[0]) else ""  # or a name in PATH
             what = "is not executable" if os.path.exists(path) else "was not found"
-            self.problem(section, hook, f"{words[0] if words else text!r} {what}")
+            self.problem(section, hook, f"{words[0]!r} {what}")
             return ()
         return (os.path.abspath(executable), *words[1:])
 

@@ -6,6 +6,7 @@ The wire names come from the AWS IoT Jobs device API (service model ``iot-jobs-d
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Mapping
@@ -67,6 +68,7 @@ class State(Enum):
     RESTART_HOOK_FAILED = "restart_hook_failed", Status.FAILED
     READY_HOOK_FAILED = "ready_hook_failed", Status.FAILED
     VERSION_MISMATCH = "version_mismatch", Status.FAILED
+    DOWNGRADE_REFUSED = "downgrade_refused", Status.FAILED
     DOWNLOAD_FAILED = "download_failed", Status.FAILED
     VERIFICATION_FAILED = "verification_failed", Status.FAILED
     INSUFFICIENT_STORAGE = "insufficient_storage", Status.FAILED
@@ -86,6 +88,14 @@ class State(Enum):
     def progress(self) -> bool:
         """Whether a newer report of the same kind makes this one worthless."""
         return self in (State.DOWNLOAD_PROGRESS, State.INSTALLATION_PROGRESS)
+
+
+class Downgrades(StrEnum):
+    """When a version that is older than the installed one may be installed."""
+
+    YES = "yes"
+    FORCED = "forced"
+    NO = "no"
 
 
 class Hook(StrEnum):
@@ -162,7 +172,8 @@ class Job:
     """An execution of ours whose document makes sense.
 
     ``file`` is a secret (a pre-signed URL), ``meta`` may be one: neither shows in the repr.
-    ``size`` is in bytes, ``sha256`` 64 lower-case hexadecimal digits; both ``None`` if not given.
+    ``size`` is in bytes, ``sha256`` and ``sha512`` are lower-case hexadecimal digits; ``signature``
+    is decoded, ``certificate`` the PEM text of its signer's certificate. ``None`` if not given.
     """
 
     execution: Execution
@@ -172,6 +183,14 @@ class Job:
     force: bool = False
     size: int | None = None
     sha256: str | None = None
+    sha512: str | None = None
+    signature: bytes | None = None
+    certificate: str | None = None
+
+    @property
+    def digested(self) -> bool:
+        """Whether the document tells this file from any other."""
+        return self.sha256 is not None or self.sha512 is not None
 
     @property
     def key(self) -> Key:
@@ -229,7 +248,10 @@ def parse_document(execution: Execution) -> Job:
         meta=reader.meta(),
         force=reader.flag("force"),
         size=reader.size(),
-        sha256=reader.sha256(),
+        sha256=reader.digest("sha256", 64),
+        sha512=reader.digest("sha512", 128),
+        signature=reader.signature(),
+        certificate=reader.certificate(),
     )
     if reader.problems:
         raise InvalidDocument("; ".join(reader.problems))
@@ -299,14 +321,41 @@ class _Reader:
             return None
         return value
 
-    def sha256(self) -> str | None:
-        value = self.document.get("sha256")
+    def digest(self, key: str, digits: int) -> str | None:
+        value = self.document.get(key)
         if value is None:
             return None
-        if not isinstance(value, str) or not re.fullmatch(r"[0-9a-fA-F]{64}", value):
-            self._problem("sha256", "must be 64 hexadecimal digits")
+        if not isinstance(value, str) or not re.fullmatch(rf"[0-9a-fA-F]{{{digits}}}", value):
+            self._problem(key, f"must be {digits} hexadecimal digits")
             return None
         return value.lower()
+
+    def signature(self) -> bytes | None:
+        """Base64, broken into lines or not."""
+        text = self._optional("signature")
+        if text is None:
+            return None
+        try:
+            return base64.b64decode("".join(text.split()), validate=True)
+        except ValueError:
+            self._problem("signature", "must be base64")
+            return None
+
+    def certificate(self) -> str | None:
+        text = self._optional("certificate")
+        if text is not None and "-----BEGIN CERTIFICATE-----" not in text:
+            self._problem("certificate", "must be a PEM certificate")
+        return text
+
+    def _optional(self, key: str) -> str | None:
+        """A string that AWS may have put in place of a placeholder."""
+        if key not in self.document:
+            return None
+        text = self.text(key)
+        if "${" in text:
+            self._problem(key, "holds a placeholder that was not replaced")
+            return None
+        return text or None
 
 
 def _is_web_address(url: str) -> bool:

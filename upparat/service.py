@@ -21,6 +21,7 @@ from .adapters.process import Reactor as ProcessReactor
 from .adapters.record import FileRecord
 from .adapters.systemd import ServiceManager
 from .adapters.timer import ReactorTimer
+from .adapters.verify import Verifier
 from .config import Settings
 from .machine import Core, Guard, Inputs, Policy, make_machine
 
@@ -55,7 +56,12 @@ class UpparatService(Service):
             progress_interval=settings.service.progress_interval,
             ledger=self._record,
         )
-        self._downloads = Downloader(reactor, settings.download, settings.service.download_location)
+        self._downloads = Downloader(
+            reactor,
+            settings.download,
+            settings.service.download_location,
+            verifier=Verifier(settings.verify),
+        )
         self._hooks = HookRunner(
             reactor, settings.hooks, agent=str(settings.service.state_dir), journal=self._record
         )
@@ -141,6 +147,7 @@ class UpparatService(Service):
                 restart_timeout=hooks.restart_timeout,
                 restart_attempts=hooks.restart_attempts,
                 job_id_prefix=service.job_id_prefix,
+                allow_downgrade=self._settings.verify.allow_downgrade,
             ),
         )
 

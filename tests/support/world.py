@@ -55,7 +55,7 @@ def device_config(
         "download": {"allow_http": "yes"},
     }
     for section, options in sections.items():
-        config[section] |= options
+        config.setdefault(section, {}).update(options)
     return config
 
 

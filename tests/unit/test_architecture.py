@@ -11,16 +11,19 @@ from twisted.trial.unittest import SynchronousTestCase
 import upparat
 
 PACKAGE = Path(upparat.__file__).parent
-PURE = ("upparat.job", "upparat.text", "upparat.ports", "upparat.machine")
+PURE = ("upparat.version", "upparat.job", "upparat.text", "upparat.ports", "upparat.machine")
 IMPURE = ("twisted.internet", "paho", "treq", "socket", "subprocess", "os", "pathlib", "sentry_sdk")
 
 ALLOWED = {
     "upparat.text": (),
     "upparat.job": ("upparat.text",),
     "upparat.ports": ("upparat.job", "upparat.text"),
-    "upparat.machine": ("upparat.job", "upparat.text", "upparat.ports"),
+    "upparat.machine": ("upparat.job", "upparat.text", "upparat.ports", "upparat.version"),
     "upparat.backoff": (),
-    "upparat.config": ("upparat.job", "upparat.text"),
+    "upparat.version": (),
+    "upparat.signatures": (),
+    "upparat.sign": ("upparat.signatures",),
+    "upparat.config": ("upparat.job", "upparat.text", "upparat.signatures"),
     "upparat.log": ("upparat.text",),
     "upparat.sentry": ("upparat.log", "upparat.text"),
     "upparat.adapters": (
@@ -29,6 +32,7 @@ ALLOWED = {
         "upparat.ports",
         "upparat.config",
         "upparat.backoff",
+        "upparat.signatures",
         "upparat.__version__",
     ),
 }
@@ -129,6 +133,16 @@ class Architecture(SynchronousTestCase):
     def test_the_machine_does_without_its_diagram(self) -> None:
         for name, target in imported():
             self.assertFalse(within(target, "upparat.machine.diagram"), name)
+
+    def test_only_who_verifies_pays_for_cryptography(self) -> None:
+        for name, tree in modules():
+            early = at_start(tree)
+            for target, statement in imports(name, tree):
+                if within(target, "upparat.signatures") and name != "upparat.sign":
+                    self.assertNotIn(statement, early, name)
+                if within(target, "upparat.sign"):
+                    self.assertEqual(name, "upparat.cli")
+                    self.assertNotIn(statement, early)
 
     def test_sentry_is_imported_late_and_in_one_module(self) -> None:
         importing = 0

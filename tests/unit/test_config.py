@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
@@ -21,8 +22,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.anyjson import RELAXED
 from tests.support.certs import Certs, make_certs
 from upparat import config
-from upparat.config import Broker, ConfigError, Download, Hooks, Service, Settings
-from upparat.job import Hook
+from upparat.config import (
+    Broker,
+    ConfigError,
+    Download,
+    Hooks,
+    Require,
+    Service,
+    Settings,
+    Verify,
+)
+from upparat.job import Downgrades, Hook
+from upparat.signatures import PublicKey, load_keys
 
 ALL = """
 [service]
@@ -68,6 +79,13 @@ idle_timeout = 4
 max_attempts = 7
 allow_http = on
 cafile = {certs.cafile}
+
+[verify]
+require = signature
+public_keys = {certs.client_cert} {certs.server_cert}
+cafile = {certs.cafile}
+bind_version = no
+allow_downgrade = forced
 """
 
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -107,6 +125,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "allow_http": False,
         "cafile": "",
     },
+    "verify": {
+        "require": Require.NONE,
+        "keys": (),
+        "authorities": (),
+        "bind_version": True,
+        "allow_downgrade": Downgrades.YES,
+    },
 }
 
 
@@ -144,6 +169,14 @@ class ConfigBench(SynchronousTestCase):
     def option(self, section: str, *options: str) -> Any:
         """The settings of a section with these options."""
         return getattr(self.load("\n".join([f"[{section}]", *options])), section)
+
+
+def public_keys(file: str) -> list[PublicKey]:
+    return load_keys(Path(file).read_bytes())
+
+
+def certificate(file: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(Path(file).read_bytes())
 
 
 class OptionsTests(ConfigBench):
@@ -199,6 +232,13 @@ class OptionsTests(ConfigBench):
                     allow_http=True,
                     cafile=certs.cafile,
                 ),
+                Verify(
+                    require=Require.SIGNATURE,
+                    keys=(*public_keys(certs.client_cert), *public_keys(certs.server_cert)),
+                    authorities=(certificate(certs.cafile),),
+                    bind_version=False,
+                    allow_downgrade=Downgrades.FORCED,
+                ),
             ),
         )
 
@@ -206,10 +246,17 @@ class OptionsTests(ConfigBench):
         """No option that the settings have may be missing above."""
         for section in dataclasses.fields(Settings):
             part = ALL.partition(f"[{section.name}]")[2].partition("\n[")[0]
-            kind = {"service": Service, "broker": Broker, "hooks": Hooks, "download": Download}
+            kind = {
+                "service": Service,
+                "broker": Broker,
+                "hooks": Hooks,
+                "download": Download,
+                "verify": Verify,
+            }
+            names = {"keys": "public_keys", "authorities": "cafile"}
             for option in dataclasses.fields(kind[section.name]):
                 if option.name not in ("commands", "timeouts"):
-                    self.assertIn(f"\n{option.name} = ", part)
+                    self.assertIn(f"\n{names.get(option.name, option.name)} = ", part)
 
     def test_defaults(self) -> None:
         settings = self.load()
@@ -228,6 +275,7 @@ class OptionsTests(ConfigBench):
         settings, values = self.load(), Settings()
         self.assertEqual(settings.hooks, values.hooks)
         self.assertEqual(settings.download, values.download)
+        self.assertEqual(settings.verify, values.verify)
         self.assertEqual(settings.broker, dataclasses.replace(values.broker, thing_name="thing"))
         self.assertEqual(settings.service, values.service)
 
@@ -235,6 +283,7 @@ class OptionsTests(ConfigBench):
         names = {section: [*options] for section, options in DEFAULTS.items()}
         names["hooks"] = [name for name in names["hooks"] if name not in ("commands", "timeouts")]
         names["hooks"] += [*Hook, "timeout", *(f"timeout_{hook}" for hook in Hook)]
+        names["verify"] = ["public_keys", "cafile", "require", "bind_version", "allow_downgrade"]
         names["service"] += ["download_location", "state_dir", "sentry"]
         text = "".join(
             f"[{section}]\n" + "".join(f"{name} =\n" for name in options)
@@ -800,3 +849,49 @@ class DirectoryTests(ConfigBench):
                 self.problem("service", f"state_dir = {self.directory}"),
                 f"[service] state_dir: {self.directory} cannot be written to",
             )
+
+
+class VerifyTests(ConfigBench):
+    def setUp(self) -> None:
+        super().setUp()
+        self.certs = make_certs(self.directory / "certs")
+
+    def test_no_key(self) -> None:
+        self.assertEqual(
+            self.problem("verify", "require = signature"),
+            "[verify] require: signature needs public_keys or cafile",
+        )
+        self.assertEqual(self.option("verify", "require = Digest").require, Require.DIGEST)
+
+    def test_authorities_are_keys_enough(self) -> None:
+        options = ("require = signature", f"cafile = {self.certs.cafile}")
+        self.assertEqual(len(self.option("verify", *options).authorities), 1)
+
+    def test_wrong_words(self) -> None:
+        for option, words in (
+            ("require", "none, digest, signature"),
+            ("allow_downgrade", "yes, forced, no"),
+        ):
+            problem = self.problem("verify", f"{option} = what")
+            self.assertEqual(problem, f"[verify] {option}: 'what' is none of {words}")
+
+    def test_keys_that_are_none(self) -> None:
+        nothing, missing = self.directory / "nothing", self.directory / "missing"
+        nothing.write_text("nothing")
+        for file, problem in ((nothing, "holds no PEM block"), (missing, "cannot be read")):
+            told = self.problem("verify", f"public_keys = {file}")
+            self.assertEqual(told, f"[verify] public_keys: {file} {problem}")
+        told = self.problem("verify", f"cafile = {nothing}")
+        self.assertIn(f"[verify] cafile: {nothing} holds no certificates", told)
+
+    def test_file_names_with_blanks_and_on_several_lines(self) -> None:
+        blank = self.directory / "a key"
+        blank.write_bytes(Path(self.certs.client_cert).read_bytes())
+        value = f"public_keys = '{blank}'\n    {self.certs.server_cert}"
+        self.assertEqual(len(self.option("verify", value).keys), 2)
+
+    def test_downgrades_need_the_version(self) -> None:
+        self.assertEqual(
+            self.problem("verify", "allow_downgrade = no"),
+            "[verify] allow_downgrade: no needs [hooks] version",
+        )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,7 +25,8 @@ from upparat.adapters.download_line import Silence
 from upparat.adapters.download_transfer import DISK_PAUSE
 from upparat.adapters.durable import read_boot_id
 from upparat.adapters.storage import Note, Part, Store
-from upparat.config import Download
+from upparat.adapters.verify import Verifier
+from upparat.config import Download, Require, Verify
 from upparat.job import Job, State
 
 URL = "https://h/f?secret"
@@ -110,6 +112,7 @@ class FakeExchange:
 
 class Bench(SynchronousTestCase):
     settings = Download(max_attempts=4)
+    verify = Verify()
 
     def setUp(self) -> None:
         self.directory = Path(self.mktemp())
@@ -127,6 +130,7 @@ class Bench(SynchronousTestCase):
             self.reactor,  # type: ignore[arg-type]
             self.settings,
             self.directory,
+            verifier=Verifier(self.verify),
             random=lambda: 1.0,
             exchange=lambda _reactor, _settings, waiter: FakeExchange(self, waiter),  # type: ignore[arg-type, return-value]
         )
@@ -188,7 +192,7 @@ class DownloadTests(Bench):
         for url, reason in (
             (
                 "http://h/f",
-                "plain http needs [download] allow_http or a sha256 in the job document",
+                "plain http needs [download] allow_http, or a sha256 or sha512 in the job document",
             ),
             ("file:///f", "file is neither https nor http"),
         ):
@@ -559,6 +563,73 @@ class VerificationTests(Bench):
             message = f"size: expected {size} bytes, the server has 10"
             failed = ("download_failed", State.VERIFICATION_FAILED, message)
             self.assertEqual(self.heard.outcome, failed)
+
+    def test_sha512(self) -> None:
+        sha512 = hashlib.sha512(CONTENT).hexdigest()
+        self.start(whole(), sha512=sha512)
+        self.assertEqual(self.heard.events[-1][0], "downloaded")
+        self.downloader.discard(KEY)
+        self.start(whole(), whole(), sha512="0" * 128)
+        self.reactor.advance(1)
+        message = f"sha512: expected {'0' * 128}, got {sha512}"
+        failed = ("download_failed", State.VERIFICATION_FAILED, message)
+        self.assertEqual(self.heard.outcome, failed)
+        self.assertEqual(os.listdir(self.directory), [])
+
+    def test_a_part_of_another_boot_with_a_sha512_is_continued(self) -> None:
+        self.leave_part(boot_id="another")
+        self.start(rest(4), sha512=hashlib.sha512(CONTENT).hexdigest())
+        self.assertEqual(self.asked[0][1]["Range"], "bytes=4-")
+        self.assertEqual(self.heard.events[-1][0], "downloaded")
+
+
+class SignatureTests(Bench):
+    """With a signature over the file itself."""
+
+    def setUp(self) -> None:
+        self.key = ed25519.Ed25519PrivateKey.generate()
+        self.verify = Verify(Require.SIGNATURE, (self.key.public_key(),), bind_version=False)
+        super().setUp()
+
+    def failure(self) -> object:
+        """Why the verification failed, with nothing left behind."""
+        outcome = self.heard.outcome
+        assert outcome is not None
+        self.assertEqual(outcome[:2], ("download_failed", State.VERIFICATION_FAILED))
+        self.assertEqual(os.listdir(self.directory), [])
+        return outcome[2]
+
+    def test_good(self) -> None:
+        self.start(whole(), signature=self.key.sign(CONTENT))
+        self.assertEqual(self.heard.events[-1][0], "downloaded")
+
+    def test_a_wrong_one_has_a_second_chance(self) -> None:
+        self.start(whole(), whole(), signature=self.key.sign(b"other"))
+        self.reactor.advance(1)
+        self.assertEqual(self.failure(), "signature: no key of ours has made it")
+        self.assertEqual(len(self.asked), 2)
+
+    def test_a_wrong_one_for_what_is_surely_the_file_has_none(self) -> None:
+        self.start(whole(), sha256=SHA256, signature=self.key.sign(b"other"))
+        self.assertEqual(self.failure(), "signature: no key of ours has made it")
+
+    def test_without_one_nothing_is_fetched(self) -> None:
+        self.directory.mkdir()
+        self.leave_part()
+        self.start()
+        self.assertEqual(self.failure(), "signature: is missing in the job document")
+        self.assertEqual(self.asked, [])
+
+    def test_a_complete_file_is_checked_again(self) -> None:
+        """The owner may have changed the keys meanwhile."""
+        signature = self.key.sign(CONTENT)
+        self.start(whole(), signature=signature)
+        other = ed25519.Ed25519PrivateKey.generate().public_key()
+        self.verify = Verify(Require.SIGNATURE, (other,), bind_version=False)
+        self.new()
+        self.start(whole(), whole(), signature=signature)
+        self.reactor.advance(1)
+        self.assertEqual(self.failure(), "signature: no key of ours has made it")
 
 
 class ConnectionTests(SynchronousTestCase):

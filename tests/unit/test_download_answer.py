@@ -178,7 +178,7 @@ class UrlTests(SynchronousTestCase):
     def test_http_needs_leave_or_a_digest(self) -> None:
         self.assertEqual(
             self.problem("http://h/f"),
-            "plain http needs [download] allow_http or a sha256 in the job document",
+            "plain http needs [download] allow_http, or a sha256 or sha512 in the job document",
         )
         self.assertEqual(self.problem("http://h/f", allow_http=True), "")
         self.assertEqual(self.problem("http://h/f", sha256="0" * 64), "")

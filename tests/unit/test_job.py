@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import unicodedata
 from typing import Any
@@ -36,7 +37,7 @@ STATES = {
         complete_soft_restart complete_no_version_check complete_no_ready_check complete_ready""",
     Status.FAILED: """
         installation_hook_failed download_hook_failed restart_hook_failed version_hook_failed
-        ready_hook_failed version_mismatch error_multiple_in_progress
+        ready_hook_failed version_mismatch error_multiple_in_progress downgrade_refused
         download_failed verification_failed insufficient_storage""",
     Status.REJECTED: "invalid_job_document",
 }
@@ -166,7 +167,7 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual(str(problem), "version: is missing")
 
     def test_unknown_keys_are_for_others(self) -> None:
-        self.assertEqual(self.parse(steps=[], signature="x").version, "2.0")
+        self.assertEqual(self.parse(steps=[], checksum="x").version, "2.0")
 
     def test_no_object(self) -> None:
         for document in (None, [1], "x", 1):
@@ -291,6 +292,32 @@ class DocumentTests(SynchronousTestCase):
         for value in ("", SHA256[:-1], SHA256 + "0", SHA256 + "\n", SHA256[:-1] + "g", 1, [SHA256]):
             self.assertEqual(self.problems(sha256=value), "sha256: must be 64 hexadecimal digits")
 
+    def test_sha512(self) -> None:
+        self.assertEqual(self.parse(sha512="AB" * 64).sha512, "ab" * 64)
+        self.assertEqual(self.problems(sha512=SHA256), "sha512: must be 128 hexadecimal digits")
+
+    def test_digested(self) -> None:
+        for digests in ({"sha256": SHA256}, {"sha512": SHA256 * 2}):
+            self.assertTrue(self.parse(**digests).digested)
+        self.assertFalse(self.parse().digested)
+
+    def test_signature(self) -> None:
+        """openssl breaks it into lines."""
+        for text in ("AAECAw==", "AAEC\nAw==\n"):
+            self.assertEqual(self.parse(signature=text).signature, b"\0\1\2\3")
+        for text in ("AAECAw", "*", "ä", "untrusted comment: x"):
+            self.assertEqual(self.problems(signature=text), "signature: must be base64")
+        self.assertEqual(self.problems(signature=1), "signature: must be a string, not a number")
+        self.assertEqual(
+            self.problems(signature="${aws:iot:code-sign-signature:s3://r.b/f@1}"),
+            "signature: holds a placeholder that was not replaced",
+        )
+
+    def test_certificate(self) -> None:
+        pem = "-----BEGIN CERTIFICATE-----\n"
+        self.assertEqual(self.parse(certificate=pem).certificate, pem)
+        self.assertEqual(self.problems(certificate="x"), "certificate: must be a PEM certificate")
+
     @RELAXED
     @given(
         objects(
@@ -301,6 +328,9 @@ class DocumentTests(SynchronousTestCase):
             force=st.booleans(),
             size=st.integers(),
             sha256=st.text("0123456789abcdef", min_size=64, max_size=64),
+            sha512=st.text("0123456789abcdef", min_size=128, max_size=128),
+            signature=st.binary().map(lambda each: base64.b64encode(each).decode()) | TEXTS,
+            certificate=TEXTS,
         )
         | ANY_JSON
     )
@@ -312,6 +342,7 @@ class DocumentTests(SynchronousTestCase):
             self.assertNotIn("\0", job.version + job.file + job.meta)
             self.assertIs(type(job.force), bool)
             self.assertIn(type(job.size), (int, type(None)))
+            self.assertIn(type(job.signature), (bytes, type(None)))
 
     @RELAXED
     @given(objects(version=TEXTS, file=st.just("https://h/f"), meta=ANY_JSON))

@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from upparat.config import Download
+from upparat.config import Download, Verify
 from upparat.job import Job, Key, State
 from upparat.ports import DownloadEvents, Downloads
 from upparat.text import without_query
@@ -21,11 +21,13 @@ from .download_http import Exchange
 from .download_line import Reactor
 from .download_transfer import Budget, Done, ExchangeFactory, Failed, Transfer
 from .storage import Refused, Store
+from .verify import Verifier
 
 
 class Downloader:
     """Fetches files into a directory of its own; tells :class:`upparat.ports.DownloadEvents`.
 
+    :param verifier: what the files are checked by, besides size and SHA-256.
     :param random: a number from 0 up to 1, for the jitter of the back-off.
     :param exchange: makes what performs one HTTP request.
     """
@@ -39,12 +41,14 @@ class Downloader:
         settings: Download,
         directory: Path,
         *,
+        verifier: Verifier | None = None,
         random: Callable[[], float] = random_module.random,
         exchange: ExchangeFactory = Exchange,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._store = Store(directory)
+        self._verifier = verifier or Verifier(Verify())
         self._random = random
         self._exchange = exchange
         self._transfer: Transfer | None = None
@@ -66,6 +70,7 @@ class Downloader:
             self._budget,
             self._random,
             lambda downloaded, total: self.events.progressed(downloaded, total),
+            self._verifier,
             self._exchange,
         )
         self.log.info("{job_id}: downloads {url}", job_id=job.job_id, url=without_query(job.file))

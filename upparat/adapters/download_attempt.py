@@ -94,10 +94,10 @@ class Attempt:
             if target.full:
                 return Whole()
             return Retry("the connection ended" + self._where())
-        if marked or target.job.sha256 is not None:
+        if marked or target.job.digested:
             return Whole()
         # Nobody could tell whether this is all of it, and a truncated file must not pass.
-        return Final("the server tells no length: give size or sha256 in the job document")
+        return Final("the server tells no length: give size or a digest in the job document")
 
     def _where(self) -> str:
         length, total = self._target.length, self._target.total

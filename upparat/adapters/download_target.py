@@ -59,11 +59,16 @@ class Target:
         return self.length == self.total
 
     @property
+    def proven(self) -> bool:
+        """Whether this is the very file that the job's document tells from any other."""
+        return self.job.sha256 is not None and self.part.digest == self.job.sha256
+
+    @property
     def held(self) -> Held:
         """What a request can build upon: without an ETag another file of the same size could not
         be told from it, unless the digest will tell."""
         held = Held(self.length, self._note.etag, self._note.total)
-        telling = bool(held.etag) or self.job.sha256 is not None
+        telling = bool(held.etag) or self.job.digested
         return held if held.resumable and telling else Held()
 
     @property
@@ -76,7 +81,7 @@ class Target:
         note = self._note
         return (
             self.held.resumable
-            and (self.job.sha256 is not None or note.boot_id == self._boot_id)
+            and (self.job.digested or note.boot_id == self._boot_id)
             and note.path == url_path(self.job.file)
             and note.total in (None, self.total)
             and (self.total is None or self.length <= self.total)

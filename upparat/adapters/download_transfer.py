@@ -26,6 +26,7 @@ from .download_line import Reactor
 from .download_target import DiskError, Target, Wrong, disk, wrong
 from .download_url import url_problem
 from .storage import Files, Part, Refused, Stopped, Store, hash_file
+from .verify import Verifier
 
 BACKOFF = Backoff(base=1.0, cap=64.0)
 
@@ -100,6 +101,7 @@ class Transfer:
         budget: Budget,
         random: Callable[[], float],
         told: Callable[[int, int | None], None],
+        verifier: Verifier,
         exchange: ExchangeFactory = Exchange,
     ) -> None:
         self.job = job
@@ -109,6 +111,7 @@ class Transfer:
         self._budget = budget
         self._random = random
         self._told = told
+        self._verifier = verifier
         self._exchange = exchange
         self._waiter = Waiter()
         self._next_telling = -math.inf
@@ -121,6 +124,9 @@ class Transfer:
         """:raises Failed: when there is no hope left."""
         if unfit := url_problem(self.job, allow_http=self._settings.allow_http):
             raise Failed(State.DOWNLOAD_FAILED, f"file: {unfit}")
+        if objection := self._verifier.objection(self.job):
+            self._discard()
+            raise Failed(State.VERIFICATION_FAILED, objection)
         try:
             files = self._store.files(self.job.key)
             with disk():
@@ -133,18 +139,25 @@ class Transfer:
             raise self._disk_failure(problem.error) from None
 
     async def _earlier(self, files: Files) -> Done | None:
-        """The file, if this very execution has completed it before."""
+        """The file, if this very execution has completed it before. A wrong one is removed."""
         if not files.known_complete():
             return None
-        note = files.read_note()
-        size = note.total or 0
         try:
-            digest = await self._in_thread(lambda: hash_file(files.complete, size, self._wanted))
-        except DiskError:
-            return None
-        if digest.hexdigest() != note.digest or wrong(self.job, size, note.digest):
-            return None
-        return Done(files.complete, size)
+            note = files.read_note()
+            size = note.total or 0
+            if await self._right(files.complete, size, note.digest):
+                return Done(files.complete, size)
+        except DiskError as problem:
+            self._log("cannot use what is complete: {problem}", problem=problem)
+        with disk():
+            files.discard()
+        return None
+
+    async def _right(self, path: Path, size: int, sha256: str) -> bool:
+        digest = await self._in_thread(lambda: hash_file(path, size, self._wanted))
+        if digest.hexdigest() != sha256 or wrong(self.job, size, sha256):
+            return False
+        return not await self._verify(path, size, sha256)
 
     async def _fetch(self, files: Files) -> Done | Expired:
         with disk():
@@ -234,14 +247,18 @@ class Transfer:
     async def _finish(self, target: Target) -> Done:
         """:raises Wrong: if this is not the job's file."""
         target.check()
+        part = target.part
+        if problem := await self._verify(part.files.part, part.length, part.digest):
+            raise Wrong(problem)
         with disk():
-            syncing = target.part.syncing()
+            syncing = part.syncing()
         await self._in_thread(syncing)
         return Done(target.commit(), target.length)
 
     def _afresh(self, target: Target, problem: str) -> Retry:
-        """Throw everything away: a damaged part deserves a second chance, a wrong file none."""
-        if self._budget.afresh:
+        """Throw everything away: a damaged part deserves a second chance, a wrong file none, nor
+        the right file that nobody has signed."""
+        if self._budget.afresh or target.proven:
             self._discard()
             raise Failed(State.VERIFICATION_FAILED, problem)
         target.start_over()
@@ -261,6 +278,12 @@ class Transfer:
             self._store.files(self.job.key).discard()
         except OSError as error:
             self.log.warn("{job_id}: {error}", job_id=self.job.job_id, error=error)
+
+    async def _verify(self, path: Path, size: int, sha256: str) -> str:
+        def check() -> str:
+            return self._verifier.check(self.job, path, size, sha256, self._wanted)
+
+        return await self._in_thread(check)
 
     # --- helpers ---
 

@@ -16,8 +16,8 @@ def url_problem(job: Job, *, allow_http: bool) -> str:
         return f"{printable(scheme) or 'no scheme'} is neither https nor http"
     if problem := _flaw(job.file):
         return problem
-    if scheme == "http" and not allow_http and job.sha256 is None:
-        return "plain http needs [download] allow_http or a sha256 in the job document"
+    if scheme == "http" and not allow_http and not job.digested:
+        return "plain http needs [download] allow_http, or a sha256 or sha512 in the job document"
     return ""
 
 

@@ -224,13 +224,15 @@ class Part:
         os.close(self._fd)
 
 
-def hash_file(path: Path, length: int, wanted: Callable[[], bool]) -> _Hash:
-    """SHA-256 over the first ``length`` bytes of a file.
+def hash_file(
+    path: Path, length: int, wanted: Callable[[], bool], algorithm: str = "sha256"
+) -> _Hash:
+    """A digest over the first ``length`` bytes of a file.
 
     :raises Stopped: when ``wanted`` says no.
     :raises OSError: also if the file is shorter.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.new(algorithm)
     with open(_open(path, os.O_RDONLY, create=False), "rb", buffering=0) as stream:
         while length > 0:
             if not wanted():

@@ -1,0 +1,147 @@
+"""Only what the owner has signed is installed: the real agent, and signatures by ``openssl``."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import AgentFactory, Documents
+from tests.support.cloud import Cloud
+from tests.support.files import File
+from tests.support.openssl import KeyPair, make_keys
+from tests.support.scripts import Hooks, show
+from upparat.signatures import statement
+
+NOT_OURS = "signature: no key of ours has made it"
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> KeyPair:
+    return make_keys(tmp_path, "p384")
+
+
+@pytest.fixture
+def sign(tmp_path: Path, keys: KeyPair) -> Callable[[bytes], str]:
+    def sign(content: bytes) -> str:
+        message = tmp_path / "message"
+        message.write_bytes(content)
+        return base64.b64encode(keys.sign(message, "ecdsa-p384-sha384")).decode()
+
+    return sign
+
+
+Sign = Callable[[bytes], str]
+
+
+def signed(sign: Sign, file: File, version: str = "2.0") -> dict[str, Any]:
+    return {"sha256": file.sha256, "signature": sign(statement(version, file.sha256))}
+
+
+def test_a_signed_file(
+    agent: AgentFactory,
+    cloud: Cloud,
+    hooks: Hooks,
+    firmware: File,
+    document: Documents,
+    keys: KeyPair,
+    sign: Sign,
+) -> None:
+    agent(verify={"require": "signature", "public_keys": keys.public})
+    cloud.create_job("job-1", document(firmware, **signed(sign, firmware)))
+    assert cloud.wait_for_end("job-1").state == "complete_soft_restart"
+    assert hooks.installed_file.read_bytes() == firmware.content
+
+
+def test_the_files_own_signature_as_aws_makes_it(
+    agent: AgentFactory,
+    cloud: Cloud,
+    firmware: File,
+    document: Documents,
+    keys: KeyPair,
+    sign: Sign,
+) -> None:
+    agent(verify={"require": "signature", "public_keys": keys.public, "bind_version": "no"})
+    cloud.create_job("job-1", document(firmware, signature=sign(firmware.content)))
+    assert cloud.wait_for_end("job-1").state == "complete_soft_restart"
+
+
+def changed(sign: Sign, file: File) -> dict[str, tuple[dict[str, Any], str]]:
+    """Documents that are wrong in one thing each, and what is said of them."""
+    good = signed(sign, file)
+    raw = bytearray(base64.b64decode(good["signature"]))
+    raw[len(raw) // 2] ^= 1
+    other = hashlib.sha256(b"other").hexdigest()
+    file.content += b"!"  # from here on the server has another file
+    now = hashlib.sha256(file.content).hexdigest()
+    return {
+        "version": ({**good, "version": "2.1"}, NOT_OURS),
+        "signature": ({**good, "signature": base64.b64encode(raw).decode()}, NOT_OURS),
+        "digest": ({**good, "sha256": other}, NOT_OURS),
+        "file": (good, f"sha256: expected {good['sha256']}, got {now}"),
+        "file without a digest": ({"signature": good["signature"]}, NOT_OURS),
+        "size": (
+            {**good, "size": 7},
+            f"size: expected 7 bytes, the server has {len(file.content)}",
+        ),
+        "no signature": ({"sha256": now}, "signature: is missing in the job document"),
+    }
+
+
+def test_whatever_is_changed_is_refused(
+    agent: AgentFactory,
+    cloud: Cloud,
+    hooks: Hooks,
+    firmware: File,
+    document: Documents,
+    keys: KeyPair,
+    sign: Sign,
+    tmp_path: Path,
+) -> None:
+    agent(verify={"require": "signature", "public_keys": keys.public})
+    cases = changed(sign, firmware)
+    assert len(cases) == 7
+    for number, (what, (more, problem)) in enumerate(cases.items()):
+        cloud.create_job(f"job-{number}", document(firmware, **more))
+        end = cloud.wait_for_end(f"job-{number}")
+        assert (what, end.state, end.message) == (what, "verification_failed", problem)
+    assert "install" not in hooks.names()
+    assert not hooks.installed_file.exists()
+    left = [path.name for path in (tmp_path / "agent" / "downloads" / "upparat").iterdir()]
+    assert left == []
+
+
+def test_keys_of_others(
+    agent: AgentFactory,
+    cloud: Cloud,
+    hooks: Hooks,
+    firmware: File,
+    document: Documents,
+    sign: Sign,
+    tmp_path: Path,
+) -> None:
+    others = make_keys(tmp_path, "p384", "others")
+    agent(verify={"require": "signature", "public_keys": others.public})
+    cloud.create_job("job-1", document(firmware, **signed(sign, firmware)))
+    end = cloud.wait_for_end("job-1")
+    assert (end.state, end.message) == ("verification_failed", NOT_OURS)
+    assert "install" not in hooks.names()
+
+
+def test_an_older_version(
+    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
+) -> None:
+    hooks.version([show(hooks.version_file)])
+    hooks.version_file.write_text("2.0.1")
+    agent(verify={"allow_downgrade": "no"})
+    cloud.create_job("job-1", document(firmware, force=True))
+    end = cloud.wait_for_end("job-1")
+    message = "Version '2.0' is older than '2.0.1', which runs"
+    assert (end.state, end.message) == ("downgrade_refused", message)
+    assert hooks.names() == ["version"]
+    cloud.create_job("job-2", document(firmware, version="2.0.1", force=True))
+    assert cloud.wait_for_end("job-2").state != "downgrade_refused"

@@ -1,0 +1,167 @@
+"""Signatures that ``openssl`` has made, and what has been changed in them."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography.x509 import load_pem_x509_certificates
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.openssl import ALGORITHMS, KINDS, Signers, flips, make_keys
+from upparat.signatures import (
+    BadKey,
+    FileMessage,
+    PublicKey,
+    Text,
+    certified,
+    load_keys,
+    statement,
+    verified,
+)
+
+SHA256 = "0123456789abcdef" * 4
+NOW = datetime.now(UTC)
+
+
+class Bench(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp())
+        self.directory.mkdir(parents=True)
+        self.file = self.directory / "file"
+
+    def message(self, content: bytes) -> FileMessage:
+        self.file.write_bytes(content)
+        return FileMessage(self.file, hashlib.sha256(content).digest())
+
+
+class VerifiedTests(Bench):
+    def test_each_algorithm(self) -> None:
+        content = statement("2.0", SHA256)
+        for name, (kind, _) in ALGORITHMS.items():
+            keys = make_keys(self.directory, kind)
+            message = self.message(content)
+            signature = keys.sign(self.file, name)
+            [key] = load_keys(keys.public.read_bytes())
+            [other] = load_keys(make_keys(self.directory, kind, "other").public.read_bytes())
+            for same in (message, Text(content)):
+                self.assertTrue(verified(key, signature, same), name)
+                self.assertFalse(verified(other, signature, same), name)
+            self.check_changes(name, key, signature, content)
+
+    def check_changes(self, name: str, key: PublicKey, signature: bytes, content: bytes) -> None:
+        for changed in flips(content):
+            self.assertFalse(verified(key, signature, self.message(changed)), name)
+            self.assertFalse(verified(key, signature, Text(changed)), name)
+        for wrong in (*flips(signature), signature[:-1], signature + b"\0", b"", bytes(64)):
+            self.assertFalse(verified(key, wrong, Text(content)), name)
+
+    def test_an_empty_file(self) -> None:
+        keys = make_keys(self.directory, "ed25519")
+        [key] = load_keys(keys.public.read_bytes())
+        self.assertFalse(verified(key, bytes(64), self.message(b"")))
+
+    def test_files_of_all_sizes(self) -> None:
+        for name in ("ed25519", "ecdsa-p384-sha384"):
+            keys = make_keys(self.directory, ALGORITHMS[name][0])
+            [key] = load_keys(keys.public.read_bytes())
+            for size in (1, 5_000_000) if name == "ed25519" else (0, 1, 5_000_000):
+                message = self.message(bytes(size))
+                signature = keys.sign(self.file, name)
+                self.assertTrue(verified(key, signature, message), (name, size))
+                self.assertFalse(verified(key, signature, self.message(bytes(size + 1))), name)
+
+
+class StatementTests(SynchronousTestCase):
+    def test_text(self) -> None:
+        """Others sign it as well: it is documented, and must not change."""
+        self.assertEqual(
+            statement("2.0 ü", SHA256),
+            f"upparat-update 1\nversion: 2.0 ü\nsha256: {SHA256}\n".encode(),
+        )
+
+    def test_a_version_is_one_line(self) -> None:
+        for version in ("2.0\nsha256: 1", "2.0\r", "\u2028", "\x1b"):
+            self.assertRaises(ValueError, statement, version, SHA256)
+
+
+class KeyTests(Bench):
+    def problem(self, pem: bytes) -> str:
+        return str(self.assertRaises(BadKey, load_keys, pem))
+
+    def test_several_with_comments(self) -> None:
+        pems = [make_keys(self.directory, kind).public.read_bytes() for kind in ("p256", "rsa")]
+        kinds = [type(key).__name__ for key in load_keys(b"# ours\n" + b"\n# new\n".join(pems))]
+        self.assertEqual(["ECPublicKey" in kinds[0], "RSAPublicKey" in kinds[1]], [True, True])
+
+    def test_a_certificate(self) -> None:
+        keys, pem = Signers(self.directory).issue("signer")
+        self.assertEqual(load_keys(pem.encode())[0], load_keys(keys.public.read_bytes())[0])
+
+    def test_wrong_kinds(self) -> None:
+        self.assertEqual(
+            set(KINDS) - {kind for kind, _ in ALGORITHMS.values()}, {"p521", "rsa1024"}
+        )
+        for kind, problem in {
+            "p521": "an EC key must be on P-256 or P-384, not on secp521r1",
+            "rsa1024": "an RSA key must have 2048 bits or more, not 1024",
+        }.items():
+            pem = make_keys(self.directory, kind).public.read_bytes()
+            self.assertEqual(self.problem(pem), problem)
+
+    def test_not_a_key(self) -> None:
+        keys = make_keys(self.directory, "p256")
+        self.assertEqual(self.problem(b"nothing"), "holds no PEM block")
+        self.assertEqual(
+            self.problem(keys.private.read_bytes()),
+            "holds a PRIVATE KEY, which is neither a public key nor a certificate",
+        )
+        torn = b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"
+        self.assertIn("holds a PUBLIC KEY that cannot be read", self.problem(torn))
+
+
+class CertifiedTests(Bench):
+    def setUp(self) -> None:
+        super().setUp()
+        self.signers = Signers(self.directory)
+        self.authorities = load_pem_x509_certificates(self.signers.cafile.read_bytes())
+
+    def problem(self, pem: str, now: datetime = NOW) -> str:
+        return str(self.assertRaises(BadKey, certified, pem, self.authorities, now))
+
+    def test_good(self) -> None:
+        for usage in ((), ("extendedKeyUsage=codeSigning",)):
+            keys, pem = self.signers.issue("signer", *usage)
+            [key] = load_keys(keys.public.read_bytes())
+            self.assertEqual(certified(pem, self.authorities, NOW + timedelta(days=1)), key)
+
+    def test_not_valid(self) -> None:
+        _, pem = self.signers.issue("signer")
+        self.assertEqual(self.problem(pem, NOW + timedelta(days=31)), "certificate has expired")
+        early = self.problem(pem, datetime(1970, 1, 2, tzinfo=UTC))
+        self.assertIn("certificate is not yet valid", early)
+
+    def test_for_something_else(self) -> None:
+        _, pem = self.signers.issue("server", "extendedKeyUsage=serverAuth")
+        self.assertEqual(self.problem(pem), "is not meant for code signing")
+
+    def test_a_link_is_missing(self) -> None:
+        _, pem = self.signers.issue("signer")
+        self.assertIn("issuer", self.problem(pem.replace(self.signers.between, "")))
+
+    def test_of_others(self) -> None:
+        elsewhere = self.directory / "elsewhere"
+        elsewhere.mkdir()
+        _, pem = Signers(elsewhere).issue("signer")
+        self.assertTrue(self.problem(pem))
+
+    def test_a_signer_is_no_authority(self) -> None:
+        """Who has a certificate cannot issue another one."""
+        self.signers.issue("signer", "basicConstraints=critical,CA:FALSE")
+        forged = self.signers._issue("forged", "signer")
+        pem = forged + (self.directory / "signer.crt").read_text() + self.signers.between
+        self.assertTrue(self.problem(pem))
+
+    def test_not_a_certificate(self) -> None:
+        self.assertIn("cannot be read", self.problem("nothing"))

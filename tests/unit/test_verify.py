@@ -1,0 +1,189 @@
+"""Which files pass, by the owner's rules; the signatures are made by ``openssl``."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography.x509 import load_pem_x509_certificates
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.downloads import make_job
+from tests.support.openssl import KeyPair, Signers, make_keys
+from upparat.adapters.storage import Stopped
+from upparat.adapters.verify import Verifier
+from upparat.config import Require, Verify
+from upparat.job import Job
+from upparat.signatures import PublicKey, load_keys, statement
+
+CONTENT = bytes(range(256)) * 10
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+SHA512 = hashlib.sha512(CONTENT).hexdigest()
+NOT_OURS = "signature: no key of ours has made it"
+NOW = datetime.now(UTC) + timedelta(hours=1)
+
+
+class Bench(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp())
+        self.directory.mkdir(parents=True)
+        self.file = self.write("file", CONTENT)
+        self.keys = make_keys(self.directory, "p256")
+
+    def write(self, name: str, content: bytes) -> Path:
+        path = self.directory / name
+        path.write_bytes(content)
+        return path
+
+    def public(self, keys: KeyPair) -> list[PublicKey]:
+        return load_keys(keys.public.read_bytes())
+
+    def settings(self, **values: object) -> Verify:
+        merged: dict[str, object] = {
+            "require": Require.SIGNATURE,
+            "keys": self.public(self.keys),
+            **values,
+        }
+        return Verify(**merged)  # type: ignore[arg-type]
+
+    def sign(self, content: bytes, keys: KeyPair | None = None) -> bytes:
+        return (keys or self.keys).sign(self.write("signed", content), "ecdsa-p256-sha256")
+
+    def signed(self, version: str = "2.0", sha256: str = SHA256) -> bytes:
+        return self.sign(statement(version, sha256))
+
+    def check(self, settings: Verify, now: datetime = NOW, **document: Any) -> str:
+        """What is said of the file of a job for version 2.0."""
+        verifier = Verifier(settings, lambda: now)
+        job = self.job(**document)
+        return verifier.check(job, self.file, len(CONTENT), SHA256, lambda: True)
+
+    def objection(self, settings: Verify, now: datetime = NOW, **document: Any) -> str:
+        return Verifier(settings, lambda: now).objection(self.job(**document))
+
+    def job(self, **document: Any) -> Job:
+        return make_job("https://h/f", **document)
+
+
+class DigestTests(Bench):
+    def test_nothing_is_required(self) -> None:
+        self.assertEqual(self.objection(Verify()), "")
+        self.assertEqual(self.check(Verify()), "")
+        self.assertEqual(self.check(Verify(), signature=b"of others"), "")
+
+    def test_one_is_required(self) -> None:
+        settings = Verify(Require.DIGEST)
+        problem = "the job document has neither sha256 nor sha512"
+        self.assertEqual(self.objection(settings), problem)
+        self.assertEqual(self.objection(settings, sha256=SHA256), "")
+        self.assertEqual(self.objection(settings, sha512=SHA512), "")
+
+    def test_sha512(self) -> None:
+        self.assertEqual(self.check(Verify(), sha512=SHA512), "")
+        wrong = "0" * 128
+        problem = f"sha512: expected {wrong}, got {SHA512}"
+        self.assertEqual(self.check(Verify(), sha512=wrong), problem)
+
+    def test_stop(self) -> None:
+        def check() -> str:
+            job = self.job(sha512=SHA512)
+            return Verifier(Verify()).check(job, self.file, len(CONTENT), SHA256, lambda: False)
+
+        self.assertRaises(Stopped, check)
+
+
+class StatementTests(Bench):
+    def test_good(self) -> None:
+        document: dict[str, Any] = {"signature": self.signed(), "sha256": SHA256}
+        self.assertEqual(self.objection(self.settings(), **document), "")
+        self.assertEqual(self.check(self.settings(), **document), "")
+        self.assertEqual(self.check(self.settings(), signature=self.signed()), "")
+
+    def test_for_another_version(self) -> None:
+        """Nobody can sell an old file as a new version."""
+        document: dict[str, Any] = {"signature": self.signed("1.0")}
+        self.assertEqual(self.check(self.settings(), **document), NOT_OURS)
+        self.assertEqual(self.objection(self.settings(), sha256=SHA256, **document), NOT_OURS)
+
+    def test_for_another_file(self) -> None:
+        signature = self.signed(sha256=hashlib.sha256(b"other").hexdigest())
+        self.assertEqual(self.check(self.settings(), signature=signature), NOT_OURS)
+
+    def test_over_the_file_alone(self) -> None:
+        """It does not say for which version it is."""
+        signature = self.sign(CONTENT)
+        self.assertEqual(self.check(self.settings(), signature=signature), NOT_OURS)
+        loose = self.settings(bind_version=False)
+        self.assertEqual(self.check(loose, signature=signature), "")
+        self.assertEqual(self.objection(loose, signature=signature, sha256=SHA256), "")
+        self.assertEqual(self.check(loose, signature=self.signed()), "")
+        self.assertEqual(self.check(loose, signature=self.sign(b"other")), NOT_OURS)
+
+    def test_of_others(self) -> None:
+        others = make_keys(self.directory, "p256", "other")
+        signature = self.sign(statement("2.0", SHA256), others)
+        self.assertEqual(self.check(self.settings(), signature=signature), NOT_OURS)
+
+    def test_any_of_several_keys(self) -> None:
+        new = make_keys(self.directory, "ed25519", "new")
+        both = self.settings(keys=(*self.public(new), *self.public(self.keys)))
+        self.assertEqual(self.check(both, signature=self.signed()), "")
+
+    def test_is_missing(self) -> None:
+        missing = "signature: is missing in the job document"
+        self.assertEqual(self.objection(self.settings()), missing)
+
+    def test_a_wrong_one_never_passes(self) -> None:
+        """Where none is required, but our keys are known."""
+        settings = self.settings(require=Require.NONE)
+        self.assertEqual(self.check(settings), "")
+        self.assertEqual(self.check(settings, signature=b"x"), NOT_OURS)
+
+    def test_a_version_of_two_lines(self) -> None:
+        job = self.job(signature=b"x")
+        object.__setattr__(job, "version", f"2.0\nsha256: {SHA256}")
+        verifier = Verifier(self.settings())
+        told = verifier.check(job, self.file, len(CONTENT), SHA256, lambda: True)
+        self.assertEqual(told, "signature: the version holds a character that cannot be printed")
+
+
+class CertificateTests(Bench):
+    def setUp(self) -> None:
+        super().setUp()
+        signers = Signers(self.directory)
+        self.keys, self.pem = signers.issue("signer")
+        self.root = tuple(load_pem_x509_certificates(signers.cafile.read_bytes()))
+
+    def test_good(self) -> None:
+        settings = self.settings(keys=(), authorities=self.root)
+        document: dict[str, Any] = {"signature": self.signed(), "certificate": self.pem}
+        self.assertEqual(self.objection(settings, **document), "")
+        self.assertEqual(self.check(settings, **document), "")
+
+    def test_is_missing(self) -> None:
+        settings = self.settings(keys=(), authorities=self.root)
+        missing = "certificate: is missing in the job document"
+        self.assertEqual(self.objection(settings, signature=self.signed()), missing)
+        self.assertEqual(self.check(settings, signature=self.signed()), missing)
+
+    def test_has_expired(self) -> None:
+        settings = self.settings(keys=(), authorities=self.root)
+        document: dict[str, Any] = {"signature": self.signed(), "certificate": self.pem}
+        later = NOW + timedelta(days=31)
+        expired = "certificate: certificate has expired"
+        self.assertEqual(self.objection(settings, later, **document), expired)
+        self.assertEqual(self.check(settings, later, **document), expired)
+
+    def test_a_key_of_ours_needs_none(self) -> None:
+        settings = self.settings(authorities=self.root)
+        self.assertEqual(self.check(settings, signature=self.signed()), "")
+        self.assertEqual(self.check(settings, signature=self.signed(), certificate="wrong"), "")
+
+    def test_nobody_to_believe_it(self) -> None:
+        """A job that brings its own key along proves nothing."""
+        others = make_keys(self.directory, "p256", "other")
+        settings = self.settings(keys=self.public(others))
+        document: dict[str, Any] = {"signature": self.signed(), "certificate": self.pem}
+        self.assertEqual(self.check(settings, **document), NOT_OURS)

@@ -1,0 +1,109 @@
+"""Whether a file is the one that its owner has meant for this job: digests and signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from upparat.config import Require, Verify
+from upparat.job import Job
+
+from .storage import hash_file
+
+if TYPE_CHECKING:
+    from upparat.signatures import Message, PublicKey
+
+_NOT_OURS = "signature: no key of ours has made it"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Verifier:
+    """Knows the owner's keys.
+
+    :param now: the time at which certificates have to be valid.
+    """
+
+    def __init__(self, settings: Verify, now: Callable[[], datetime] = _now) -> None:
+        self._settings = settings
+        self._now = now
+
+    def objection(self, job: Job) -> str:
+        """Why there is no need to fetch the file of this job; empty if there is."""
+        require = self._settings.require
+        if require is Require.DIGEST and not job.digested:
+            return "the job document has neither sha256 nor sha512"
+        if require is Require.SIGNATURE and job.signature is None:
+            return "signature: is missing in the job document"
+        if not self._signed(job):
+            return ""
+        keys, problem = self._keys(job)
+        if problem:
+            return problem
+        if self._settings.bind_version and job.sha256 is not None:
+            return self._mismatch(job, keys, None, job.sha256)
+        return ""
+
+    def check(
+        self, job: Job, path: Path, size: int, sha256: str, wanted: Callable[[], bool]
+    ) -> str:
+        """In what a file, whose SHA-256 is known, differs from the job's; empty if in nothing.
+
+        Reads the file when it has to: made to be called in a thread.
+
+        :raises Stopped: when ``wanted`` says no.
+        :raises OSError: if the file cannot be read.
+        """
+        if job.sha512 is not None:
+            digest = hash_file(path, size, wanted, "sha512").hexdigest()
+            if digest != job.sha512:
+                return f"sha512: expected {job.sha512}, got {digest}"
+        if not self._signed(job):
+            return ""
+        keys, problem = self._keys(job)
+        return problem or self._mismatch(job, keys, path, sha256)
+
+    def _signed(self, job: Job) -> bool:
+        """Whether there is a signature to look at; without a key of ours it says nothing."""
+        return job.signature is not None and bool(self._settings.keys or self._settings.authorities)
+
+    def _keys(self, job: Job) -> tuple[list[PublicKey], str]:
+        """Those that count for this job, and what is wrong with its certificate."""
+        keys = list(self._settings.keys)
+        if not self._settings.authorities or job.certificate is None:
+            problem = "" if keys else "certificate: is missing in the job document"
+            return keys, problem
+        from upparat.signatures import BadKey, certified
+
+        try:
+            keys.append(certified(job.certificate, self._settings.authorities, self._now()))
+        except BadKey as bad:
+            return keys, "" if keys else f"certificate: {bad}"
+        return keys, ""
+
+    def _mismatch(self, job: Job, keys: list[PublicKey], path: Path | None, sha256: str) -> str:
+        from upparat.signatures import verified
+
+        signature = job.signature or b""
+        try:
+            for message in self._messages(job, path, sha256):
+                if any(verified(key, signature, message) for key in keys):
+                    return ""
+        except ValueError as error:
+            return f"signature: {error}"
+        return _NOT_OURS
+
+    def _messages(self, job: Job, path: Path | None, sha256: str) -> Iterator[Message]:
+        from upparat.signatures import FileMessage, Text, statement
+
+        if self._settings.bind_version:
+            yield Text(statement(job.version, sha256))
+            return
+        if job.version.isprintable():
+            yield Text(statement(job.version, sha256))
+        if path is not None:
+            yield FileMessage(path, bytes.fromhex(sha256))
