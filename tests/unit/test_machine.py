@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.ports import Bench, Call, execution, key
 from upparat import machine
-from upparat.job import Hook, Key, State, Status, Summary
+from upparat.job import Downgrades, Hook, Key, State, Status, Summary
 from upparat.machine import IGNORED, Inputs
 from upparat.ports import Memory
 
@@ -425,6 +426,53 @@ class SeveralInProgressTests(SynchronousTestCase):
         life.machine.pending([summary("x", IN_PROGRESS), summary("b", IN_PROGRESS)], [])
         life.machine.described(execution("x", IN_PROGRESS, action="other"))
         life.machine.described(execution("b", IN_PROGRESS))
+        self.assertEqual(life.state, "download")
+
+
+class DowngradeTests(SynchronousTestCase):
+    def refused(self, policy: Downgrades, version: str, **facts: Any) -> bool:
+        """Whether 2.0 is refused on a device that runs ``version``."""
+        life = Life(allow_downgrade=policy).selecting()
+        life.machine.described(execution(**facts))
+        if life.taken()[-1] != ("run", "version", "a"):
+            self.assertEqual(life.state, "download")
+            return False
+        life.machine.version_known(version)
+        if life.state == "download":
+            return False
+        message = f"Version '2.0' is older than '{version}', which runs"
+        self.assertEqual(life.taken(), ended("a", "downgrade_refused", message))
+        return True
+
+    def test_an_older_version(self) -> None:
+        self.assertFalse(self.refused(Downgrades.YES, "3.0"))
+        self.assertTrue(self.refused(Downgrades.FORCED, "3.0"))
+        self.assertTrue(self.refused(Downgrades.NO, "3.0"))
+
+    def test_by_force(self) -> None:
+        self.assertFalse(self.refused(Downgrades.YES, "3.0", force=True))
+        self.assertFalse(self.refused(Downgrades.FORCED, "3.0", force=True))
+        self.assertTrue(self.refused(Downgrades.NO, "3.0", force=True))
+
+    def test_the_same_version_by_force(self) -> None:
+        self.assertFalse(self.refused(Downgrades.NO, "2.0", force=True))
+
+    def test_a_newer_version(self) -> None:
+        for version in ("1.0", "2.0~rc1", ""):
+            self.assertFalse(self.refused(Downgrades.NO, version))
+
+    def test_a_job_that_has_begun(self) -> None:
+        """It may have begun before the owner has changed the option."""
+        for version, refused in (("3.0", True), ("2.0", False), ("1.0", False)):
+            life = Life(allow_downgrade=Downgrades.NO).started()
+            life.machine.pending([summary(status=IN_PROGRESS)], [])
+            life.machine.described(execution(status=IN_PROGRESS))
+            life.machine.version_known(version)
+            self.assertEqual(life.state, "fetch_jobs" if refused else "download")
+
+    def test_without_a_version_hook(self) -> None:
+        life = Life(frozenset({Hook.INSTALL}), allow_downgrade=Downgrades.NO).selecting()
+        life.machine.described(execution())
         self.assertEqual(life.state, "download")
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from automat import TypeMachineBuilder
 
 from upparat.job import (
+    Downgrades,
     Execution,
     Hook,
     InvalidDocument,
@@ -21,6 +22,7 @@ from upparat.job import (
     parse_document,
 )
 from upparat.ports import Memory
+from upparat.version import older
 
 from .model import Artifact, Check, Core, Inputs, Selection, Transfer, Work
 
@@ -42,14 +44,11 @@ def verify(inputs: Inputs, core: Core, job: Job) -> Work:
         inputs._check(_check_after_start(core, job))
         return Work(job)
     core.record.working(job.key)
-    if (
-        job.force
-        or Hook.VERSION not in core.policy.hooks
-        or job.execution.status is Status.IN_PROGRESS
-    ):
-        inputs._download(job)
-    else:
+    asked = _maybe_installed(job) or not _may_downgrade(core, job)
+    if asked and Hook.VERSION in core.policy.hooks:
         core.hooks.run(Hook.VERSION, job)
+    else:
+        inputs._download(job)
     return Work(job)
 
 
@@ -317,11 +316,24 @@ verify_job.upon(Inputs._download).to(download).returns(None)
 verify_job.upon(Inputs._check).to(verify_installation).returns(None)
 
 
+def _maybe_installed(job: Job) -> bool:
+    """Whether it is of interest that the version runs already: not once the job has begun."""
+    return not job.force and job.execution.status is Status.QUEUED
+
+
+def _may_downgrade(core: Core, job: Job) -> bool:
+    allowed = core.policy.allow_downgrade
+    return allowed is Downgrades.YES or (allowed is Downgrades.FORCED and job.force)
+
+
 @verify_job.upon(Inputs.version_known).loop()
 def compare(inputs: Inputs, core: Core, work: Work, version: str) -> None:
     job = work.job
-    if version == job.version:
+    if version == job.version and _maybe_installed(job):
         inputs._finish(Report(State.VERSION_ALREADY_INSTALLED))
+    elif older(job.version, version) and not _may_downgrade(core, job):
+        message = f"Version '{job.version}' is older than '{version}', which runs"
+        inputs._finish(Report(State.DOWNGRADE_REFUSED, message))
     else:
         core.log.info(
             "{job_id}: version {old!r} is to become {new!r}",

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
-from upparat.job import Execution, Hook, Job, Key, Report, Status, Summary
+from upparat.job import Downgrades, Execution, Hook, Job, Key, Report, Status, Summary
 from upparat.ports import (
     DownloadEvents,
     Downloads,
@@ -36,6 +36,7 @@ class Policy:
     restart_timeout: float = 300.0
     restart_attempts: int = 3
     job_id_prefix: str = ""
+    allow_downgrade: Downgrades = Downgrades.YES
 
 
 @dataclass

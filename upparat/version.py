@@ -1,0 +1,66 @@
+"""Which of two versions is newer: Debian's rules, which order any two strings.
+
+See ``deb-version(7)``: ``[epoch:]upstream[-revision]``, compared from left to right in pieces that
+are no digits and numbers in turn. ``~`` sorts before everything, even the end: ``2.0~rc1`` is older
+than ``2.0``. Semantic versioning's ``2.0.0-rc.1`` is newer than ``2.0.0`` by these rules.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import zip_longest
+
+_EPOCH = re.compile(r"([0-9]+):(.*)", re.DOTALL)
+_PIECES = re.compile(r"([^0-9]*)([0-9]*)")
+
+
+def older(version: str, than: str) -> bool:
+    """Whether ``version`` is older; an empty one is older than any other but for ``~``."""
+    return _compare(version, than) < 0
+
+
+def _compare(one: str, two: str) -> int:
+    for a, b in zip(_parts(one), _parts(two), strict=True):
+        if order := _compare_parts(a, b):
+            return order
+    return 0
+
+
+def _parts(version: str) -> tuple[str, str, str]:
+    """Epoch, upstream version and revision, where they are missing as good as none."""
+    match = _EPOCH.fullmatch(version)
+    epoch, rest = (match[1], match[2]) if match else ("", version)
+    upstream, _, revision = rest.rpartition("-") if "-" in rest else (rest, "", "")
+    return epoch, upstream, revision
+
+
+def _compare_parts(one: str, two: str) -> int:
+    for (text, number), (other, size) in zip_longest(
+        _pieces(one), _pieces(two), fillvalue=("", "")
+    ):
+        for a, b in zip_longest(text, other, fillvalue=""):
+            if order := _rank(a) - _rank(b):
+                return order
+        if order := _compare_numbers(number, size):
+            return order
+    return 0
+
+
+def _pieces(part: str) -> list[tuple[str, str]]:
+    return _PIECES.findall(part)
+
+
+def _rank(character: str) -> int:
+    """``~``, the end, letters, everything else."""
+    if character == "~":
+        return -1
+    if not character:
+        return 0
+    letter = character.isascii() and character.isalpha()
+    return ord(character) if letter else ord(character) + 256
+
+
+def _compare_numbers(one: str, two: str) -> int:
+    """Without ``int``, which refuses thousands of digits; the first difference decides."""
+    (a, b) = ((len(digits), digits) for digits in (one.lstrip("0"), two.lstrip("0")))
+    return (a > b) - (a < b)
