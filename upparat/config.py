@@ -96,12 +96,14 @@ class Hooks:
 class Download:
     """``[download]``: times are seconds.
 
-    ``max_attempts`` counts attempts in a row that brought no new byte.
+    ``max_attempts`` counts attempts in a row that brought no new byte. ``max_rate`` is in bytes per
+    second; 0 means no limit.
     """
 
     connect_timeout: float = 30.0
     idle_timeout: float = 60.0
     max_attempts: int = 30
+    max_rate: int = 0
     allow_http: bool = False
     cafile: str = ""
 
@@ -247,6 +249,7 @@ class _Reader:
             connect_timeout=self.seconds(section, "connect_timeout", 30.0, least=0.1),
             idle_timeout=self.seconds(section, "idle_timeout", 60.0, least=0.1),
             max_attempts=self.integer(section, "max_attempts", 30, least=1),
+            max_rate=self.integer(section, "max_rate", 0, least=0),
             allow_http=self.flag(section, "allow_http", default=False),
             cafile=self._authorities(section),
         )

@@ -369,7 +369,7 @@ def test_a_truncated_body_of_unknown_length(
     firmware.truncate(HALF)
     agent()
     update(cloud, document(firmware))
-    message = "the server tells no length: give size or sha256 in the job document"
+    message = "the server tells no length: give size or a digest in the job document"
     assert without_progress(cloud) == failure(message)
     assert hooks.names() == ["version", "download"]
 
@@ -404,7 +404,9 @@ def test_plain_http_is_refused(
 ) -> None:
     agent(download={"allow_http": "no"})
     update(cloud, document(firmware))
-    message = "file: plain http needs [download] allow_http or a sha256 in the job document"
+    message = (
+        "file: plain http needs [download] allow_http, or a sha256 or sha512 in the job document"
+    )
     assert cloud.history("job-1") == failure(message)
     assert firmware.requests == []
     assert "install" not in hooks.names()

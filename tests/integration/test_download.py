@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,13 @@ import pytest_twisted
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
-from tests.support.certs import Authority
+from tests.support.certs import Authority, Certs, make_certs
 from tests.support.downloads import KEY, Heard, make_job
 from tests.support.files import EXPIRED, FOREVER, File, FileServer
+from tests.support.nginx import Nginx, requires_nginx
 from tests.support.ports import key
 from tests.support.reactor import reactor
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 from upparat.adapters import download_transfer
 from upparat.adapters.download import Downloader
 from upparat.adapters.durable import read_boot_id
@@ -403,7 +405,7 @@ async def test_a_body_of_unknown_length_is_not_believed(file: File, directory: P
     async with fetching(directory) as fetcher:
         state, message = await fetcher.fail(make_job(file.url))
     assert state is State.DOWNLOAD_FAILED
-    assert message == "the server tells no length: give size or sha256 in the job document"
+    assert message == "the server tells no length: give size or a digest in the job document"
 
 
 @pytest_twisted.ensureDeferred
@@ -852,3 +854,50 @@ async def test_write_errors(
     assert told is state
     assert message.endswith(os.strerror(number))
     assert bool(list(directory.glob("*.part"))) is kept
+
+
+# --- a real server ---
+
+
+@pytest.fixture
+def nginx(tmp_path: Path) -> Iterator[tuple[Nginx, Certs]]:
+    certs = make_certs(tmp_path / "certs")
+    with Nginx(tmp_path / "nginx", certs) as server:
+        yield server, certs
+
+
+@requires_nginx
+@pytest.mark.parametrize("tls", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_a_large_file(nginx: tuple[Nginx, Certs], directory: Path, tls: bool) -> None:
+    """Many batches; then the same again from its middle, as after a crash."""
+    server, certs = nginx
+    content = os.urandom(20_000_000)
+    (server.root / "file").write_bytes(content)
+    job = make_job(server.url("file", tls=tls), sha256=hashlib.sha256(content).hexdigest())
+    files = Store(directory).files(KEY)
+    async with fetching(directory, replace(SETTINGS, cafile=certs.cafile)) as fetcher:
+        await fetcher.fetch_well(job, content)
+        note = files.read_note()
+        files.complete.unlink()
+        files.part.write_bytes(content[:9_999_999])
+        files.write_note(replace(note, digest=""))
+        server.forget()
+        await fetcher.fetch_well(job, content)
+    wait_until(lambda: 206 in server.statuses())
+    assert server.statuses() == [206]
+
+
+@requires_nginx
+@pytest.mark.parametrize("tls", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_a_limited_rate(nginx: tuple[Nginx, Certs], directory: Path, tls: bool) -> None:
+    """Only one that is too fast can fail: a busy machine makes it slower."""
+    server, certs = nginx
+    content = os.urandom(150_000)
+    (server.root / "file").write_bytes(content)
+    limited = replace(SETTINGS, cafile=certs.cafile, max_rate=100_000, idle_timeout=1.0)
+    async with fetching(directory, limited) as fetcher:
+        begin = time.monotonic()
+        await fetcher.fetch_well(make_job(server.url("file", tls=tls)), content)
+        assert time.monotonic() - begin >= 1.3

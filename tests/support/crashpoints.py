@@ -70,6 +70,7 @@ def main() -> None:
     around_states()
     around(os, "fsync", lambda *_: "fsync")
     around(os, "fdatasync", lambda *_: "fdatasync")
+    around(os, "fdatasync", lambda *_: "fdatasync")
     around(os, "replace", lambda source, target, **_: f"rename to {Path(target).name}")
     around(os, "unlink", lambda path, **_: f"removal of {Path(path).name}")
     around(MqttService, "publish", lambda _, topic, *__: f"publish {topic.rpartition('/')[2]}")

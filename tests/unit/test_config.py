@@ -77,6 +77,7 @@ kill_on_cancel = yes
 connect_timeout = 3
 idle_timeout = 4
 max_attempts = 7
+max_rate = 100000
 allow_http = on
 cafile = {certs.cafile}
 
@@ -122,6 +123,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "connect_timeout": 30.0,
         "idle_timeout": 60.0,
         "max_attempts": 30,
+        "max_rate": 0,
         "allow_http": False,
         "cafile": "",
     },
@@ -229,6 +231,7 @@ class OptionsTests(ConfigBench):
                     connect_timeout=3.0,
                     idle_timeout=4.0,
                     max_attempts=7,
+                    max_rate=100_000,
                     allow_http=True,
                     cafile=certs.cafile,
                 ),

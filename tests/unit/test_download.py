@@ -23,6 +23,7 @@ from upparat.adapters.download_answer import Head
 from upparat.adapters.download_http import Exchange, Waiter
 from upparat.adapters.download_line import Silence
 from upparat.adapters.download_transfer import DISK_PAUSE
+from upparat.adapters.download_writer import MOMENT
 from upparat.adapters.durable import read_boot_id
 from upparat.adapters.storage import Note, Part, Store
 from upparat.adapters.verify import Verifier
@@ -186,7 +187,7 @@ class DownloadTests(Bench):
         for _ in range(40):
             answer.receive(b"x")
             self.reactor.advance(0.25)
-        self.assertEqual(self.heard.events, [("progressed", 4 * n + 1, 1000) for n in range(10)])
+        self.assertEqual(self.heard.events, [("progressed", 4 * n + 2, 1000) for n in range(10)])
 
     def test_the_url_is_refused(self) -> None:
         for url, reason in (
@@ -407,15 +408,45 @@ class StopTests(Bench):
     def test_no_event_after_stop(self) -> None:
         answer = Answer(length=10, chunks=[b"01"], end=None)
         self.start(answer)
+        self.reactor.advance(MOMENT)
         self.downloader.stop()
+        self.reactor.advance(MOMENT)
         self.assertEqual(self.heard.events, [("progressed", 2, 10)])
         self.assertEqual(self.closed, 1)
 
-    def test_a_listener_that_stops_it_in_the_first_chunk(self) -> None:
-        """The first bytes may come before anything is waited for."""
+    def test_a_listener_that_stops_it_at_the_first_progress(self) -> None:
         self.heard.also = lambda _: self.downloader.stop()
         self.start(Answer(length=10, chunks=[b"01", b"23"], end=None))
-        self.assertEqual(self.heard.events, [("progressed", 2, 10)])
+        self.reactor.advance(MOMENT)
+        self.assertEqual(self.heard.events, [("progressed", 4, 10)])
+        self.assertEqual(self.closed, 1)
+
+    def test_the_next_one_begins_when_nobody_writes_any_more(self) -> None:
+        """Old bytes must not get into a new file."""
+        answer = Answer(length=10, chunks=[b"01"], end=None)
+        self.start(answer)
+        self.reactor.pool.held = []
+        self.reactor.advance(MOMENT)
+        self.downloader.stop()
+        self.start(whole())
+        self.assertEqual(len(self.asked), 1)
+        [write], self.reactor.pool.held = self.reactor.pool.held, None
+        write()
+        self.assertEqual(len(self.asked), 2)
+        self.assertEqual(self.heard.events[-1][0], "downloaded")
+        self.assertEqual(self.files.complete.read_bytes(), CONTENT)
+
+    def test_one_that_is_stopped_before_its_turn(self) -> None:
+        self.start(Answer(length=10, chunks=[b"01"], end=None))
+        self.reactor.pool.held = []
+        self.reactor.advance(MOMENT)
+        self.start(whole())
+        ended = self.downloader.shut_down()
+        self.assertNoResult(ended)
+        self.reactor.pool.held[0]()
+        self.reactor.advance(0)
+        self.successResultOf(ended)
+        self.assertEqual((self.heard.events, len(self.asked)), ([], 1))
         self.assertEqual(self.closed, 1)
 
     def test_a_listener_that_discards_at_the_last_progress(self) -> None:

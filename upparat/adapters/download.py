@@ -6,7 +6,7 @@ import random as random_module
 from collections.abc import Callable
 from pathlib import Path
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -53,6 +53,7 @@ class Downloader:
         self._exchange = exchange
         self._transfer: Transfer | None = None
         self._budget: Budget | None = None
+        self._turn = DeferredLock()
         self._closed = False
 
     def start(self, job: Job) -> None:
@@ -74,7 +75,8 @@ class Downloader:
             self._exchange,
         )
         self.log.info("{job_id}: downloads {url}", job_id=job.job_id, url=without_query(job.file))
-        run = Deferred.fromCoroutine(transfer.run())
+        # One that was stopped may still have a batch to write.
+        run = self._turn.run(lambda: Deferred.fromCoroutine(transfer.run()))
         run.addCallbacks(
             lambda outcome: self._over(outcome, transfer),
             lambda failure: self._failed(failure, transfer),
@@ -102,11 +104,11 @@ class Downloader:
         self._tidy(lambda: self._store.clean(keep, complete=False))
 
     def shut_down(self) -> Deferred[None]:
-        """Stop for good; fires when no connection is left."""
+        """Stop for good; fires when no connection is left, and nothing is written any more."""
         self._closed = True
         self.stop()
         # An aborted connection is gone one turn of the reactor later.
-        return deferLater(self._reactor, 0, lambda: None)
+        return self._turn.run(lambda: deferLater(self._reactor, 0, lambda: None))
 
     def _tidy(self, work: Callable[[], None]) -> None:
         try:

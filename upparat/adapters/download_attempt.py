@@ -23,6 +23,7 @@ from .download_http import Exchange
 from .download_line import explain
 from .download_target import DiskError, Target, Wrong
 from .download_url import redirected
+from .download_writer import Writer
 
 MAX_REDIRECTS = 5
 
@@ -33,15 +34,18 @@ class Attempt:
     """Made for one use.
 
     :param exchange: makes what performs one request.
-    :param written: called after each write.
+    :param writer: makes what takes the body that an exchange brings.
     """
 
     def __init__(
-        self, target: Target, exchange: Callable[[], Exchange], written: Callable[[], None]
+        self,
+        target: Target,
+        exchange: Callable[[], Exchange],
+        writer: Callable[[Exchange], Writer],
     ) -> None:
         self._target = target
         self._make_exchange = exchange
-        self._written = written
+        self._make_writer = writer
 
     async def run(self) -> Verdict:
         """What it has come to; trouble on the line means a retry.
@@ -89,7 +93,7 @@ class Attempt:
     async def _take(self, exchange: Exchange, body: Body) -> Verdict:
         target = self._target
         target.begin(body)
-        marked = await exchange.body(self._write)
+        marked = await self._receive(exchange)
         if target.total is not None:
             if target.full:
                 return Whole()
@@ -99,10 +103,20 @@ class Attempt:
         # Nobody could tell whether this is all of it, and a truncated file must not pass.
         return Final("the server tells no length: give size or a digest in the job document")
 
+    async def _receive(self, exchange: Exchange) -> bool:
+        """However the body ends, nothing is written any more when this has ended."""
+        writer = self._make_writer(exchange)
+        try:
+            marked = await exchange.body(writer.take)
+        except CancelledError:
+            await writer.stop()
+            raise
+        except Exception:
+            await writer.finish()
+            raise
+        await writer.finish()
+        return marked
+
     def _where(self) -> str:
         length, total = self._target.length, self._target.total
         return f" at {length} of {total} bytes" if length and total is not None else ""
-
-    def _write(self, data: bytes) -> None:
-        self._target.write(data)
-        self._written()

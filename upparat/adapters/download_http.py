@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IProtocol
+from twisted.internet.interfaces import IDelayedCall, IProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
@@ -20,6 +20,7 @@ from upparat.config import Download
 
 from .download_answer import Head
 from .download_line import Line, Reactor, Silence, Verbatim
+from .download_rate import Rate
 
 ERROR_BODY = 4096
 """How many bytes of an answer without the file are read, to find out why."""
@@ -79,6 +80,10 @@ class Exchange:
         self._timer: IDelayedCall | None = None
         self._silence = ""
         self._protocol: IProtocol | None = None
+        self._body: _Body | None = None
+        self._paused = False
+        self._rate = Rate(reactor, settings.max_rate)
+        self._rest: IDelayedCall | None = None
         self._response: IResponse  # there once the head is
 
     async def head(self, url: str, headers: Mapping[str, str]) -> Head:
@@ -112,7 +117,7 @@ class Exchange:
 
         Returns whether the end was marked, by length or by chunks; otherwise it may be missing.
         """
-        body = _Body(lambda data: self._received(receive, data), self.close)
+        body = self._body = _Body(lambda data: self._received(receive, data), self.close)
         self._limit(self._settings.idle_timeout, "no data")
         self._response.deliverBody(body)
         return await self._wait(body.ended)
@@ -134,13 +139,50 @@ class Exchange:
             return bytes(chunks[:ERROR_BODY])
         return bytes(chunks[:ERROR_BODY])
 
+    def pause(self) -> None:
+        """Take no more of the body; the server's silence is ours."""
+        self._paused = True
+        self._hold()
+
+    def resume(self) -> None:
+        """Take the rest of the body."""
+        self._paused = False
+        self._go_on()
+
     def close(self) -> None:
         """Drop the connection, whatever still goes on there."""
         self._quiet()
+        if self._rest is not None:
+            self._rest.cancel()
+        self._rest = None
         protocol, self._protocol = self._protocol, None
         transport = getattr(protocol, "transport", None)
         if transport is not None:
             transport.abortConnection()
+
+    # --- flow ---
+
+    def _hold(self) -> None:
+        self._quiet()
+        if self._body is not None and not self._body.over:
+            self._body.pause()
+
+    def _go_on(self) -> None:
+        held = self._paused or self._rest is not None
+        if self._body is not None and not self._body.over and not held:
+            self._limit(self._settings.idle_timeout, "no data")
+            self._body.resume()
+
+    def _slow_down(self, size: int) -> None:
+        """Rest for as long as these bytes may take."""
+        seconds = self._rate.take(size)
+        if seconds > 0 and self._rest is None and self._body is not None and not self._body.over:
+            self._rest = self._reactor.callLater(seconds, self._rested)
+            self._hold()
+
+    def _rested(self) -> None:
+        self._rest = None
+        self._go_on()
 
     # --- silence ---
 
@@ -156,12 +198,14 @@ class Exchange:
 
     def _connected(self, protocol: IProtocol) -> None:
         self._protocol = protocol
+        self._rate.shape(getattr(protocol, "transport", None))
         self._limit(self._settings.idle_timeout, "no answer")
 
     def _received(self, receive: Callable[[bytes], None], data: bytes) -> None:
         if self._timer is not None:
             self._timer.reset(self._settings.idle_timeout)
         receive(data)
+        self._slow_down(len(data))
 
     def _limit(self, seconds: float, what: str) -> None:
         self._quiet()
@@ -189,10 +233,10 @@ class _Body(Protocol):
         self.ended: Deferred[bool] = Deferred(lambda _: self._stop())
         self._receive = receive
         self._close = close
-        self._over = False
+        self.over = False
 
     def dataReceived(self, data: bytes) -> None:
-        if self._over:
+        if self.over:
             return
         try:
             self._receive(data)
@@ -202,14 +246,23 @@ class _Body(Protocol):
                 self.ended.errback()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._over:
+        if self.over:
             return
-        self._over = True
+        self.over = True
         if reason.check(ResponseDone, PotentialDataLoss):
             self.ended.callback(reason.check(PotentialDataLoss) is None)
         else:
             self.ended.errback(reason)
 
+    def pause(self) -> None:
+        self._producer().pauseProducing()
+
+    def resume(self) -> None:
+        self._producer().resumeProducing()
+
+    def _producer(self) -> IPushProducer:
+        return cast(IPushProducer, self.transport)
+
     def _stop(self) -> None:
-        self._over = True
+        self.over = True
         self._close()

@@ -110,12 +110,10 @@ class Target:
         if lacking:
             raise DiskError(OSError(errno.ENOSPC, f"the disk lacks {lacking} bytes for the file"))
 
-    def write(self, data: bytes) -> None:
-        """:raises Wrong: if it is more than the file can have."""
-        if self.total is not None and self.length + len(data) > self.total:
+    def expect(self, length: int) -> None:
+        """:raises Wrong: if that is more than the file can have."""
+        if self.total is not None and length > self.total:
             raise Wrong(f"size: expected {self.total} bytes, the server sends more")
-        with disk():
-            self.part.write(data)
 
     def check(self) -> None:
         """:raises Wrong: if what is there is not the job's file."""

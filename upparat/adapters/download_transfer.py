@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -25,6 +25,7 @@ from .download_http import Exchange, Waiter
 from .download_line import Reactor
 from .download_target import DiskError, Target, Wrong, disk, wrong
 from .download_url import url_problem
+from .download_writer import Writer
 from .storage import Files, Part, Refused, Stopped, Store, hash_file
 from .verify import Verifier
 
@@ -122,6 +123,7 @@ class Transfer:
 
     async def run(self) -> Done | Expired:
         """:raises Failed: when there is no hope left."""
+        self._waiter.check()
         if unfit := url_problem(self.job, allow_http=self._settings.allow_http):
             raise Failed(State.DOWNLOAD_FAILED, f"file: {unfit}")
         if objection := self._verifier.objection(self.job):
@@ -215,11 +217,21 @@ class Transfer:
         attempt = Attempt(
             target,
             lambda: self._exchange(self._reactor, self._settings, self._waiter),
-            lambda: self._written(target),
+            lambda exchange: Writer(
+                self._reactor,
+                target,
+                exchange,
+                self._write_in_thread,
+                lambda: self._written(target),
+            ),
         )
-        return await attempt.run()
+        verdict = await attempt.run()
+        self._waiter.check()  # the writer has its own time to end
+        return verdict
 
     def _written(self, target: Target) -> None:
+        if self._waiter.stopped:
+            return
         self._budget.reached(target.length)
         now = self._reactor.seconds()
         if now >= self._next_telling:
@@ -299,6 +311,10 @@ class Transfer:
             raise DiskError(error) from None
         except Stopped:
             raise CancelledError from None
+
+    def _write_in_thread(self, work: Callable[[], None]) -> Deferred[None]:
+        """Run in a thread what must not be left alone there."""
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
 
     def _log(self, what: str, **values: object) -> None:
         """One line on this download, with its URL but not with the URL's secrets."""

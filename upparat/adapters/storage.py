@@ -153,7 +153,8 @@ class Store:
 
 
 class Part:
-    """The file that grows. All writing and hashing of a download goes through here.
+    """The file that grows. All writing and hashing of a download goes through here, one call at a
+    time, in whatever thread.
 
     Each method may raise :class:`OSError`. What was there before counts once it is hashed again.
     """
@@ -173,7 +174,7 @@ class Part:
         """Hash what is there already. Takes its time: made to be called in a thread."""
         self._hash = hash_file(self.files.part, self.length, wanted)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         view = memoryview(data)
         try:
             while view:
@@ -207,7 +208,7 @@ class Part:
 
         def sync() -> None:
             try:
-                os.fsync(descriptor)
+                os.fdatasync(descriptor)
             finally:
                 os.close(descriptor)
 

@@ -1,0 +1,61 @@
+"""The rate on a clock."""
+
+from __future__ import annotations
+
+import socket
+from types import SimpleNamespace
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.anyjson import RELAXED
+from upparat.adapters.download_rate import READ, SHARE, Rate
+
+
+class RateTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+
+    def test_no_limit(self) -> None:
+        rate = Rate(self.clock, 0)
+        self.assertEqual((rate.take(10**9), rate.read), (0.0, READ))
+
+    def test_bytes_take_their_time(self) -> None:
+        rate = Rate(self.clock, 100)
+        self.assertEqual([rate.take(50), rate.take(25)], [0.5, 0.75])
+        self.clock.advance(0.75)
+        self.assertAlmostEqual(rate.take(10), 0.1)
+
+    def test_no_time_is_saved_up(self) -> None:
+        """After an hour of silence nobody may send for an hour at once."""
+        rate = Rate(self.clock, 100)
+        self.clock.advance(3600)
+        self.assertEqual(rate.take(100), 1.0)
+
+    @RELAXED
+    @given(st.integers(1, 10**9), st.lists(st.tuples(st.integers(1, READ), st.floats(0, 2))))
+    def test_never_faster(self, limit: int, pieces: list[tuple[int, float]]) -> None:
+        """Whoever waits as told has taken no more than the limit, beside one read."""
+        rate, begin, taken = Rate(self.clock, limit), self.clock.seconds(), 0
+        for size, pause in pieces:
+            size = min(size, rate.read)
+            taken += size
+            self.clock.advance(rate.take(size) + pause)
+            self.assertGreaterEqual((self.clock.seconds() - begin) * limit * 1.000001, taken)
+
+    def test_reads(self) -> None:
+        for limit, read in ((1, 1), (8000, 1000), (10**9, READ)):
+            self.assertEqual(Rate(self.clock, limit).read, read)
+
+    def test_shape(self) -> None:
+        with socket.socket() as handle:
+            tcp = SimpleNamespace(bufferSize=65536, getHandle=lambda: handle)
+            Rate(self.clock, 80_000).shape(SimpleNamespace(transport=tcp))
+            self.assertEqual(tcp.bufferSize, 80_000 // SHARE)
+            ahead = handle.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+            self.assertLessEqual(ahead, 80_000)
+
+    def test_nothing_to_shape(self) -> None:
+        Rate(self.clock, 1).shape(None)
