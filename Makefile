@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
 PACKAGING := setup.cfg pyproject.toml
 
-.PHONY: demo test check diagram torture clean
+.PHONY: demo test check diagram torture fuzz bench clean
 
 demo: $(VENV)/local.stamp
 	$(BIN)/python -m upparat.local.demo
@@ -23,6 +23,15 @@ check: $(VENV)/test.stamp
 # KILLS=500 SEED=1 make torture
 torture: $(VENV)/test.stamp
 	$(BIN)/python -m tests.torture $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
+# CASES=100000 make fuzz
+fuzz: $(VENV)/test.stamp
+	UPPARAT_CASES=$(or $(CASES),100000) $(BIN)/python -m pytest -n auto \
+		tests/unit/test_job.py tests/unit/test_download_answer.py
+
+# Only on a machine that is idle otherwise
+bench: $(VENV)/test.stamp
+	$(BIN)/python -m tests.bench
 
 diagram: $(VENV)/test.stamp
 	$(BIN)/python -m upparat.machine.diagram

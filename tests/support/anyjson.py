@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""For properties: how fast a machine is must not decide about them."""
+RELAXED = settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=int(os.environ.get("UPPARAT_CASES", "100")),
+)
+"""For properties: how fast a machine is must not decide about them. ``UPPARAT_CASES`` says how many
+cases each of them gets, for fuzzing."""
 
 
 def _paired(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet import error
@@ -10,9 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseNeverReceived
 from twisted.web.http_headers import Headers
 
+from tests.support.anyjson import RELAXED
 from tests.support.downloads import make_job
 from tests.support.files import EXPIRED
 from upparat.adapters.download_answer import (
+    MAX_RETRY_AFTER,
     Body,
     Changed,
     Expired,
@@ -239,3 +243,89 @@ class ExplainTests(SynchronousTestCase):
         ):
             self.assertEqual(explain(problem), text)
         self.assertIn("no such host", explain(error.DNSLookupError("no such host")))
+
+
+# --- whatever a server says ---
+
+NAMES = ("etag", "content-range", "location", "retry-after", "date", "content-length", "x")
+VALUES = (
+    st.text(max_size=40)
+    | st.from_regex(r"bytes +(\d{0,20}-\d{0,20}|\*)/(\d{0,20}|\*)", fullmatch=True)
+    | st.from_regex(r'(W/)?"[^"]{0,9}"?', fullmatch=True)
+    | st.integers().map(str)
+    | st.datetimes().map(lambda when: when.strftime("%a, %d %b %Y %H:%M:%S GMT"))
+)
+HEADERS = st.dictionaries(st.sampled_from(NAMES), st.lists(VALUES, max_size=2))
+HEADS = st.builds(
+    lambda status, headers, length: Head(status, _headers(headers), length),
+    st.sampled_from([200, 206, 301, 302, 400, 403, 404, 412, 416, 429, 500, 503])
+    | st.integers(-1, 1000),
+    HEADERS,
+    st.none() | st.integers(0, 2**70),
+)
+SIZES = st.none() | st.integers(0, 2**70)
+HELD = st.builds(Held, st.integers(0, 2**70), st.sampled_from(["", '"e"']), SIZES)
+BODIES = st.binary(max_size=200) | st.builds(
+    lambda code, message: f"<Error><Code>{code}</Code><Message>{message}</Message>".encode(
+        "utf-8", "replace"
+    ),
+    st.text(max_size=80) | st.sampled_from(["SlowDown", "ExpiredToken"]),
+    st.text(max_size=300) | st.just("https://h/f?X-Amz-Signature=secret expired"),
+)
+
+
+def _headers(values: dict[str, list[str]]) -> Headers:
+    """As they come from the wire: bytes without line ends."""
+    raw = {
+        name: [
+            value.encode("utf-8", "replace").replace(b"\n", b"").replace(b"\r", b"")
+            for value in given_values
+        ]
+        for name, given_values in values.items()
+    }
+    return Headers({name.encode(): each for name, each in raw.items()})
+
+
+class AnythingTests(SynchronousTestCase):
+    @RELAXED
+    @given(HELD, SIZES, HEADS)
+    def test_any_head(self, held: Held, size: int | None, head: Head) -> None:
+        answer = judge(held, size, head)
+        if isinstance(answer, Body):
+            self.assertIn(answer.offset, (0, held.length))
+            if head.status != 206:
+                self.assertEqual(answer.offset, 0)
+            if answer.offset and held.etag:
+                self.assertEqual(answer.etag, held.etag)
+        elif isinstance(answer, Whole):
+            self.assertGreater(held.length, 0)
+        else:
+            self.assertIsInstance(answer, Changed | Redirect | Problem)
+
+    @RELAXED
+    @given(HEADS, BODIES)
+    def test_any_refusal(self, head: Head, body: bytes) -> None:
+        verdict = refusal(head, body)
+        self.assertIsInstance(verdict, Retry | Expired | Final)
+        self.assertTrue(verdict.reason.isprintable())
+        self.assertLess(len(verdict.reason), 400)
+        self.assertNotIn("secret", verdict.reason)
+        if isinstance(verdict, Retry):
+            self.assertTrue(0 <= verdict.after <= MAX_RETRY_AFTER)
+
+    @RELAXED
+    @given(st.text() | st.text(max_size=20).map(lambda text: "https://" + text))
+    def test_any_url(self, url: str) -> None:
+        problem = url_problem(make_job(url), allow_http=True)
+        self.assertTrue(problem.isprintable() or not problem)
+
+    @RELAXED
+    @given(
+        st.sampled_from(["https://h/f?secret", "http://h/f"]),
+        st.text() | st.text(max_size=20).map(lambda text: "//" + text),
+    )
+    def test_any_redirect(self, origin: str, location: str) -> None:
+        target, problem = redirected(origin, location)
+        if not problem:
+            self.assertEqual(target.split(":")[0].lower(), origin.split(":")[0])
+            self.assertEqual(url_problem(make_job(target), allow_http=True), "")

@@ -55,7 +55,8 @@ class Writer:
         self._in_thread = in_thread
         self._written = written
         self._length = target.length
-        self._filling = bytearray()
+        self._filling: list[bytes] = []
+        self._size = 0
         self._timer: IDelayedCall | None = None
         self._paused = False
         self._ending = False
@@ -70,8 +71,9 @@ class Writer:
         self._raise()
         self._length += len(data)
         self._target.expect(self._length)
-        self._filling += data
-        if len(self._filling) < BATCH:
+        self._filling.append(data)
+        self._size += len(data)
+        if self._size < BATCH:
             self._begin_moment()
         elif self._batch is None:
             self._write()
@@ -90,7 +92,7 @@ class Writer:
 
     async def stop(self) -> None:
         """Write no more, and wait until nobody does."""
-        self._filling = bytearray()
+        self._empty()
         await self._rest()
 
     async def _rest(self) -> None:
@@ -125,25 +127,29 @@ class Writer:
 
     def _write(self) -> None:
         self._end_moment()
-        batch, self._filling = self._filling, bytearray()
+        batch = self._empty()
         part = self._target.part
-        self._batch = self._in_thread(lambda: part.write(batch))
+        self._batch = self._in_thread(lambda: part.write(b"".join(batch)))
         self._batch.addCallbacks(lambda _: self._written(), self._failed)
         self._batch.addErrback(self._keep)  # of whoever was told
         self._batch.addCallback(lambda _: self._next())
 
+    def _empty(self) -> list[bytes]:
+        filling, self._filling, self._size = self._filling, [], 0
+        return filling
+
     def _failed(self, failure: Failure) -> None:
         problem = failure.value
         self._failure = Failure(DiskError(problem)) if isinstance(problem, OSError) else failure
-        self._filling = bytearray()
+        self._empty()
 
     def _keep(self, failure: Failure) -> None:
         self._failure = failure
-        self._filling = bytearray()
+        self._empty()
 
     def _next(self) -> None:
         self._batch = None
-        if len(self._filling) >= BATCH or (self._ending and self._filling):
+        if self._size >= BATCH or (self._ending and self._filling):
             self._write()
         elif self._filling:
             self._begin_moment()

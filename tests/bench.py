@@ -1,0 +1,244 @@
+"""The download beside its peers: ``python -m tests.bench [--runs N] [--size MIB ...]``.
+
+All fetch the same file from the same nginx on this machine, in turns, and each result is a ratio to
+``curl -o`` and ``sync`` in the same turn. Prints a table; ``--write`` keeps it in
+``docs/benchmarks.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.certs import make_certs
+from tests.support.nginx import Nginx
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs" / "benchmarks.md"
+MIB = 1 << 20
+PEER = "curl"
+BEGIN, END = "<!-- downloads -->", "<!-- end of downloads -->"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Seconds of the clock and of the CPU; of ours also KiB of resident memory at the most, and
+    how many seconds the reactor was late: in 99 of 100 cases at the most, and in the worst one."""
+
+    wall: float
+    cpu: float
+    resident: int | None = None
+    p99: float | None = None
+    worst: float | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file to fetch into a directory of its own."""
+
+    url: str
+    directory: Path
+    sha256: str
+    cafile: str
+
+
+Method = Callable[[Task], Sample]
+
+
+# --- ways to fetch ----------------------------------------------------------------------------
+
+
+def _command(*words: str) -> Sample:
+    """A shell command with all its children."""
+    begin = time.perf_counter()
+    process = subprocess.Popen(["sh", "-ec", " ".join(words)], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = status
+    assert status == 0, words
+    return Sample(time.perf_counter() - begin, usage.ru_utime + usage.ru_stime)
+
+
+def curl(task: Task, *then: str) -> Sample:
+    trust = f"--cacert {task.cafile}" if task.url.startswith("https") else ""
+    file = task.directory / "file"
+    return _command(f"curl -sf {trust} -o {file} {task.url}; sync -d {file}", *then)
+
+
+def curl_and_sum(task: Task) -> Sample:
+    file = task.directory / "file"
+    return curl(task, f"; echo '{task.sha256}  {file}' | sha256sum --check --quiet")
+
+
+def wget(task: Task) -> Sample:
+    file = task.directory / "file"
+    trust = f"--ca-certificate={task.cafile}"
+    return _command(f"wget -q {trust} -O {file} {task.url}; sync -d {file}")
+
+
+def aria2c(task: Task) -> Sample:
+    trust = f"--ca-certificate={task.cafile}"
+    place = f"--dir={task.directory} --out=file"
+    checked = f"--checksum=sha-256={task.sha256}"
+    file = task.directory / "file"
+    return _command(f"aria2c -q {trust} {place} {checked} {task.url}; sync -d {file}")
+
+
+def _fetch(method: str, task: Task) -> Sample:
+    words = [method, task.url, str(task.directory), task.sha256]
+    told = subprocess.run(
+        [sys.executable, "-m", "tests.support.fetch", *words, task.cafile],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    facts = json.loads(told)
+    facts.pop("ticks", None)
+    return Sample(**facts)
+
+
+def upparat(task: Task) -> Sample:
+    return _fetch("upparat", task)
+
+
+def urllib(task: Task) -> Sample:
+    return _fetch("urllib", task)
+
+
+def methods() -> dict[str, tuple[str, Method]]:
+    """Those that are there, with what they do."""
+    found: dict[str, tuple[str, Method]] = {
+        "upparat": ("SHA-256, synced", upparat),
+        PEER: ("synced", curl),
+        "curl, sha256sum": ("SHA-256, synced", curl_and_sum),
+        "wget": ("synced", wget),
+        "aria2c": ("SHA-256, synced", aria2c),
+        "urllib as in 1.x": ("synced every 100 KiB", urllib),
+    }
+    ours = ("upparat", "urllib as in 1.x")
+    return {
+        name: each
+        for name, each in found.items()
+        if name in ours or shutil.which(name.partition(",")[0])
+    }
+
+
+# --- runs -------------------------------------------------------------------------------------
+
+
+def measure(task: Task, runs: int) -> dict[str, list[Sample]]:
+    """All methods in turn, so that a busy moment hits all of them."""
+    samples: dict[str, list[Sample]] = {name: [] for name in methods()}
+    for run in range(runs + 1):
+        for name, (_, method) in methods().items():
+            shutil.rmtree(task.directory, ignore_errors=True)
+            task.directory.mkdir()
+            sample = method(task)
+            if run:  # the first one warms up
+                samples[name].append(sample)
+    shutil.rmtree(task.directory)
+    return samples
+
+
+def rows(samples: dict[str, list[Sample]]) -> Iterator[str]:
+    """One line for each method: medians, and the ratios to the peer with their spread."""
+    for name, own in samples.items():
+        pairs = list(zip(own, samples[PEER], strict=True))
+        cells = [
+            name,
+            methods()[name][0],
+            f"{statistics.median(each.wall for each in own):.2f} s",
+            _spread([mine.wall / peer.wall for mine, peer in pairs]),
+            f"{statistics.median(mine.cpu / peer.cpu for mine, peer in pairs):.2f}",
+            _most([each.resident for each in own], 1 / 1024, "MiB"),
+            _most([each.p99 for each in own], 1000, "ms"),
+            _most([each.worst for each in own], 1000, "ms"),
+        ]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _spread(ratios: Sequence[float]) -> str:
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def _most(values: Sequence[float | None], factor: float, unit: str) -> str:
+    known = [value for value in values if value is not None]
+    return f"{max(known) * factor:.1f} {unit}" if known else ""
+
+
+HEAD = """\
+| | | time | ratio to curl | CPU, ratio | resident | reactor late, p99 | at worst |
+|---|---|---|---|---|---|---|---|"""
+
+
+def bench(directory: Path, sizes: Sequence[int], runs: int) -> Iterator[str]:
+    """Markdown, line by line."""
+    certs = make_certs(directory / "certs")
+    with Nginx(directory / "nginx", certs) as server:
+        for size in sizes:
+            sha256 = _make(server.root / "file", size)
+            for tls in (False, True):
+                url = server.url("file", tls=tls)
+                task = Task(url, directory / "here", sha256, certs.cafile)
+                yield f"\n### {size} MiB over {'HTTPS' if tls else 'HTTP'}\n"
+                yield HEAD
+                yield from rows(measure(task, runs))
+
+
+def _make(path: Path, size: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("wb") as stream:
+        for _ in range(size):
+            chunk = os.urandom(MIB)
+            digest.update(chunk)
+            stream.write(chunk)
+    return digest.hexdigest()
+
+
+def machine() -> str:
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    python = f"Python {platform.python_version()}"
+    return f"{os.cpu_count()} CPUs ({model}), {platform.system()}, {python}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--size", type=int, nargs="+", default=[64, 1024], help="in MiB")
+    parser.add_argument("--write", action="store_true", help="keep the table in the docs")
+    arguments = parser.parse_args(argv)
+    lines = [f"{machine()}; medians of {arguments.runs} runs."]
+    print(lines[0], flush=True)
+    with tempfile.TemporaryDirectory(prefix="upparat-bench-") as directory:
+        for line in bench(Path(directory), arguments.size, arguments.runs):
+            print(line, flush=True)
+            lines.append(line)
+    if arguments.write:
+        text = DOCS.read_text(encoding="utf-8")
+        before, rest = text.split(BEGIN)
+        after = rest.split(END)[1]
+        DOCS.write_text(f"{before}{BEGIN}\n{chr(10).join(lines)}\n\n{END}{after}", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
