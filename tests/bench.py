@@ -117,22 +117,22 @@ def urllib(task: Task) -> Sample:
     return _fetch("urllib", task)
 
 
-def methods() -> dict[str, tuple[str, Method]]:
-    """Those that are there, with what they do."""
-    found: dict[str, tuple[str, Method]] = {
-        "upparat": ("SHA-256, synced", upparat),
-        PEER: ("synced", curl),
-        "curl, sha256sum": ("SHA-256, synced", curl_and_sum),
-        "wget": ("synced", wget),
-        "aria2c": ("SHA-256, synced", aria2c),
-        "urllib as in 1.x": ("synced every 100 KiB", urllib),
-    }
-    ours = ("upparat", "urllib as in 1.x")
-    return {
-        name: each
-        for name, each in found.items()
-        if name in ours or shutil.which(name.partition(",")[0])
-    }
+METHODS: dict[str, tuple[str, Method]] = {
+    "upparat": ("SHA-256, synced", upparat),
+    PEER: ("synced", curl),
+    "curl, sha256sum": ("SHA-256, synced", curl_and_sum),
+    "wget": ("synced", wget),
+    "aria2c": ("SHA-256, synced", aria2c),
+    "urllib as in 1.x": ("synced every 100 KiB", urllib),
+}
+"""What each does, and how."""
+
+OURS = ("upparat", "urllib as in 1.x")
+
+
+def methods() -> list[str]:
+    """The names of those that are there."""
+    return [name for name in METHODS if name in OURS or shutil.which(name.partition(",")[0])]
 
 
 # --- runs -------------------------------------------------------------------------------------
@@ -142,12 +142,13 @@ def measure(task: Task, runs: int) -> dict[str, list[Sample]]:
     """All methods in turn, so that a busy moment hits all of them."""
     samples: dict[str, list[Sample]] = {name: [] for name in methods()}
     for run in range(runs + 1):
-        for name, (_, method) in methods().items():
+        for name, own in samples.items():
             shutil.rmtree(task.directory, ignore_errors=True)
             task.directory.mkdir()
+            _, method = METHODS[name]
             sample = method(task)
             if run:  # the first one warms up
-                samples[name].append(sample)
+                own.append(sample)
     shutil.rmtree(task.directory)
     return samples
 
@@ -158,7 +159,7 @@ def rows(samples: dict[str, list[Sample]]) -> Iterator[str]:
         pairs = list(zip(own, samples[PEER], strict=True))
         cells = [
             name,
-            methods()[name][0],
+            METHODS[name][0],
             f"{statistics.median(each.wall for each in own):.2f} s",
             _spread([mine.wall / peer.wall for mine, peer in pairs]),
             f"{statistics.median(mine.cpu / peer.cpu for mine, peer in pairs):.2f}",

@@ -1,0 +1,43 @@
+"""The tools of the benchmark work; their figures are nobody's business here."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from tests.bench import HEAD, Sample, Task, rows, upparat, urllib
+from tests.support.certs import make_certs
+from tests.support.nginx import Nginx, requires_nginx
+
+
+@requires_nginx
+@pytest.mark.parametrize("tls", [False, True])
+def test_our_ways_to_fetch(tmp_path: Path, tls: bool) -> None:
+    certs = make_certs(tmp_path / "certs")
+    content = bytes(range(256)) * 10_000
+    here = tmp_path / "here"
+    here.mkdir()
+    with Nginx(tmp_path / "nginx", certs) as server:
+        (server.root / "file").write_bytes(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        task = Task(server.url("file", tls=tls), here, sha256, certs.cafile)
+        sample = upparat(task)
+        assert (here / "job").read_bytes() == content
+        assert min(sample.wall, sample.cpu, sample.resident or 0) > 0
+        assert sample.p99 is not None
+        assert urllib(task).wall > 0
+        assert (here / "file").read_bytes() == content
+
+
+def test_rows() -> None:
+    samples = {
+        "upparat": [Sample(2.0, 3.0, 2048, 0.001, 0.002), Sample(4.0, 4.0, 1024, 0.003, 0.004)],
+        "curl": [Sample(1.0, 1.0), Sample(1.0, 2.0)],
+    }
+    ours, curl = rows(samples)
+    told = "3.00 s | 3.00 (2.00 to 4.00) | 2.50 | 2.0 MiB | 3.0 ms | 4.0 ms"
+    assert ours == f"| upparat | SHA-256, synced | {told} |"
+    assert curl == "| curl | synced | 1.00 s | 1.00 (1.00 to 1.00) | 1.00 |  |  |  |"
+    assert ours.count("|") == curl.count("|") == HEAD.splitlines()[0].count("|")
