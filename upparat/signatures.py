@@ -8,13 +8,10 @@ P-256 and P-384 with SHA-256 or SHA-384 in DER, and RSA with SHA-256 (PKCS #1 v1
 from __future__ import annotations
 
 import hashlib
-import mmap
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
 from cryptography import x509
@@ -153,29 +150,6 @@ class Text:
 
     def verify(self, check: Callable[[bytes], None]) -> None:
         check(self.content)
-
-
-@dataclass(frozen=True)
-class FileMessage:
-    """A message in a file, of which one digest (SHA-256) is known. It may raise ``OSError``."""
-
-    path: Path
-    sha256: bytes
-
-    def digest(self, name: str) -> bytes:
-        if name == "sha256":
-            return self.sha256
-        with self.path.open("rb") as stream:
-            return hashlib.file_digest(stream, name).digest()
-
-    def verify(self, check: Callable[[bytes], None]) -> None:
-        """Ed25519 reads its message twice: mapped, it needs no memory that cannot be taken back."""
-        with self.path.open("rb") as stream:
-            if not os.fstat(stream.fileno()).st_size:
-                check(b"")
-                return
-            with mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ) as content:
-                check(content)  # type: ignore[arg-type]
 
 
 def verified(key: PublicKey, signature: bytes, message: Message) -> bool:

@@ -48,10 +48,10 @@ class Bench(SynchronousTestCase):
     def written(self) -> None:
         self.told.append(self.part.length)
 
-    def hold(self, work: Callable[[], None]) -> Deferred[None]:
+    def hold(self, data: bytes) -> Deferred[None]:
         self.assertEqual(self.held, [], "two at a time")
         over: Deferred[None] = Deferred()
-        self.held.append((work, over))
+        self.held.append((lambda: self.part.write(data), over))
         return over
 
     def work(self) -> None:

@@ -10,9 +10,9 @@ from cryptography.x509 import load_pem_x509_certificates
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.openssl import ALGORITHMS, KINDS, Signers, flips, make_keys
+from upparat.adapters.storage import Stored
 from upparat.signatures import (
     BadKey,
-    FileMessage,
     PublicKey,
     Text,
     certified,
@@ -31,9 +31,10 @@ class Bench(SynchronousTestCase):
         self.directory.mkdir(parents=True)
         self.file = self.directory / "file"
 
-    def message(self, content: bytes) -> FileMessage:
+    def message(self, content: bytes) -> Stored:
         self.file.write_bytes(content)
-        return FileMessage(self.file, hashlib.sha256(content).digest())
+        sha256 = hashlib.sha256(content).hexdigest()
+        return Stored(self.file, len(content), sha256, lambda: True)
 
 
 class VerifiedTests(Bench):

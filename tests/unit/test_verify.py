@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.downloads import make_job
 from tests.support.openssl import KeyPair, Signers, make_keys
-from upparat.adapters.storage import Stopped
+from upparat.adapters.storage import Stopped, Stored
 from upparat.adapters.verify import Verifier
 from upparat.config import Require, Verify
 from upparat.job import Job
@@ -58,7 +58,10 @@ class Bench(SynchronousTestCase):
         """What is said of the file of a job for version 2.0."""
         verifier = Verifier(settings, lambda: now)
         job = self.job(**document)
-        return verifier.check(job, self.file, len(CONTENT), SHA256, lambda: True)
+        return verifier.check(job, self.stored())
+
+    def stored(self, *, wanted: bool = True) -> Stored:
+        return Stored(self.file, len(CONTENT), SHA256, lambda: wanted)
 
     def objection(self, settings: Verify, now: datetime = NOW, **document: Any) -> str:
         return Verifier(settings, lambda: now).objection(self.job(**document))
@@ -89,7 +92,7 @@ class DigestTests(Bench):
     def test_stop(self) -> None:
         def check() -> str:
             job = self.job(sha512=SHA512)
-            return Verifier(Verify()).check(job, self.file, len(CONTENT), SHA256, lambda: False)
+            return Verifier(Verify()).check(job, self.stored(wanted=False))
 
         self.assertRaises(Stopped, check)
 
@@ -145,7 +148,7 @@ class StatementTests(Bench):
         job = self.job(signature=b"x")
         object.__setattr__(job, "version", f"2.0\nsha256: {SHA256}")
         verifier = Verifier(self.settings())
-        told = verifier.check(job, self.file, len(CONTENT), SHA256, lambda: True)
+        told = verifier.check(job, self.stored())
         self.assertEqual(told, "signature: the version holds a character that cannot be printed")
 
 

@@ -17,9 +17,10 @@ from upparat.ports import DownloadEvents, Downloads
 from upparat.text import without_query
 
 from .download_answer import Expired
+from .download_file import Done, FileTransfer
 from .download_http import Exchange
 from .download_line import Reactor
-from .download_transfer import Budget, Done, ExchangeFactory, Failed, Transfer
+from .download_transfer import Budget, ExchangeFactory, Failed, Tools
 from .storage import Refused, Store
 from .verify import Verifier
 
@@ -46,12 +47,16 @@ class Downloader:
         exchange: ExchangeFactory = Exchange,
     ) -> None:
         self._reactor = reactor
-        self._settings = settings
         self._store = Store(directory)
-        self._verifier = verifier or Verifier(Verify())
-        self._random = random
-        self._exchange = exchange
-        self._transfer: Transfer | None = None
+        self._tools = Tools(
+            reactor,
+            settings,
+            verifier or Verifier(Verify()),
+            random,
+            lambda downloaded, total: self.events.progressed(downloaded, total),
+            exchange,
+        )
+        self._transfer: FileTransfer | None = None
         self._budget: Budget | None = None
         self._turn = DeferredLock()
         self._closed = False
@@ -63,17 +68,7 @@ class Downloader:
         self.stop()
         if self._budget is None or self._budget.key != job.key:
             self._budget = Budget(job.key)
-        transfer = self._transfer = Transfer(
-            self._reactor,
-            self._settings,
-            self._store,
-            job,
-            self._budget,
-            self._random,
-            lambda downloaded, total: self.events.progressed(downloaded, total),
-            self._verifier,
-            self._exchange,
-        )
+        transfer = self._transfer = FileTransfer(self._tools, job, self._budget, self._store)
         self.log.info("{job_id}: downloads {url}", job_id=job.job_id, url=without_query(job.file))
         # One that was stopped may still have a batch to write.
         run = self._turn.run(lambda: Deferred.fromCoroutine(transfer.run()))
@@ -118,7 +113,7 @@ class Downloader:
 
     # --- what a transfer comes to ---
 
-    def _over(self, outcome: Done | Expired, transfer: Transfer) -> None:
+    def _over(self, outcome: Done | Expired, transfer: FileTransfer) -> None:
         if self._transfer is not transfer:
             return
         self._transfer = None
@@ -133,7 +128,7 @@ class Downloader:
             self._transfer = None
             self.events.downloaded(str(outcome.path))
 
-    def _failed(self, failure: Failure, transfer: Transfer) -> None:
+    def _failed(self, failure: Failure, transfer: FileTransfer) -> None:
         if self._transfer is not transfer:
             return
         self._transfer = None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Protocol
 
 from upparat.job import Job
 
 from .download_answer import Body, Held
 from .download_url import url_path
 from .durable import read_boot_id
-from .storage import Note, Part
+from .storage import Note
 
 
 class DiskError(Exception):
@@ -36,13 +36,35 @@ def disk() -> Iterator[None]:
         raise DiskError(error) from error
 
 
-class Target:
-    """The part and its note. Every method may raise :class:`DiskError`."""
+class Sink(Protocol):
+    """Where the bytes go, and what is known of those that are there. It may raise ``OSError``."""
 
-    def __init__(self, job: Job, part: Part) -> None:
+    length: int
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what is there, in hexadecimal digits."""
+
+    def read_note(self) -> Note:
+        """What is known; an empty note if nothing is."""
+
+    def write_note(self, note: Note) -> None:
+        """Remember it."""
+
+    def start_over(self) -> None:
+        """Forget the bytes that are there."""
+
+    def lacking(self, total: int) -> int:
+        """How many bytes of room lack for a file of so many."""
+
+
+class Target:
+    """What is there, in the light of the job. Every method may raise :class:`DiskError`."""
+
+    def __init__(self, job: Job, part: Sink) -> None:
         self.job = job
         self.part = part
-        self._note = part.files.read_note()
+        self._note = part.read_note()
         self._boot_id = read_boot_id()
 
     @property
@@ -120,16 +142,15 @@ class Target:
         if problem := wrong(self.job, self.length, self.part.digest):
             raise Wrong(problem)
 
-    def commit(self) -> Path:
-        """Give the file, which is checked and synced, its final name."""
-        note = Note(url_path(self.job.file), self._note.etag, self.length, self.part.digest)
-        with disk():
-            return self.part.commit(note)
+    @property
+    def complete_note(self) -> Note:
+        """What is to be remembered of the whole file."""
+        return Note(url_path(self.job.file), self._note.etag, self.length, self.part.digest)
 
     def _remember(self, note: Note) -> None:
         if note != self._note:
             with disk():
-                self.part.files.write_note(note)
+                self.part.write_note(note)
             self._note = note
 
 

@@ -1,13 +1,11 @@
-"""The way of one file onto the disk: attempts, back-off, checking, completion."""
+"""The way of one file from the server: attempts, back-off, and what they come to."""
 
 from __future__ import annotations
 
-import errno
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
@@ -23,11 +21,11 @@ from .download_answer import Changed, Expired, Final, Retry
 from .download_attempt import Attempt, Verdict
 from .download_http import Exchange, Waiter
 from .download_line import Reactor
-from .download_target import DiskError, Target, Wrong, disk, wrong
+from .download_target import DiskError, Target, Wrong
 from .download_url import url_problem
 from .download_writer import Writer
-from .storage import Files, Part, Refused, Stopped, Store, hash_file
-from .verify import Verifier
+from .storage import Stopped
+from .verify import Content, Verifier
 
 BACKOFF = Backoff(base=1.0, cap=64.0)
 
@@ -42,17 +40,27 @@ room meanwhile."""
 PROGRESS_INTERVAL = 1.0
 """Seconds between two tellings of progress."""
 
+_Done = TypeVar("_Done")
 _T = TypeVar("_T")
 
 ExchangeFactory = Callable[[Reactor, Download, Waiter], Exchange]
 
 
 @dataclass(frozen=True)
-class Done:
-    """The file lies there, complete and checked."""
+class Tools:
+    """What every transfer works with.
 
-    path: Path
-    size: int
+    :param random: a number from 0 up to 1, for the jitter of the back-off.
+    :param told: called with the number of bytes that are there and the total, if known.
+    :param exchange: makes what performs one HTTP request.
+    """
+
+    reactor: Reactor
+    settings: Download
+    verifier: Verifier
+    random: Callable[[], float]
+    told: Callable[[int, int | None], None]
+    exchange: ExchangeFactory = Exchange
 
 
 class Failed(Exception):
@@ -85,104 +93,46 @@ class Budget:
             self.attempts = self.refusals = 0
 
 
-class Transfer:
-    """One run towards the file of an execution; :meth:`stop` makes it end silently.
-
-    :param told: called with the number of bytes that are there and the total, if known.
-    """
+class Transfer(Generic[_Done]):
+    """One run towards the file of an execution; :meth:`stop` makes it end silently."""
 
     log = Logger()
 
-    def __init__(
-        self,
-        reactor: Reactor,
-        settings: Download,
-        store: Store,
-        job: Job,
-        budget: Budget,
-        random: Callable[[], float],
-        told: Callable[[int, int | None], None],
-        verifier: Verifier,
-        exchange: ExchangeFactory = Exchange,
-    ) -> None:
+    def __init__(self, tools: Tools, job: Job, budget: Budget) -> None:
         self.job = job
-        self._reactor = reactor
-        self._settings = settings
-        self._store = store
+        self._tools = tools
+        self._reactor = tools.reactor
         self._budget = budget
-        self._random = random
-        self._told = told
-        self._verifier = verifier
-        self._exchange = exchange
         self._waiter = Waiter()
         self._next_telling = -math.inf
 
     def stop(self) -> None:
-        """End what runs; :meth:`run` then raises ``CancelledError``."""
+        """End what runs; the run then raises ``CancelledError``."""
         self._waiter.stop()
 
-    async def run(self) -> Done | Expired:
-        """:raises Failed: when there is no hope left."""
-        self._waiter.check()
-        if unfit := url_problem(self.job, allow_http=self._settings.allow_http):
-            raise Failed(State.DOWNLOAD_FAILED, f"file: {unfit}")
-        if objection := self._verifier.objection(self.job):
-            self._discard()
-            raise Failed(State.VERIFICATION_FAILED, objection)
-        try:
-            files = self._store.files(self.job.key)
-            with disk():
-                self._store.prepare()
-                self._store.clean(self.job.key, complete=True)
-            return await self._earlier(files) or await self._fetch(files)
-        except Refused as refused:
-            raise Failed(State.DOWNLOAD_FAILED, str(refused)) from None
-        except DiskError as problem:
-            raise self._disk_failure(problem.error) from None
+    # --- what the kinds of transfers differ in ---
 
-    async def _earlier(self, files: Files) -> Done | None:
-        """The file, if this very execution has completed it before. A wrong one is removed."""
-        if not files.known_complete():
-            return None
-        try:
-            note = files.read_note()
-            size = note.total or 0
-            if await self._right(files.complete, size, note.digest):
-                return Done(files.complete, size)
-        except DiskError as problem:
-            self._log("cannot use what is complete: {problem}", problem=problem)
-        with disk():
-            files.discard()
-        return None
+    def _put(self, target: Target, data: bytes) -> Deferred[None]:
+        """Bytes of the file, in order; fires when the next ones may come."""
+        raise NotImplementedError
 
-    async def _right(self, path: Path, size: int, sha256: str) -> bool:
-        digest = await self._in_thread(lambda: hash_file(path, size, self._wanted))
-        if digest.hexdigest() != sha256 or wrong(self.job, size, sha256):
-            return False
-        return not await self._verify(path, size, sha256)
+    async def _finish(self, target: Target) -> _Done:
+        """All bytes are there.
 
-    async def _fetch(self, files: Files) -> Done | Expired:
-        with disk():
-            part = Part(files)
-        try:
-            target = Target(self.job, part)
-            await self._take_up(target)
-            return await self._attempts(target)
-        finally:
-            part.close()
+        :raises Wrong: if this is not the job's file.
+        """
+        raise NotImplementedError
 
-    async def _take_up(self, target: Target) -> None:
-        """Continue what is there, if it can be told to belong to the same file."""
-        if target.continuable:
-            await self._in_thread(lambda: target.part.rehash(self._wanted))
-            self._log("continues at {length} bytes", length=target.length)
-        else:
-            target.start_over()
-        self._budget.reached(target.length)
+    def _wrong(self, target: Target, problem: str) -> Retry:
+        """These are not the bytes of the job's file.
+
+        :raises Failed: if they need not be asked for again.
+        """
+        raise NotImplementedError
 
     # --- attempts ---
 
-    async def _attempts(self, target: Target) -> Done | Expired:
+    async def _attempts(self, target: Target) -> _Done | Expired:
         while True:
             before = self._budget.most
             verdict = await self._try(target)
@@ -195,7 +145,7 @@ class Transfer:
             else:
                 return verdict
 
-    async def _try(self, target: Target) -> Done | Retry | Expired | Final:
+    async def _try(self, target: Target) -> _Done | Retry | Expired | Final:
         """One attempt, and the look at what it has brought."""
         try:
             verdict = None if target.full else await self._attempt(target)
@@ -206,7 +156,7 @@ class Transfer:
                 return verdict
             return await self._finish(target)
         except Wrong as problem:
-            return self._afresh(target, str(problem))
+            return self._wrong(target, str(problem))
         except DiskError as problem:
             self._budget.disk_failures += 1
             if self._budget.disk_failures >= DISK_ATTEMPTS:
@@ -216,12 +166,12 @@ class Transfer:
     async def _attempt(self, target: Target) -> Verdict:
         attempt = Attempt(
             target,
-            lambda: self._exchange(self._reactor, self._settings, self._waiter),
+            lambda: self._tools.exchange(self._reactor, self._tools.settings, self._waiter),
             lambda exchange: Writer(
                 self._reactor,
                 target,
                 exchange,
-                self._write_in_thread,
+                lambda data: self._put(target, data),
                 lambda: self._written(target),
             ),
         )
@@ -236,15 +186,15 @@ class Transfer:
         now = self._reactor.seconds()
         if now >= self._next_telling:
             self._next_telling = now + PROGRESS_INTERVAL
-            self._told(target.length, target.total)
+            self._tools.told(target.length, target.total)
 
     async def _back_off(self, retry: Retry, *, gained: bool) -> None:
         budget = self._budget
         budget.attempts = 0 if gained else budget.attempts + 1
-        if budget.attempts >= self._settings.max_attempts:
+        if budget.attempts >= self._tools.settings.max_attempts:
             message = f"{retry.reason} ({budget.attempts} attempts)"
             raise Failed(State.DOWNLOAD_FAILED, message)
-        delay = max(BACKOFF.delay(budget.attempts, self._random), retry.after)
+        delay = max(BACKOFF.delay(budget.attempts, self._tools.random), retry.after)
         self._log("tries again in {delay:.1f} s: {reason}", delay=delay, reason=retry.reason)
         await self._waiter.wait(deferLater(self._reactor, delay))
 
@@ -254,48 +204,18 @@ class Transfer:
             raise Failed(State.DOWNLOAD_FAILED, expired.reason)
         return expired
 
-    # --- the end ---
+    # --- checks ---
 
-    async def _finish(self, target: Target) -> Done:
-        """:raises Wrong: if this is not the job's file."""
-        target.check()
-        part = target.part
-        if problem := await self._verify(part.files.part, part.length, part.digest):
-            raise Wrong(problem)
-        with disk():
-            syncing = part.syncing()
-        await self._in_thread(syncing)
-        return Done(target.commit(), target.length)
+    def _check_job(self) -> None:
+        """:raises Failed: if its file need not be asked for."""
+        if unfit := url_problem(self.job, allow_http=self._tools.settings.allow_http):
+            raise Failed(State.DOWNLOAD_FAILED, f"file: {unfit}")
+        if objection := self._tools.verifier.objection(self.job):
+            raise Failed(State.VERIFICATION_FAILED, objection)
 
-    def _afresh(self, target: Target, problem: str) -> Retry:
-        """Throw everything away: a damaged part deserves a second chance, a wrong file none, nor
-        the right file that nobody has signed."""
-        if self._budget.afresh or target.proven:
-            self._discard()
-            raise Failed(State.VERIFICATION_FAILED, problem)
-        target.start_over()
-        self._budget.afresh = True
-        self._budget.most = 0
-        return Retry(problem)
-
-    def _disk_failure(self, error: OSError) -> Failed:
-        what = error.strerror or str(error)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            return Failed(State.DOWNLOAD_FAILED, f"the file cannot be stored: {what}")
-        self._discard()
-        return Failed(State.INSUFFICIENT_STORAGE, what)
-
-    def _discard(self) -> None:
-        try:
-            self._store.files(self.job.key).discard()
-        except OSError as error:
-            self.log.warn("{job_id}: {error}", job_id=self.job.job_id, error=error)
-
-    async def _verify(self, path: Path, size: int, sha256: str) -> str:
-        def check() -> str:
-            return self._verifier.check(self.job, path, size, sha256, self._wanted)
-
-        return await self._in_thread(check)
+    async def _objection(self, content: Content) -> str:
+        """In what all that has come differs from the job's file; empty if in nothing."""
+        return await self._in_thread(lambda: self._tools.verifier.check(self.job, content))
 
     # --- helpers ---
 

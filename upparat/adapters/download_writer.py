@@ -21,8 +21,6 @@ BATCH = 1 << 20
 MOMENT = 0.5
 """Seconds that a byte waits for others to go with it."""
 
-InThread = Callable[[Callable[[], None]], "Deferred[None]"]
-
 
 class Flow(Protocol):
     """Where the bytes come from."""
@@ -37,7 +35,7 @@ class Flow(Protocol):
 class Writer:
     """Takes one body. All but the work in the thread happens in the reactor's.
 
-    :param in_thread: runs something in a thread; the Deferred fires when it is over.
+    :param put: takes a batch to where it belongs; the Deferred fires when the next one may come.
     :param written: called after each batch.
     """
 
@@ -46,13 +44,13 @@ class Writer:
         clock: IReactorTime,
         target: Target,
         flow: Flow,
-        in_thread: InThread,
+        put: Callable[[bytes], Deferred[None]],
         written: Callable[[], None],
     ) -> None:
         self._clock = clock
         self._target = target
         self._flow = flow
-        self._in_thread = in_thread
+        self._put = put
         self._written = written
         self._length = target.length
         self._filling: list[bytes] = []
@@ -128,8 +126,7 @@ class Writer:
     def _write(self) -> None:
         self._end_moment()
         batch = self._empty()
-        part = self._target.part
-        self._batch = self._in_thread(lambda: part.write(b"".join(batch)))
+        self._batch = self._put(b"".join(batch))
         self._batch.addCallbacks(lambda _: self._written(), self._failed)
         self._batch.addErrback(self._keep)  # of whoever was told
         self._batch.addCallback(lambda _: self._next())

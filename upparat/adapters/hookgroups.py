@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from upparat.job import Hook
 
 from .durable import BOOT_ID, read_boot_id
-from .process import GROUP
+from .launcher import GROUP
 
 AGENT = "UPPARAT_AGENT"
 """The environment variable that tells which agent a hook belongs to: its state directory."""

@@ -1,22 +1,14 @@
-"""A child process in a session of its own, with bounded output and a certain end.
-
-Why a launcher: ``spawnProcess`` starts most children with ``posix_spawn`` and has no argument for
-a new session or process group; afterwards the parent's ``setpgid`` is refused with ``EACCES``,
-since the child has already called ``exec``. util-linux's ``setsid`` may be missing on a device and
-would run a file without ``#!`` by the shell. So a few lines of Python, about 20 ms of them, call
-``setsid`` and then ``exec`` the command in place. They also tell the exact error of an ``exec``
-that failed, on a pipe that a successful one closes.
-"""
+"""A child process in a session of its own, with bounded output and a certain end."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
 from twisted.internet.interfaces import (
@@ -29,6 +21,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .launcher import GO, LAUNCHED, REPORT_FD, launcher
 from .lines import Lines
 
 GRACE = 5.0
@@ -42,29 +35,6 @@ POLL = 0.1
 
 COMPLAINTS = 50
 """Lines of stderr that are kept."""
-
-GROUP = "UPPARAT_GROUP"
-"""The environment variable with the number of the process group that a command was started in."""
-
-_REPORT_FD = 3
-_LAUNCHED = b"+"
-_GO = b"\n"
-_LAUNCHER = f"""
-import os, signal, sys
-os.set_inheritable({_REPORT_FD}, False)
-# Python ignores both, and exec hands that on.
-signal.signal(signal.SIGPIPE, getattr(signal, sys.argv[1]))
-signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-os.setsid()
-os.environ[{GROUP!r}] = str(os.getpid())
-os.write({_REPORT_FD}, {_LAUNCHED!r})
-if not os.read(0, 1):
-    sys.exit()  # the agent has died before it could note that this command runs
-try:
-    os.execv(sys.argv[2], sys.argv[2:])
-except OSError as error:
-    os.write({_REPORT_FD}, str(error.errno).encode())
-"""
 
 
 class Reactor(IReactorProcess, IReactorTime):
@@ -97,6 +67,7 @@ class Child(ProcessProtocol):
 
     log = Logger()
     transport: IProcessTransport
+    _launcher_fds: ClassVar[Mapping[int, str]] = {REPORT_FD: "r"}
 
     def __init__(
         self,
@@ -141,13 +112,13 @@ class Child(ProcessProtocol):
         self._launcher = launcher
         fds: dict[int, int | str] = {0: "w", 1: "r", 2: "r"}
         if launcher:
-            argv = [*_launcher_argv("SIG_IGN" if survives_us else "SIG_DFL"), *argv]
-            fds[_REPORT_FD] = "r"
+            argv = [*self._launcher_argv("SIG_IGN" if survives_us else "SIG_DFL"), *argv]
+            fds.update(self._launcher_fds)
         reactor.spawnProcess(self, argv[0], argv, env, childFDs=fds)
         note(self._pid)
         if launcher:
-            self.transport.write(_GO)
-        self.transport.closeStdin()
+            self.transport.write(GO)
+        self._begun()
 
     @property
     def ending(self) -> bool:
@@ -172,6 +143,12 @@ class Child(ProcessProtocol):
         self._signal(signal.SIGTERM)
         self._later(GRACE, self._kill)
 
+    def kill(self) -> None:
+        """SIGKILL to the whole group at once."""
+        if not self._told and not self._settled:
+            self._kill_at = self._clock.seconds()
+            self._kill()
+
     def leave(self) -> None:
         """Leave it running and say nothing about it any more; no timer is left behind."""
         self._told = True
@@ -179,6 +156,15 @@ class Child(ProcessProtocol):
         self._cancel()
         if self._exited:
             self._close()
+
+    # --- what is special about a child ---
+
+    def _launcher_argv(self, sigpipe: str) -> list[bytes]:
+        return launcher(sigpipe=sigpipe)
+
+    def _begun(self) -> None:
+        """The command may begin."""
+        self.transport.closeStdin()
 
     # --- what Twisted tells ---
 
@@ -242,7 +228,7 @@ class Child(ProcessProtocol):
 
     def _close(self) -> None:
         self.transport.loseConnection()
-        self.transport.closeChildFD(_REPORT_FD)
+        self.transport.closeChildFD(REPORT_FD)
 
     def _tell(self, *, stuck: bool = False) -> None:
         self._cancel()
@@ -254,13 +240,13 @@ class Child(ProcessProtocol):
         self._over(self._ended(stuck))
 
     def _ended(self, stuck: bool) -> Ended:
-        errno = self._report.removeprefix(_LAUNCHED)
+        errno = self._report.removeprefix(LAUNCHED)
         return Ended(
             code=(self._exit and self._exit.exitCode) or 0,
             signal=(self._exit and self._exit.signal) or 0,
             errno=int(errno) if errno.isdigit() else 0,
             stuck=stuck,
-            launched=not self._launcher or self._report.startswith(_LAUNCHED),
+            launched=not self._launcher or self._report.startswith(LAUNCHED),
             complaints=tuple(self._complaints),
         )
 
@@ -292,7 +278,3 @@ class Child(ProcessProtocol):
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
-
-
-def _launcher_argv(sigpipe: str) -> list[bytes]:
-    return [os.fsencode(sys.executable), b"-I", b"-S", b"-c", _LAUNCHER.encode(), sigpipe.encode()]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import re
 import stat
@@ -170,6 +171,12 @@ class Part:
     def digest(self) -> str:
         return self._hash.hexdigest()
 
+    def read_note(self) -> Note:
+        return self.files.read_note()
+
+    def write_note(self, note: Note) -> None:
+        self.files.write_note(note)
+
     def rehash(self, wanted: Callable[[], bool]) -> None:
         """Hash what is there already. Takes its time: made to be called in a thread."""
         self._hash = hash_file(self.files.part, self.length, wanted)
@@ -223,6 +230,40 @@ class Part:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file that was fetched, and its SHA-256.
+
+    Both methods may raise ``OSError``; :class:`Stopped`, when ``wanted`` says no.
+    """
+
+    path: Path
+    size: int
+    sha256: str
+    wanted: Callable[[], bool]
+
+    def digest(self, name: str) -> bytes:
+        """By an algorithm of hashlib; reads the file if it has to."""
+        if name == "sha256":
+            return bytes.fromhex(self.sha256)
+        return hash_file(self.path, self.size, self.wanted, name).digest()
+
+    def verify(self, check: Callable[[bytes], None]) -> None:
+        """Call ``check`` with the whole of it.
+
+        Ed25519 reads its message twice: mapped, it needs no memory that cannot be taken back.
+        """
+        if not self.size:
+            check(b"")
+            return
+        descriptor = _open(self.path, os.O_RDONLY, create=False)
+        try:
+            with mmap.mmap(descriptor, self.size, prot=mmap.PROT_READ) as content:
+                check(content)  # type: ignore[arg-type]
+        finally:
+            os.close(descriptor)
 
 
 def hash_file(

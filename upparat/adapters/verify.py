@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from upparat.config import Require, Verify
 from upparat.job import Job
 
-from .storage import hash_file
-
 if TYPE_CHECKING:
-    from upparat.signatures import Message, PublicKey
+    from upparat.signatures import PublicKey
 
 _NOT_OURS = "signature: no key of ours has made it"
+
+
+class Content(Protocol):
+    """What was fetched, as :class:`upparat.signatures.Message` has it."""
+
+    def digest(self, name: str) -> bytes:
+        """Its digest by an algorithm of hashlib."""
+
+    def verify(self, check: Callable[[bytes], None]) -> None:
+        """Call ``check`` with the whole of it."""
 
 
 def _now() -> datetime:
@@ -48,24 +55,27 @@ class Verifier:
             return self._mismatch(job, keys, None, job.sha256)
         return ""
 
-    def check(
-        self, job: Job, path: Path, size: int, sha256: str, wanted: Callable[[], bool]
-    ) -> str:
-        """In what a file, whose SHA-256 is known, differs from the job's; empty if in nothing.
+    def digests(self, job: Job) -> set[str]:
+        """The algorithms whose digests :meth:`check` may ask for, by their names in hashlib."""
+        names = {"sha256"} if job.sha512 is None else {"sha256", "sha512"}
+        if self._signed(job) and not self._settings.bind_version:
+            names.add("sha384")
+        return names
 
-        Reads the file when it has to: made to be called in a thread.
+    def check(self, job: Job, content: Content) -> str:
+        """In what a file differs from the job's; empty if in nothing.
 
-        :raises Stopped: when ``wanted`` says no.
-        :raises OSError: if the file cannot be read.
+        May take its time: made to be called in a thread. Raises what ``content`` does, but for a
+        ``ValueError``, which counts as a signature that cannot be checked.
         """
         if job.sha512 is not None:
-            digest = hash_file(path, size, wanted, "sha512").hexdigest()
+            digest = content.digest("sha512").hex()
             if digest != job.sha512:
                 return f"sha512: expected {job.sha512}, got {digest}"
         if not self._signed(job):
             return ""
         keys, problem = self._keys(job)
-        return problem or self._mismatch(job, keys, path, sha256)
+        return problem or self._mismatch(job, keys, content, content.digest("sha256").hex())
 
     def _signed(self, job: Job) -> bool:
         """Whether there is a signature to look at; without a key of ours it says nothing."""
@@ -85,25 +95,27 @@ class Verifier:
             return keys, "" if keys else f"certificate: {bad}"
         return keys, ""
 
-    def _mismatch(self, job: Job, keys: list[PublicKey], path: Path | None, sha256: str) -> str:
+    def _mismatch(
+        self, job: Job, keys: list[PublicKey], content: Content | None, sha256: str
+    ) -> str:
         from upparat.signatures import verified
 
         signature = job.signature or b""
         try:
-            for message in self._messages(job, path, sha256):
+            for message in self._messages(job, content, sha256):
                 if any(verified(key, signature, message) for key in keys):
                     return ""
         except ValueError as error:
             return f"signature: {error}"
         return _NOT_OURS
 
-    def _messages(self, job: Job, path: Path | None, sha256: str) -> Iterator[Message]:
-        from upparat.signatures import FileMessage, Text, statement
+    def _messages(self, job: Job, content: Content | None, sha256: str) -> Iterator[Content]:
+        from upparat.signatures import Text, statement
 
         if self._settings.bind_version:
             yield Text(statement(job.version, sha256))
             return
         if job.version.isprintable():
             yield Text(statement(job.version, sha256))
-        if path is not None:
-            yield FileMessage(path, bytes.fromhex(sha256))
+        if content is not None:
+            yield content
