@@ -80,7 +80,10 @@ class Broker:
 
 @dataclass(frozen=True)
 class Hooks:
-    """``[hooks]``: commands are argument lists with an absolute executable; times are seconds."""
+    """``[hooks]``: commands are argument lists with an absolute executable; times are seconds.
+
+    ``install_stream``: the install hook reads the file from its stdin.
+    """
 
     commands: Mapping[Hook, tuple[str, ...]] = field(default_factory=dict)
     timeouts: Mapping[Hook, float] = field(default_factory=lambda: dict.fromkeys(Hook, 3600.0))
@@ -90,6 +93,7 @@ class Hooks:
     restart_timeout: float = 300.0
     restart_attempts: int = 3
     kill_on_cancel: bool = False
+    install_stream: bool = False
 
 
 @dataclass(frozen=True)
@@ -230,6 +234,9 @@ class _Reader:
         section = "hooks"
         timeout = self.seconds(section, "timeout", 3600.0, least=1.0)
         commands = {hook: self._command(section, hook) for hook in Hook}
+        install_stream = self.flag(section, "install_stream", default=False)
+        if install_stream and not self.text(section, Hook.INSTALL):
+            self.problem(section, "install_stream", "needs install")
         return Hooks(
             commands=MappingProxyType({h: command for h, command in commands.items() if command}),
             timeouts=MappingProxyType(
@@ -241,6 +248,7 @@ class _Reader:
             restart_timeout=self.seconds(section, "restart_timeout", 300.0),
             restart_attempts=self.integer(section, "restart_attempts", 3, least=1),
             kill_on_cancel=self.flag(section, "kill_on_cancel", default=False),
+            install_stream=install_stream,
         )
 
     def download(self) -> Download:

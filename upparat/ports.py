@@ -73,6 +73,10 @@ class Jobs(Protocol):
 # --- downloads --------------------------------------------------------------------------------
 
 
+STREAM = "-"
+"""What stands for the path of a file that the install hook reads from its stdin."""
+
+
 class DownloadEvents(Protocol):
     """What a download tells."""
 
@@ -81,6 +85,14 @@ class DownloadEvents(Protocol):
 
     def downloaded(self, path: str) -> None:
         """The file is complete, checked against the job's size and digest, and on the disk."""
+
+    def stream_ready(self) -> None:
+        """Instead of ``downloaded``, with ``[hooks] install_stream``: run the install hook with
+        :data:`STREAM` for a file, and it will read the file as it comes.
+
+        Meanwhile ``progressed`` and ``url_expired`` tell of that, and ``download_failed`` that it
+        was in vain, when nothing of the hook runs any more.
+        """
 
     def url_expired(self, reason: str) -> None:
         """The server refuses the URL; :meth:`Downloads.start` again with a fresh one."""
@@ -94,7 +106,7 @@ class Downloads(Protocol):
 
     def start(self, job: Job) -> None:
         """Fetch the job's file, continuing a partial one; a second start for the same execution
-        continues its budget of attempts."""
+        continues its budget of attempts, and a stream that the install hook is reading."""
 
     def stop(self) -> None:
         """Stop; the partial file is kept."""
@@ -128,7 +140,10 @@ class HookEvents(Protocol):
         """The ready hook exited with 0."""
 
     def hook_failed(self, hook: Hook, message: str) -> None:
-        """The hook failed, timed out, could not be run, or used up its retries."""
+        """The hook failed, timed out, could not be run, or used up its retries.
+
+        It is not told of an install hook that was ended since its file will not come.
+        """
 
     def released(self) -> None:
         """The answer to :meth:`Hooks.release`: no hook runs any more."""
@@ -138,7 +153,8 @@ class Hooks(Protocol):
     """Runs the owner's commands, one at a time."""
 
     def run(self, hook: Hook, job: Job, file: str = "") -> None:
-        """Run a configured hook until it is done or has failed; ``file`` is for install.
+        """Run a configured hook until it is done or has failed; ``file`` is for install: a path,
+        or :data:`STREAM`.
 
         Install and restart hooks first wait for what an earlier agent has left of theirs.
         """

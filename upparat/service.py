@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from . import __version__, sentry
 from .adapters.download import Downloader
 from .adapters.download_line import Reactor as DownloadReactor
+from .adapters.download_through import StreamDownloader
 from .adapters.hooks import HookRunner
 from .adapters.jobs import JobsClient
 from .adapters.mqtt import MqttService
@@ -56,14 +57,13 @@ class UpparatService(Service):
             progress_interval=settings.service.progress_interval,
             ledger=self._record,
         )
-        self._downloads = Downloader(
-            reactor,
-            settings.download,
-            settings.service.download_location,
-            verifier=Verifier(settings.verify),
-        )
+        self._downloads = self._make_downloads()
         self._hooks = HookRunner(
-            reactor, settings.hooks, agent=str(settings.service.state_dir), journal=self._record
+            reactor,
+            settings.hooks,
+            agent=str(settings.service.state_dir),
+            source=self._downloads if isinstance(self._downloads, StreamDownloader) else None,
+            journal=self._record,
         )
         self._timer = ReactorTimer(reactor)
         self._core = self._make_core()
@@ -130,6 +130,16 @@ class UpparatService(Service):
         service, broker = self._settings.service, self._settings.broker
         self._sentry_stop = sentry.start(
             service.sentry_dsn, f"upparat@{__version__}", secrets=[broker.password]
+        )
+
+    def _make_downloads(self) -> Downloader | StreamDownloader:
+        settings = self._settings
+        kind = StreamDownloader if settings.hooks.install_stream else Downloader
+        return kind(
+            self._reactor,
+            settings.download,
+            settings.service.download_location,
+            verifier=Verifier(settings.verify),
         )
 
     def _make_core(self) -> Core:

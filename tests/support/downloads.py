@@ -29,6 +29,9 @@ class Heard:
     def downloaded(self, path: str) -> None:
         self._note("downloaded", path)
 
+    def stream_ready(self) -> None:
+        self._note("stream_ready")
+
     def url_expired(self, reason: str) -> None:
         self._note("url_expired", reason)
 

@@ -81,6 +81,8 @@ class File:
 
     :param validators: whether it has an ETag and honours If-Match.
     :param ranges: whether it honours Range.
+
+    ``sent`` counts the bytes of bodies that the kernel has taken.
     """
 
     def __init__(self, url: str, content: bytes, *, validators: bool, ranges: bool) -> None:
@@ -91,6 +93,7 @@ class File:
         self.honours_if_match = validators
         self.query = "X-Amz-Signature=secret"
         self.requests: list[Request] = []
+        self.sent = 0
         self.stalled = threading.Event()
         self._released = threading.Event()
         self._script: deque[Step] = deque()
@@ -354,19 +357,19 @@ class _Handler(BaseHTTPRequestHandler):
         if step.chunked:
             self.wfile.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
         elif step.truncate is not None:
-            self._send(body[: step.truncate], step)
+            self._send(file, body[: step.truncate], step)
         elif step.stall is not None:
-            self._send(body[: step.stall], step)
+            self._send(file, body[: step.stall], step)
             file.wait_for_release()
-            self._send(body[step.stall :], step)
+            self._send(file, body[step.stall :], step)
         else:
-            self._send(body if step.cut is None else body[: step.cut], step)
+            self._send(file, body if step.cut is None else body[: step.cut], step)
         if step.reset:
             end_by_reset(self.connection)
             self.rfile.close()
             self.connection.close()
 
-    def _send(self, body: bytes, step: Step) -> None:
+    def _send(self, file: File, body: bytes, step: Step) -> None:
         piece = PIECE if step.rate is None else max(1, int(step.rate / 20))
         pause: Callable[[], object] = lambda: None  # noqa: E731
         if step.rate is not None:
@@ -374,6 +377,7 @@ class _Handler(BaseHTTPRequestHandler):
             pause = lambda: never.wait(1 / 20)  # noqa: E731
         for at in range(0, len(body), piece):
             self.wfile.write(body[at : at + piece])
+            file.sent += len(body[at : at + piece])
             pause()
         self.wfile.flush()
 

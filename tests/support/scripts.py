@@ -58,6 +58,17 @@ def run(kind, *values):
         with open(sys.argv[4], "rb") as source:
             seen = hashlib.sha256(source.read()).hexdigest()
         note(event="digest", job=os.environ["UPPARAT_JOB_ID"], digest=seen)
+    elif kind == "swallow":
+        left = values[1]
+        with open(values[0], "ab") as target:
+            while left and (piece := os.read(0, min(left, 65536))):
+                target.write(piece)
+                target.flush()
+                left -= len(piece)
+        if left:
+            note(event="eof", job=os.environ["UPPARAT_JOB_ID"])
+    elif kind == "deafen":
+        os.close(0)
     elif kind == "kill":
         with open(values[0]) as stream:
             os.kill(int(stream.read()), values[1])
@@ -83,7 +94,8 @@ if os.path.exists(journal):
         calls = map(json.loads, stream)
         count = sum(c["event"] == "call" and c["hook"] == NAME for c in calls)
 facts = {{k: v for k, v in os.environ.items() if k.startswith("UPPARAT_")}}
-note(event="call", argv=sys.argv[1:], env=facts, stdin=sys.stdin.read())
+text = sys.stdin.read() if sys.argv[4:] != ["-"] else ""
+note(event="call", argv=sys.argv[1:], env=facts, stdin=text)
 for step in runs[min(count, len(runs) - 1)]:
     run(*step)
 note(event="leave", code=0)
@@ -136,6 +148,16 @@ def copy_file(path: Path) -> Step:
 def digest() -> Step:
     """For the install hook: note the SHA-256 of the file that it was given."""
     return ["digest"]
+
+
+def swallow(path: Path, size: int = 1 << 40) -> Step:
+    """Read so many bytes from stdin, and append them to a file; its end is noted."""
+    return ["swallow", str(path), size]
+
+
+def deafen() -> Step:
+    """Close stdin."""
+    return ["deafen"]
 
 
 def ignore(number: signal.Signals) -> Step:
@@ -284,6 +306,10 @@ class Hooks:
         return [
             (each["job"], each["digest"]) for each in self._journal() if each["event"] == "digest"
         ]
+
+    def ends(self) -> int:
+        """How often a hook has seen the end of its stdin."""
+        return sum(each["event"] == "eof" for each in self._journal())
 
     def wait_for_call(self, hook: str, count: int = 1) -> Call:
         """Block until a hook has begun its ``count``-th run, and return that."""

@@ -72,6 +72,7 @@ restart_grace = 2
 restart_timeout = 90
 restart_attempts = 5
 kill_on_cancel = yes
+install_stream = yes
 
 [download]
 connect_timeout = 3
@@ -118,6 +119,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "restart_timeout": 300.0,
         "restart_attempts": 3,
         "kill_on_cancel": False,
+        "install_stream": False,
     },
     "download": {
         "connect_timeout": 30.0,
@@ -226,6 +228,7 @@ class OptionsTests(ConfigBench):
                     restart_timeout=90.0,
                     restart_attempts=5,
                     kill_on_cancel=True,
+                    install_stream=True,
                 ),
                 Download(
                     connect_timeout=3.0,
@@ -392,6 +395,7 @@ restart_grace = inf
 restart_timeout = -1
 restart_attempts = 0
 kill_on_cancel = perhaps
+install_stream = yes
 instal = x
 [download]
 connect_timeout = 0
@@ -411,6 +415,7 @@ allow_http = 2
                 *("[broker] certfile, keyfile", "[broker] port", "[broker] password"),
                 *("[broker] keepalive", "[broker] connect_timeout"),
                 *("[hooks] timeout", "[hooks] version", "[hooks] download"),
+                "[hooks] install_stream",
                 *(f"[hooks] timeout_{h}" for h in ("version", "download", "install", "restart")),
                 *("[hooks] timeout_ready", "[hooks] retry_interval", "[hooks] max_retries"),
                 *("[hooks] restart_grace", "[hooks] restart_timeout"),
@@ -480,6 +485,14 @@ allow_http = 2
                 self.problem("hooks", f"timeout_{hook} = 0.5"),
                 f"[hooks] timeout_{hook}: must be 1 seconds or more, not 0.5",
             )
+
+    def test_install_stream(self) -> None:
+        self.assertIs(
+            self.option("hooks", "install_stream = yes", "install = sh").install_stream, True
+        )
+        self.assertEqual(
+            self.problem("hooks", "install_stream = yes"), "[hooks] install_stream: needs install"
+        )
 
     def test_flags(self) -> None:
         for section, name in (("hooks", "kill_on_cancel"), ("download", "allow_http")):

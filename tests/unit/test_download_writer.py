@@ -106,7 +106,7 @@ class WriterTests(Bench):
         self.work()
         self.successResultOf(end)
         self.assertEqual(self.content(), bytes(BATCH) + b"rest")
-        self.assertEqual(self.part.digest, hashlib.sha256(self.content()).hexdigest())
+        self.assertEqual(self.part.sha256, hashlib.sha256(self.content()).hexdigest())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_finish_in_the_first_moment(self) -> None:
@@ -155,7 +155,7 @@ class WriterTests(Bench):
         while self.held:
             self.work()
         self.successResultOf(end)
-        self.assertEqual(self.part.digest, expected.hexdigest())
+        self.assertEqual(self.part.sha256, expected.hexdigest())
         self.assertEqual(hashlib.sha256(self.content()).hexdigest(), expected.hexdigest())
         self.assertEqual(self.told.count("pause"), self.told.count("resume"))
         self.assertEqual(self.clock.getDelayedCalls(), [])

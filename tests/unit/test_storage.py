@@ -46,7 +46,7 @@ class StorageCase(SynchronousTestCase):
         part = Part(files)
         part.write(b"content")
         if complete:
-            part.commit(Note("/f", '"e"', 7, part.digest))
+            part.commit(Note("/f", '"e"', 7, part.sha256))
         else:
             files.write_note(Note("/f", '"e"', 100))
         part.close()
@@ -119,7 +119,7 @@ class PartTests(StorageCase):
         part.write(b"ab")
         part.write(b"c")
         self.assertEqual(part.length, 3)
-        self.assertEqual(part.digest, hashlib.sha256(b"abc").hexdigest())
+        self.assertEqual(part.sha256, hashlib.sha256(b"abc").hexdigest())
         self.assertEqual(self.files.part.read_bytes(), b"abc")
         self.assertEqual(self.files.part.stat().st_mode & 0o777, 0o600)
 
@@ -130,7 +130,7 @@ class PartTests(StorageCase):
         part.rehash(lambda: True)
         part.write(b"!")
         self.assertEqual(self.files.part.read_bytes(), b"content!")
-        self.assertEqual(part.digest, hashlib.sha256(b"content!").hexdigest())
+        self.assertEqual(part.sha256, hashlib.sha256(b"content!").hexdigest())
 
     def test_a_part_starts_over(self) -> None:
         self.leave(KEY, complete=False)
@@ -139,7 +139,7 @@ class PartTests(StorageCase):
         part.start_over()
         part.write(b"new")
         self.assertEqual((part.length, self.files.part.read_bytes()), (3, b"new"))
-        self.assertEqual(part.digest, hashlib.sha256(b"new").hexdigest())
+        self.assertEqual(part.sha256, hashlib.sha256(b"new").hexdigest())
 
     def test_short_writes_are_completed(self) -> None:
         part = Part(self.files)
@@ -167,7 +167,7 @@ class PartTests(StorageCase):
         self.assertEqual(self.files.part.read_bytes(), b"abc")
         part.write(b"de")
         self.assertEqual(self.files.part.read_bytes(), b"abcde")
-        self.assertEqual(part.digest, hashlib.sha256(b"abcde").hexdigest())
+        self.assertEqual(part.sha256, hashlib.sha256(b"abcde").hexdigest())
 
     def test_room_is_counted_with_slack(self) -> None:
         part = Part(self.files)
@@ -182,7 +182,7 @@ class PartTests(StorageCase):
         part = Part(self.files)
         part.write(b"abc")
         part.syncing()()
-        note = Note("/f", "", 3, part.digest)
+        note = Note("/f", "", 3, part.sha256)
         self.assertEqual(part.commit(note), self.directory / "job")
         part.close()
         self.assertEqual(self.names(), ["job", "job.2.1700000000.json"])

@@ -21,7 +21,7 @@ from .download_answer import (
 )
 from .download_http import Exchange
 from .download_line import explain
-from .download_target import DiskError, Target, Wrong
+from .download_target import DiskError, StartOver, Target, Wrong
 from .download_url import redirected
 from .download_writer import Writer
 
@@ -52,10 +52,11 @@ class Attempt:
 
         :raises Wrong: if the server has another file than the job's.
         :raises DiskError: if the bytes cannot be written.
+        :raises StartOver: if it has come to a place that there is no way back from.
         """
         try:
             return await self._follow()
-        except (CancelledError, DiskError, Wrong):
+        except (CancelledError, DiskError, StartOver, Wrong):
             raise
         except Exception as problem:
             if self._target.full:

@@ -12,7 +12,7 @@ from upparat.job import Job, State
 
 from .download_answer import Expired, Retry
 from .download_target import DiskError, Target, Wrong, disk, wrong
-from .download_transfer import Budget, Failed, Tools, Transfer
+from .download_transfer import Budget, Failed, Tools, Transfer, check_job
 from .storage import Files, Part, Refused, Store, Stored, hash_file
 
 
@@ -45,6 +45,13 @@ class FileTransfer(Transfer[Done]):
             raise Failed(State.DOWNLOAD_FAILED, str(refused)) from None
         except DiskError as problem:
             raise self._disk_failure(problem.error) from None
+
+    def _check_job(self) -> None:
+        try:
+            check_job(self._tools, self.job)
+        except Failed:
+            self._discard()
+            raise
 
     async def _earlier(self, files: Files) -> Done | None:
         """The file, if this very execution has completed it before. A wrong one is removed."""
@@ -95,7 +102,7 @@ class FileTransfer(Transfer[Done]):
     async def _finish(self, target: Target) -> Done:
         target.check()
         part = self._part
-        content = Stored(part.files.part, part.length, part.digest, self._wanted)
+        content = Stored(part.files.part, part.length, part.sha256, self._wanted)
         if problem := await self._objection(content):
             raise Wrong(problem)
         with disk():
@@ -125,5 +132,5 @@ class FileTransfer(Transfer[Done]):
     def _discard(self) -> None:
         try:
             self._store.files(self.job.key).discard()
-        except OSError as error:
+        except (OSError, Refused) as error:
             self.log.warn("{job_id}: {error}", job_id=self.job.job_id, error=error)

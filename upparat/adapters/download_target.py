@@ -27,6 +27,10 @@ class Wrong(Exception):
     """The bytes are not those of the job's file; the message says how."""
 
 
+class StartOver(Exception):
+    """Only the whole file can help, but others have a part of it already."""
+
+
 @contextmanager
 def disk() -> Iterator[None]:
     """Makes a :class:`DiskError` of an ``OSError``."""
@@ -42,7 +46,7 @@ class Sink(Protocol):
     length: int
 
     @property
-    def digest(self) -> str:
+    def sha256(self) -> str:
         """The SHA-256 of what is there, in hexadecimal digits."""
 
     def read_note(self) -> Note:
@@ -52,7 +56,10 @@ class Sink(Protocol):
         """Remember it."""
 
     def start_over(self) -> None:
-        """Forget the bytes that are there."""
+        """Forget the bytes that are there.
+
+        :raises StartOver: if nobody can.
+        """
 
     def lacking(self, total: int) -> int:
         """How many bytes of room lack for a file of so many."""
@@ -83,7 +90,7 @@ class Target:
     @property
     def proven(self) -> bool:
         """Whether this is the very file that the job's document tells from any other."""
-        return self.job.sha256 is not None and self.part.digest == self.job.sha256
+        return self.job.sha256 is not None and self.part.sha256 == self.job.sha256
 
     @property
     def held(self) -> Held:
@@ -139,13 +146,13 @@ class Target:
 
     def check(self) -> None:
         """:raises Wrong: if what is there is not the job's file."""
-        if problem := wrong(self.job, self.length, self.part.digest):
+        if problem := wrong(self.job, self.length, self.part.sha256):
             raise Wrong(problem)
 
     @property
     def complete_note(self) -> Note:
         """What is to be remembered of the whole file."""
-        return Note(url_path(self.job.file), self._note.etag, self.length, self.part.digest)
+        return Note(url_path(self.job.file), self._note.etag, self.length, self.part.sha256)
 
     def _remember(self, note: Note) -> None:
         if note != self._note:

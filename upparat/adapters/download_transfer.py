@@ -93,6 +93,14 @@ class Budget:
             self.attempts = self.refusals = 0
 
 
+def check_job(tools: Tools, job: Job) -> None:
+    """:raises Failed: if the file of this job need not be asked for."""
+    if unfit := url_problem(job, allow_http=tools.settings.allow_http):
+        raise Failed(State.DOWNLOAD_FAILED, f"file: {unfit}")
+    if objection := tools.verifier.objection(job):
+        raise Failed(State.VERIFICATION_FAILED, objection)
+
+
 class Transfer(Generic[_Done]):
     """One run towards the file of an execution; :meth:`stop` makes it end silently."""
 
@@ -111,6 +119,10 @@ class Transfer(Generic[_Done]):
         self._waiter.stop()
 
     # --- what the kinds of transfers differ in ---
+
+    async def run(self) -> _Done | Expired:
+        """:raises Failed: when there is no hope left."""
+        raise NotImplementedError
 
     def _put(self, target: Target, data: bytes) -> Deferred[None]:
         """Bytes of the file, in order; fires when the next ones may come."""
@@ -204,20 +216,11 @@ class Transfer(Generic[_Done]):
             raise Failed(State.DOWNLOAD_FAILED, expired.reason)
         return expired
 
-    # --- checks ---
-
-    def _check_job(self) -> None:
-        """:raises Failed: if its file need not be asked for."""
-        if unfit := url_problem(self.job, allow_http=self._tools.settings.allow_http):
-            raise Failed(State.DOWNLOAD_FAILED, f"file: {unfit}")
-        if objection := self._tools.verifier.objection(self.job):
-            raise Failed(State.VERIFICATION_FAILED, objection)
+    # --- helpers ---
 
     async def _objection(self, content: Content) -> str:
         """In what all that has come differs from the job's file; empty if in nothing."""
         return await self._in_thread(lambda: self._tools.verifier.check(self.job, content))
-
-    # --- helpers ---
 
     def _wanted(self) -> bool:
         return not self._waiter.stopped

@@ -144,12 +144,14 @@ class HookRun:
 
     :param call: what it is told; its counters go on where the journal says that they were.
     :param printed: told the lines of stdout, some at a time, none empty.
-    :param over: told once, when nothing of it runs any more, what went wrong (empty: nothing).
+    :param over: told once, when nothing of it runs any more, what went wrong (empty: nothing;
+        ``None``: nobody needs to know).
 
     ``last_line`` is what ``printed`` keeps of the present try; it is empty when a try begins.
     """
 
     log = Logger()
+    _needs_launcher = False
 
     def __init__(
         self,
@@ -157,7 +159,7 @@ class HookRun:
         settings: Hooks,
         call: Call,
         printed: Callable[[Sequence[str]], None],
-        over: Callable[[str], None],
+        over: Callable[[str | None], None],
         journal: Journal,
         pidfiles: Pidfiles,
         killpg: Callable[[int, int], None] = os.killpg,
@@ -226,6 +228,11 @@ class HookRun:
         elif kill and self._child is not None:
             self._child.end()
 
+    @property
+    def delicate(self) -> bool:
+        """Whether a broken device may be left behind if it is killed half-way."""
+        return self.hook in (Hook.INSTALL, Hook.RESTART)
+
     def leave(self) -> bool:
         """Let the child go on alone: it is followed no more. False if there is none, or only one
         that has failed or is to end."""
@@ -262,16 +269,21 @@ class HookRun:
         try:
             self._start_child(argv, environment)
         except OSError:
-            if not self._launcher:
+            if not self._launcher or self._needs_launcher:
                 raise
             self._without_launcher()
             self._start_child(argv, environment)
-        timeout = self._settings.timeouts[self.hook]
-        self._timeout = self._reactor.callLater(timeout, self._time_out)
+        self._spawned()
+
+    def _spawned(self) -> None:
+        """The child runs."""
+        self._start_clock()
+
+    def _make_child(self) -> Child:
+        return Child(self._reactor, self._printed, self._ended, self._killpg)
 
     def _start_child(self, argv: Sequence[bytes], environment: dict[bytes, bytes]) -> None:
-        child = Child(self._reactor, self._printed, self._ended, self._killpg)
-        self._child = child
+        child = self._child = self._make_child()
         child.start(
             self._reactor,
             argv,
@@ -296,6 +308,10 @@ class HookRun:
             self._timed_out = True
             self._child.end()
 
+    def _start_clock(self) -> None:
+        timeout = self._settings.timeouts[self.hook]
+        self._timeout = self._reactor.callLater(timeout, self._time_out)
+
     def _stop_clock(self) -> None:
         if self._timeout is not None and self._timeout.active():
             self._timeout.cancel()
@@ -307,10 +323,15 @@ class HookRun:
         self._child = None
         if not ended.stuck:
             self._pidfiles.remove(self.hook)
-        if not ended.launched and not self._timed_out and not self._final:
+        called_off = self._timed_out or self._final
+        if not ended.launched and not called_off and not self._needs_launcher:
             self._without_launcher()
             self._try()
-            return
+        else:
+            self._judge(ended)
+
+    def _judge(self, ended: Ended) -> None:
+        """What the end of the try means."""
         message = self._failure(ended)
         if self._falls_with_us(ended):
             self._journal.left(self.job.key)

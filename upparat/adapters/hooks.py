@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from twisted.internet.defer import Deferred, succeed
@@ -11,25 +12,25 @@ from twisted.logger import Logger
 
 from upparat.config import Hooks as HookSettings
 from upparat.job import Hook, Job
-from upparat.ports import HookEvents, Hooks
+from upparat.ports import STREAM, HookEvents, Hooks
 from upparat.text import printable
 
 from .hookgroups import Pidfiles
 from .hookrun import Call, HookRun, Journal, NoJournal
 from .orphans import Orphans
 from .process import Reactor
+from .stream import Source
+from .streamed_run import StreamedRun
 
 BURST = 64
 """Lines of one read that are told; of more only the last ones, so that a flood of output
 costs little."""
 
-_DELICATE = (Hook.INSTALL, Hook.RESTART)
-"""Hooks that leave a broken device behind when they are killed half-way."""
-
 
 class HookRunner:
     """Runs hooks one at a time; tells :class:`upparat.ports.HookEvents`.
 
+    :param source: brings the file to an install hook that reads it from its stdin.
     :param agent: the agent's state directory, by which it knows its hooks in a later life.
     :param killpg: ``os.killpg``, or what stands for it in a test.
     """
@@ -43,6 +44,7 @@ class HookRunner:
         settings: HookSettings,
         *,
         agent: str,
+        source: Source | None = None,
         journal: Journal | None = None,
         pidfiles: Pidfiles | None = None,
         orphans: Orphans | None = None,
@@ -51,6 +53,7 @@ class HookRunner:
         self._reactor = reactor
         self._settings = settings
         self._agent = agent
+        self._source = source
         self._journal = journal or NoJournal()
         self._pidfiles = pidfiles or Pidfiles(Path(agent))
         self._orphans = orphans or Orphans(
@@ -74,17 +77,23 @@ class HookRunner:
             self._afterwards.append(lambda: self.run(hook, job, file))
             self._finish(self._run)
         else:
-            self._run = HookRun(
-                self._reactor,
-                self._settings,
-                Call(hook, job, file, agent=self._agent),
-                self._printed,
-                self._over,
-                self._journal,
-                self._pidfiles,
-                self._killpg,
-            )
-            self._run.start(self._orphans.gone() if hook in _DELICATE else succeed(None))
+            run = self._run = self._make_run(Call(hook, job, file, agent=self._agent))
+            run.start(self._orphans.gone() if run.delicate else succeed(None))
+
+    def _make_run(self, call: Call) -> HookRun:
+        kind: Callable[..., HookRun] = HookRun
+        if self._source is not None and call.file == STREAM:
+            kind = partial(StreamedRun, self._source)
+        return kind(
+            self._reactor,
+            self._settings,
+            call,
+            self._printed,
+            self._over,
+            self._journal,
+            self._pidfiles,
+            self._killpg,
+        )
 
     def restart_lingers(self) -> bool:
         return self._orphans.lingers(Hook.RESTART)
@@ -118,7 +127,7 @@ class HookRunner:
         return ended
 
     def _finish(self, run: HookRun) -> None:
-        run.finish(kill=run.hook not in _DELICATE or self._settings.kill_on_cancel)
+        run.finish(kill=not run.delicate or self._settings.kill_on_cancel)
 
     def _released(self) -> None:
         if not self._closed:
@@ -146,14 +155,15 @@ class HookRunner:
         if run.hook is Hook.INSTALL and not self._afterwards and not self._closed:
             self.events.install_output(line)
 
-    def _over(self, message: str) -> None:
+    def _over(self, message: str | None) -> None:
         run, self._run = self._run, None
         afterwards, self._afterwards = self._afterwards, []
         if run is None:
             return
-        self._log_end(run, message)
-        if not afterwards and not self._closed:
-            self._tell(run, message)
+        if message is not None:
+            self._log_end(run, message)
+            if not afterwards and not self._closed:
+                self._tell(run, message)
         for call in afterwards:
             call()
 

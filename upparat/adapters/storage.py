@@ -168,7 +168,7 @@ class Part:
         os.lseek(self._fd, 0, os.SEEK_END)
 
     @property
-    def digest(self) -> str:
+    def sha256(self) -> str:
         return self._hash.hexdigest()
 
     def read_note(self) -> Note:

@@ -55,6 +55,10 @@ class Verifier:
             return self._mismatch(job, keys, None, job.sha256)
         return ""
 
+    def tells(self, job: Job) -> bool:
+        """Whether the job's file can be told from any other."""
+        return job.digested or self._signed(job)
+
     def digests(self, job: Job) -> set[str]:
         """The algorithms whose digests :meth:`check` may ask for, by their names in hashlib."""
         names = {"sha256"} if job.sha512 is None else {"sha256", "sha512"}

@@ -21,7 +21,7 @@ from upparat.job import (
     Summary,
     parse_document,
 )
-from upparat.ports import Memory
+from upparat.ports import STREAM, Memory
 from upparat.version import older
 
 from .model import Artifact, Check, Core, Inputs, Selection, Transfer, Work
@@ -354,51 +354,63 @@ def start_transfer(inputs: Inputs, core: Core, transfer: Transfer) -> None:
     core.downloads.start(transfer.job)
 
 
-@download.upon(Inputs.progressed).loop()
-def report_download(
-    inputs: Inputs, core: Core, transfer: Transfer, downloaded: int, total: int | None
-) -> None:
-    figures = {"downloaded_bytes": downloaded}
-    if total is not None:
-        figures["total_bytes"] = total
-    report = Report(State.DOWNLOAD_PROGRESS, json.dumps(figures))
-    core.jobs.report(transfer.job.execution, report)
+def refresh_url(inputs: Inputs, core: Core, work: Work, reason: str) -> None:
+    core.jobs.report(work.job.execution, Report(State.DOWNLOAD_INTERRUPT, reason))
+    core.jobs.describe(work.job.job_id)
 
 
-@download.upon(Inputs.url_expired).loop()
-def refresh_url(inputs: Inputs, core: Core, transfer: Transfer, reason: str) -> None:
-    core.jobs.report(transfer.job.execution, Report(State.DOWNLOAD_INTERRUPT, reason))
-    core.jobs.describe(transfer.job.job_id)
+def resume_transfer(inputs: Inputs, core: Core, work: Work, execution: Execution) -> None:
+    _resume(inputs, core, work.job, execution)
 
 
-@download.upon(Inputs.described).loop()
-def resume_transfer(inputs: Inputs, core: Core, transfer: Transfer, execution: Execution) -> None:
-    if execution.key != transfer.job.key or execution.status.ended:
-        inputs._abandon(transfer.job)
-        return
+def _resume(inputs: Inputs, core: Core, job: Job, execution: Execution) -> bool:
+    """Go on with the fresh URL. ``False`` if there is none, so that the job ends."""
+    if execution.key != job.key or execution.status.ended:
+        inputs._abandon(job)
+        return True
     try:
         core.downloads.start(parse_document(execution))
     except InvalidDocument as invalid:
         inputs._finish(Report(State.DOWNLOAD_FAILED, str(invalid)))
+        return False
+    return True
 
 
-@download.upon(Inputs.vanished).loop()
-def give_up_transfer(
-    inputs: Inputs, core: Core, transfer: Transfer, job_id: str, ended: bool
-) -> None:
-    inputs._abandon(transfer.job)
-
-
-@download.upon(Inputs.download_failed).loop()
-def fail_download(
-    inputs: Inputs, core: Core, transfer: Transfer, state: State, message: str
-) -> None:
-    inputs._finish(Report(state, message))
+def give_up_transfer(inputs: Inputs, core: Core, work: Work, job_id: str, ended: bool) -> None:
+    inputs._abandon(work.job)
 
 
 @download.upon(Inputs.downloaded).loop()
 def have_file(inputs: Inputs, core: Core, transfer: Transfer, path: str) -> None:
     inputs._install(Artifact(transfer.job, path))
+
+
+@download.upon(Inputs.stream_ready).loop()
+def have_stream(inputs: Inputs, core: Core, transfer: Transfer) -> None:
+    inputs._install(Artifact(transfer.job, STREAM))
+
+
+def report_download(
+    inputs: Inputs, core: Core, work: Work, downloaded: int, total: int | None
+) -> None:
+    figures = {"downloaded_bytes": downloaded}
+    if total is not None:
+        figures["total_bytes"] = total
+    core.jobs.report(work.job.execution, Report(State.DOWNLOAD_PROGRESS, json.dumps(figures)))
+
+
+def fail_download(inputs: Inputs, core: Core, work: Work, state: State, message: str) -> None:
+    inputs._finish(Report(state, message))
+
+
+# The install hook may read the file while it comes.
+download.upon(Inputs.url_expired).loop()(refresh_url)
+download.upon(Inputs.described).loop()(resume_transfer)
+download.upon(Inputs.vanished).loop()(give_up_transfer)
+download.upon(Inputs.progressed).loop()(report_download)
+install.upon(Inputs.progressed).loop()(report_download)
+download.upon(Inputs.download_failed).loop()(fail_download)
+install.upon(Inputs.download_failed).loop()(fail_download)
 
 
 download.upon(Inputs._install).to(install).returns(None)
@@ -410,6 +422,28 @@ download.upon(Inputs._install).to(install).returns(None)
 @install.upon(Inputs.install_output).loop()
 def report_installation(inputs: Inputs, core: Core, artifact: Artifact, line: str) -> None:
     core.jobs.report(artifact.job.execution, Report(State.INSTALLATION_PROGRESS, line))
+
+
+@install.upon(Inputs.url_expired).loop()
+def renew_stream(inputs: Inputs, core: Core, artifact: Artifact, reason: str) -> None:
+    artifact.renewing = True
+    refresh_url(inputs, core, artifact, reason)
+
+
+@install.upon(Inputs.described).loop()
+def resume_stream(inputs: Inputs, core: Core, artifact: Artifact, execution: Execution) -> None:
+    if artifact.renewing:
+        artifact.renewing = False
+        if not _resume(inputs, core, artifact.job, execution):
+            core.hooks.release()  # it waits for the rest of the file
+
+
+@install.upon(Inputs.vanished).loop()
+def give_up_stream(
+    inputs: Inputs, core: Core, artifact: Artifact, job_id: str, ended: bool
+) -> None:
+    if artifact.renewing:
+        give_up_transfer(inputs, core, artifact, job_id, ended)
 
 
 @install.upon(Inputs.installed).loop()

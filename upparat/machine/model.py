@@ -91,9 +91,13 @@ class Transfer(Work):
 
 @dataclass
 class Artifact(Work):
-    """A job and its file, complete and verified."""
+    """A job and its file, complete and verified, or one that is on its way to the install hook.
+
+    ``renewing``: its URL has expired, and AWS was asked for another.
+    """
 
     path: str
+    renewing: bool = False
 
 
 @dataclass
