@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from .job import Downgrades, Hook
+from .proxy import NO_PROXIES, Proxies, Proxy, configured, from_environment
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -110,6 +111,7 @@ class Download:
     max_rate: int = 0
     allow_http: bool = False
     cafile: str = ""
+    proxy: Proxies = NO_PROXIES
 
 
 class Require(StrEnum):
@@ -260,6 +262,7 @@ class _Reader:
             max_rate=self.integer(section, "max_rate", 0, least=0),
             allow_http=self.flag(section, "allow_http", default=False),
             cafile=self._authorities(section),
+            proxy=self._proxies(section),
         )
 
     def verify(self) -> Verify:
@@ -430,6 +433,24 @@ class _Reader:
         if self._readable(section, "cafile", cafile):
             self._certificates(section, cafile, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         return os.path.abspath(cafile)
+
+    def _proxy(self, section: str) -> Proxy | None:
+        text = self.text(section, "proxy")
+        try:
+            return configured(text) if text else None
+        except ValueError as error:
+            self.problem(section, "proxy", str(error))
+            return None
+
+    def _proxies(self, section: str) -> Proxies:
+        if self.text(section, "proxy"):
+            proxy = self._proxy(section)
+            return Proxies(proxy, proxy)
+        try:
+            return from_environment(os.environ)
+        except ValueError as error:
+            self.problem(section, "proxy", str(error))
+            return NO_PROXIES
 
     def _certificates(self, section: str, cafile: str, context: ssl.SSLContext) -> None:
         try:

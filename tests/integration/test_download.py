@@ -2,95 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
 import re
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet.task import deferLater
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, formatEvent
 
 from tests.support.certs import Authority, Certs, make_certs
-from tests.support.downloads import KEY, Heard, make_job
+from tests.support.downloads import KEY, make_job
+from tests.support.fetcher import CONTENT, SETTINGS, clean_log, fetching
 from tests.support.files import EXPIRED, FOREVER, File, FileServer
 from tests.support.nginx import Nginx, requires_nginx
 from tests.support.ports import key
-from tests.support.reactor import reactor
-from tests.support.waiting import PATIENCE, wait_until
+from tests.support.reactor import reactor, until
+from tests.support.waiting import wait_until
 from upparat.adapters import download_transfer
-from upparat.adapters.download import Downloader
 from upparat.adapters.durable import read_boot_id
 from upparat.adapters.storage import Note, Part, Store
-from upparat.config import Download
-from upparat.job import Job, State
+from upparat.job import State
 
-CONTENT = bytes(range(256)) * 800
-SETTINGS = Download(connect_timeout=10.0, idle_timeout=10.0, max_attempts=5, allow_http=True)
 IMPATIENT = replace(SETTINGS, idle_timeout=1.0)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let the reactor run until the condition holds."""
-    deadline = reactor.seconds() + PATIENCE
-    while not condition():
-        assert reactor.seconds() < deadline, "it does not happen"
-        await deferLater(reactor, 0.005)
-
-
-class Fetcher:
-    """A downloader without back-off, and what it has told."""
-
-    def __init__(self, directory: Path, settings: Download = SETTINGS) -> None:
-        self.directory = directory
-        self.heard = Heard()
-        self.downloader = Downloader(reactor, settings, directory, random=lambda: 0.0)
-        self.downloader.events = self.heard
-
-    async def fetch(self, job: Job) -> tuple[Any, ...]:
-        """Start it, and wait for how it ends."""
-        self.heard.events.clear()
-        self.downloader.start(job)
-        await until(lambda: self.heard.outcome)
-        assert self.heard.outcome is not None
-        return self.heard.outcome
-
-    async def fetch_well(self, job: Job, content: bytes = CONTENT) -> None:
-        """It must arrive byte for byte, with the last progress before the end."""
-        path = self.directory / job.job_id
-        assert await self.fetch(job) == ("downloaded", str(path))
-        assert self.heard.events[-2] == ("progressed", len(content), len(content))
-        assert path.read_bytes() == content
-        assert not list(self.directory.glob("*.part"))
-
-    async def fail(self, job: Job) -> tuple[State, str]:
-        outcome = await self.fetch(job)
-        assert outcome[0] == "download_failed"
-        return outcome[1], outcome[2]
-
-
-@contextlib.asynccontextmanager
-async def fetching(directory: Path, settings: Download = SETTINGS) -> AsyncIterator[Fetcher]:
-    """A fetcher that is shut down at the end, when nothing of it may be left on the reactor."""
-    before = _on_reactor()
-    fetcher = Fetcher(directory, settings)
-    try:
-        yield fetcher
-    finally:
-        await fetcher.downloader.shut_down().addTimeout(PATIENCE, reactor)
-    assert [new - old for new, old in zip(_on_reactor(), before, strict=True)] == [set(), set()]
-
-
-def _on_reactor() -> tuple[set[Any], set[Any]]:
-    return set(reactor.getDelayedCalls()), set(reactor.getReaders() + reactor.getWriters())
 
 
 @pytest.fixture
@@ -111,13 +51,8 @@ def file(server: FileServer) -> File:
 
 @pytest.fixture(autouse=True)
 def log() -> Iterator[list[LogEvent]]:
-    """The log, in which no query and no traceback may show."""
-    events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)  # type: ignore[arg-type]
-    yield events
-    globalLogPublisher.removeObserver(events.append)  # type: ignore[arg-type]
-    assert "secret" not in "".join(formatEvent(event) for event in events)
-    assert not [event for event in events if "log_failure" in event]
+    with clean_log() as events:
+        yield events
 
 
 def resumed_at(file: File) -> list[str | None]:

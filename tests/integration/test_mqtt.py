@@ -15,14 +15,13 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, globalLogPublisher
 
 from tests.support import rawbroker as wire
 from tests.support.certs import Authority, Certs, make_certs
 from tests.support.mosquitto import Mosquitto, free_port, requires_mosquitto
 from tests.support.rawbroker import Peer, RawBroker
-from tests.support.reactor import reactor
+from tests.support.reactor import reactor, until
 from tests.support.waiting import PATIENCE
 from upparat.adapters import tls
 from upparat.adapters.mqtt import MqttService
@@ -35,14 +34,6 @@ LARGE = bytes(range(256)) * 800
 
 IMPATIENT = Backoff(base=0.05, cap=0.05)
 TOPIC = "$aws/things/device/jobs/notify"
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let the reactor run until the condition holds."""
-    deadline = reactor.seconds() + PATIENCE
-    while not condition():
-        assert reactor.seconds() < deadline, "it does not happen"
-        await deferLater(reactor, 0.005)
 
 
 class Line:

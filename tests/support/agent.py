@@ -241,8 +241,15 @@ class Agent:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without what is for the tests alone: hooks are to see nothing but the agent's facts."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("UPPARAT_")}
+    """Ours without what is for the tests alone: hooks are to see nothing but the agent's facts.
+
+    Nor with proxies, which know no test server.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("UPPARAT_") and not name.lower().endswith("_proxy")
+    }
 
 
 # --- what an agent has started ---

@@ -14,6 +14,7 @@ from types import TracebackType
 import pytest
 
 from .certs import Certs
+from .waiting import listens
 
 MOSQUITTO = shutil.which(
     "mosquitto", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
@@ -69,7 +70,7 @@ class Mosquitto:
                 [MOSQUITTO, "-c", str(self._config)], stdout=log, stderr=log
             )
         deadline = time.monotonic() + START
-        while not self._listens():
+        while not listens(self.host, self.port):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise RuntimeError(f"mosquitto does not start:\n{self.log}")
@@ -108,13 +109,6 @@ class Mosquitto:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-
-    def _listens(self) -> bool:
-        try:
-            socket.create_connection((self.host, self.port), timeout=1.0).close()
-        except OSError:
-            return False
-        return True
 
 
 def free_port() -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 from typing import Self
@@ -18,7 +17,7 @@ import pytest
 
 from .certs import Certs
 from .mosquitto import free_port
-from .waiting import wait_until
+from .waiting import listens, wait_until
 
 requires_nginx = pytest.mark.skipif(
     shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None,
@@ -106,8 +105,4 @@ class Nginx:
 
     def _answers(self) -> bool:
         assert self._process.poll() is None, (self._directory / "nginx.log").read_text()
-        try:
-            socket.create_connection(("127.0.0.1", self.tls_port), 1).close()
-        except OSError:
-            return False
-        return True
+        return listens("127.0.0.1", self.tls_port)

@@ -11,7 +11,14 @@ from twisted.trial.unittest import SynchronousTestCase
 import upparat
 
 PACKAGE = Path(upparat.__file__).parent
-PURE = ("upparat.version", "upparat.job", "upparat.text", "upparat.ports", "upparat.machine")
+PURE = (
+    "upparat.version",
+    "upparat.job",
+    "upparat.text",
+    "upparat.ports",
+    "upparat.proxy",
+    "upparat.machine",
+)
 IMPURE = ("twisted.internet", "paho", "treq", "socket", "subprocess", "os", "pathlib", "sentry_sdk")
 
 ALLOWED = {
@@ -21,9 +28,10 @@ ALLOWED = {
     "upparat.machine": ("upparat.job", "upparat.text", "upparat.ports", "upparat.version"),
     "upparat.backoff": (),
     "upparat.version": (),
+    "upparat.proxy": (),
     "upparat.signatures": (),
     "upparat.sign": ("upparat.signatures",),
-    "upparat.config": ("upparat.job", "upparat.text", "upparat.signatures"),
+    "upparat.config": ("upparat.job", "upparat.text", "upparat.proxy", "upparat.signatures"),
     "upparat.log": ("upparat.text",),
     "upparat.sentry": ("upparat.log", "upparat.text"),
     "upparat.adapters": (
@@ -32,6 +40,7 @@ ALLOWED = {
         "upparat.ports",
         "upparat.config",
         "upparat.backoff",
+        "upparat.proxy",
         "upparat.signatures",
         "upparat.__version__",
     ),

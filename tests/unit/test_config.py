@@ -33,7 +33,10 @@ from upparat.config import (
     Verify,
 )
 from upparat.job import Downgrades, Hook
+from upparat.proxy import NO_PROXIES, Proxies, Proxy, parse
 from upparat.signatures import PublicKey, load_keys
+
+PROXY = Proxy("proxy.example.com", 3128)
 
 ALL = """
 [service]
@@ -81,6 +84,7 @@ max_attempts = 7
 max_rate = 100000
 allow_http = on
 cafile = {certs.cafile}
+proxy = http://proxy.example.com:3128
 
 [verify]
 require = signature
@@ -128,6 +132,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "max_rate": 0,
         "allow_http": False,
         "cafile": "",
+        "proxy": NO_PROXIES,
     },
     "verify": {
         "require": Require.NONE,
@@ -144,6 +149,16 @@ class ConfigBench(SynchronousTestCase):
         self.directory = Path(self.mktemp()).absolute()
         self.directory.mkdir()
         self.hook = self.script("hook")
+        self.environ = self.environment()
+
+    def environment(self) -> MutableMapping[str, str]:
+        """Ours without proxies, until the test is over."""
+        patched = patch.dict(os.environ)
+        patched.start()
+        self.addCleanup(patched.stop)
+        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+            del os.environ[name]
+        return os.environ
 
     def script(self, name: str, mode: int = 0o755) -> Path:
         path = self.directory / name
@@ -237,6 +252,7 @@ class OptionsTests(ConfigBench):
                     max_rate=100_000,
                     allow_http=True,
                     cafile=certs.cafile,
+                    proxy=Proxies(PROXY, PROXY),
                 ),
                 Verify(
                     require=Require.SIGNATURE,
@@ -911,3 +927,37 @@ class VerifyTests(ConfigBench):
             self.problem("verify", "allow_downgrade = no"),
             "[verify] allow_downgrade: no needs [hooks] version",
         )
+
+
+class ProxyTests(ConfigBench):
+    def test_the_environment_is_for_downloads(self) -> None:
+        self.environ["https_proxy"] = "http://proxy.example.com:3128"
+        self.assertEqual(self.option("download", "").proxy, Proxies(None, PROXY))
+
+    def test_the_file_comes_first(self) -> None:
+        self.environ.update(https_proxy="junk:", no_proxy="*")
+        option = "proxy = http://proxy.example.com:3128"
+        self.assertEqual(self.option("download", option).proxy, Proxies(PROXY, PROXY))
+        self.assertEqual(self.option("download", "proxy = None").proxy, NO_PROXIES)
+
+    def test_what_cannot_be_used(self) -> None:
+        for section in ("download",):
+            for value in ("proxy", "socks5://me:se/cret@h:1", "http://me:se/cret@h", "http://h:0"):
+                problem = self.problem(section, f"proxy = {value}")
+                self.assertTrue(problem.startswith(f"[{section}] proxy: "), problem)
+                self.assertNotIn("cret", problem)
+
+    def test_an_environment_that_cannot_be_used(self) -> None:
+        self.environ["HTTPS_PROXY"] = "socks5://me:secret@h:1"
+        self.assertEqual(
+            self.problem("download"),
+            "[download] proxy: HTTPS_PROXY in the environment is no HTTP proxy: only http:// is "
+            "supported; none ignores it",
+        )
+
+    def test_credentials_do_not_show(self) -> None:
+        option = "proxy = http://me:secret@h:1"
+        settings = self.load(f"[download]\n{option}")
+        self.assertNotIn("Basic", repr(settings))
+        self.assertEqual(settings.download.proxy.https, settings.download.proxy.http)
+        self.assertEqual(settings.download.proxy.http, parse("http://me:secret@h:1"))

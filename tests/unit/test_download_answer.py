@@ -147,6 +147,12 @@ class RefusalTests(SynchronousTestCase):
         ):
             self.assertIsInstance(refusal(head(status), b""), kind, status)
 
+    def test_a_proxy_that_wants_credentials(self) -> None:
+        """Somebody may set them, or the proxy, right meanwhile."""
+        self.assertEqual(
+            refusal(head(407), b""), Retry("the proxy answers 407 Proxy Authentication Required")
+        )
+
     def test_a_body_cannot_bring_secrets_or_control_characters(self) -> None:
         body = b"<Code>Bad\x1b[31m</Code><Message>no http://h/p?X-Amz-Sig=secret\n&amp; &lt;so"
         reason = refusal(head(404), body + b" on</Message>").reason

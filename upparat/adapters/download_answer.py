@@ -160,6 +160,8 @@ def refusal(head: Head, body: bytes) -> Retry | Expired | Final:
     code, message = _s3_error(body)
     reason = _reason(status, code, message)
     expired = code == "ExpiredToken" or "expired" in message.lower()
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return Retry("the proxy answers 407 Proxy Authentication Required")
     if status in (401, 403) or (status == 400 and expired):
         return Expired(reason)
     if status in (408, 429) or not 300 <= status < 500:

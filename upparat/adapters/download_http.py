@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.client import HTTPConnectionPool, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
@@ -19,7 +19,7 @@ from upparat import __version__
 from upparat.config import Download
 
 from .download_answer import Head
-from .download_line import Line, Reactor, Silence, Verbatim
+from .download_line import Line, Reactor, Silence
 from .download_rate import Rate
 
 ERROR_BODY = 4096
@@ -88,16 +88,10 @@ class Exchange:
 
     async def head(self, url: str, headers: Mapping[str, str]) -> Head:
         """Ask for ``url`` (ASCII), and take the head of the answer."""
-        line = Line(
-            self._reactor,
-            self._settings.connect_timeout,
-            self._connected,
-            self._settings.cafile,
-        )
+        line = Line(self._reactor, self._settings, self._connected)
         # Not persistent: between attempts lie seconds, and what failed is best not used again.
         pool = HTTPConnectionPool(self._reactor, persistent=False)
-        agent = Agent.usingEndpointFactory(self._reactor, line, pool)
-        client = HTTPClient(Verbatim(agent, url.encode("ascii")))  # has a cookie jar of its own
+        client = HTTPClient(line.agent(url.encode("ascii"), pool))  # has a cookie jar of its own
         self._limit(self._settings.connect_timeout, "no connection")
         named = {"User-Agent": f"upparat/{__version__}", **headers}
         answer = client.get(

@@ -23,12 +23,24 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
 )
 from twisted.internet.ssl import Certificate, platformTrust, trustRootFromCertificates
-from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS
+from twisted.python.failure import Failure
+from twisted.web.client import (
+    URI,
+    Agent,
+    BrowserLikePolicyForHTTPS,
+    HTTPConnectionPool,
+    ProxyAgent,
+)
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
+from upparat.config import Download
+from upparat.proxy import Proxy
 from upparat.text import printable
+
+from .connect import ProxyError
+from .download_tunnel import Tunnel
 
 
 class Reactor(IReactorTime, IReactorPluggableNameResolver, IReactorTCP, IReactorThreads):
@@ -44,11 +56,14 @@ class Verbatim:
     """Asks for the URL byte for byte, since it is signed, and takes the body as it is.
 
     treq spells URLs anew, offers gzip and unpacks it: then ranges would not fit the file.
+
+    :param authorization: for a proxy that is asked for the URL; empty for none.
     """
 
-    def __init__(self, agent: Agent, url: bytes) -> None:
+    def __init__(self, agent: IAgent, url: bytes, authorization: str = "") -> None:
         self._agent = agent
         self._url = url
+        self._authorization = authorization
 
     def request(
         self,
@@ -59,6 +74,8 @@ class Verbatim:
     ) -> Deferred[IResponse]:
         headers = Headers() if headers is None else headers.copy()
         headers.setRawHeaders(b"Accept-Encoding", [b"identity"])
+        if self._authorization:
+            headers.setRawHeaders("Proxy-Authorization", [self._authorization])
         answer: Deferred[IResponse] = self._agent.request(method, self._url, headers, bodyProducer)
         return answer.addCallback(_as_it_is)
 
@@ -70,37 +87,63 @@ def _as_it_is(response: IResponse) -> IResponse:
 
 @implementer(IAgentEndpointFactory)
 class Line:
-    """Makes endpoints that tell when the connection is there.
-
-    :param cafile: PEM certificates of the authorities that TLS trusts; empty: those that the
-        platform trusts, where OpenSSL's ``SSL_CERT_FILE`` says.
-    """
+    """Makes endpoints that tell when the connection is there, perhaps through a proxy."""
 
     def __init__(
-        self,
-        reactor: Reactor,
-        timeout: float,
-        connected: Callable[[IProtocol], None],
-        cafile: str = "",
+        self, reactor: Reactor, settings: Download, connected: Callable[[IProtocol], None]
     ) -> None:
-        self._cafile = cafile
         self._reactor = reactor
-        self._timeout = timeout
+        self._settings = settings
         self._connected = connected
 
+    def agent(self, url: bytes, pool: HTTPConnectionPool) -> IAgent:
+        """What asks for ``url``, and for no other."""
+        uri = URI.fromBytes(url)
+        proxy = self._proxy(uri)
+        if proxy is None or uri.scheme == b"https":
+            return Verbatim(Agent.usingEndpointFactory(self._reactor, self, pool), url)
+        endpoint = _Told(self._to_proxy(proxy), self._connected)
+        # A request to a proxy has all of the URL but the fragment, which Agent leaves out.
+        absolute = url.partition(b"#")[0]
+        return Verbatim(ProxyAgent(endpoint, self._reactor, pool), absolute, proxy.authorization)
+
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        host = uri.host.strip(b"[]")
-        endpoint: IStreamClientEndpoint = HostnameEndpoint(
-            self._reactor, host, uri.port, timeout=self._timeout
-        )
+        host, proxy = _host(uri), self._proxy(uri)
+        if proxy is None:
+            endpoint = self._to(host, uri.port)
+        else:
+            endpoint = Tunnel(self._to_proxy(proxy), proxy, host, uri.port)
         if uri.scheme == b"https":
-            policy = BrowserLikePolicyForHTTPS(_trust_root(self._cafile))
-            endpoint = wrapClientTLS(policy.creatorForNetloc(host, uri.port), endpoint)
+            policy = BrowserLikePolicyForHTTPS(_trust_root(self._settings.cafile))
+            creator = policy.creatorForNetloc(host.encode("ascii"), uri.port)
+            endpoint = wrapClientTLS(creator, endpoint)
         return _Told(endpoint, self._connected)
+
+    def _proxy(self, uri: URI) -> Proxy | None:
+        return self._settings.proxy.towards(uri.scheme.decode("ascii"), _host(uri))
+
+    def _to_proxy(self, proxy: Proxy) -> IStreamClientEndpoint:
+        return _Blamed(self._to(proxy.host, proxy.port))
+
+    def _to(self, host: str, port: int) -> IStreamClientEndpoint:
+        endpoint: IStreamClientEndpoint = HostnameEndpoint(
+            self._reactor, host, port, timeout=self._settings.connect_timeout
+        )
+        return endpoint
+
+
+def _host(uri: URI) -> str:
+    """Without the brackets of an address."""
+    host: bytes = uri.host.strip(b"[]")
+    return host.decode("ascii")
 
 
 def _trust_root(cafile: str) -> Any:
-    """:raises OSError, ValueError: the file cannot be read any more."""
+    """PEM certificates of the authorities that TLS trusts; empty: those that the platform trusts,
+    where OpenSSL's ``SSL_CERT_FILE`` says.
+
+    :raises OSError, ValueError: the file cannot be read any more.
+    """
     if not cafile:
         return platformTrust()
     certificates = load_pem_x509_certificates(Path(cafile).read_bytes())
@@ -125,11 +168,28 @@ class _Told:
         return protocol
 
 
+@implementer(IStreamClientEndpoint)
+class _Blamed:
+    """Leads to a proxy, and says so where it does not."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+        self._endpoint = endpoint
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        return self._endpoint.connect(protocolFactory).addErrback(self._blame)
+
+    def _blame(self, failure: Failure) -> Failure:
+        problem = failure.value
+        if isinstance(problem, error.ConnectError | error.DNSLookupError):
+            return Failure(ProxyError(f"the proxy: {explain(problem)}"))
+        return failure
+
+
 def explain(problem: BaseException) -> str:
     """What went wrong on the line, in a few words and without any URL."""
     for reason in getattr(problem, "reasons", None) or ():
         return explain(getattr(reason, "value", reason))
-    if isinstance(problem, Silence):
+    if isinstance(problem, Silence | ProxyError):
         return str(problem)
     if isinstance(problem, VerificationError):
         return "TLS: the server's certificate is for another host"
