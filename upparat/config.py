@@ -60,7 +60,10 @@ class Service:
 
 @dataclass(frozen=True)
 class Broker:
-    """``[broker]``: TLS is used if and only if the three files are set."""
+    """``[broker]``: TLS is used if and only if the three files are set.
+
+    ``proxy``: opens the way to the broker, whether with TLS or without.
+    """
 
     host: str = "127.0.0.1"
     port: int = 1883
@@ -73,6 +76,7 @@ class Broker:
     password: str = field(default="", repr=False)
     keepalive: int = 60
     connect_timeout: float = 30.0
+    proxy: Proxy | None = None
 
     @property
     def tls(self) -> bool:
@@ -230,6 +234,7 @@ class _Reader:
             # AWS drops clients outside of 30 to 1200 s; other brokers follow the wire's 16 bits.
             keepalive=self.integer(section, "keepalive", 60, least=5, most=65535),
             connect_timeout=self.seconds(section, "connect_timeout", 30.0, least=1.0),
+            proxy=self._proxy(section),
         )
 
     def hooks(self) -> Hooks:

@@ -22,12 +22,15 @@ from tests.support.certs import Authority, Certs, make_certs
 from tests.support.mosquitto import Mosquitto, free_port, requires_mosquitto
 from tests.support.rawbroker import Peer, RawBroker
 from tests.support.reactor import reactor, until
+from tests.support.tinyproxy import Tinyproxy, requires_tinyproxy
 from tests.support.waiting import PATIENCE
 from upparat.adapters import tls
+from upparat.adapters.connect import ProxyError
 from upparat.adapters.mqtt import MqttService
 from upparat.adapters.mqtt_dial import Abandoned, Dial
 from upparat.backoff import Backoff
 from upparat.config import Broker
+from upparat.proxy import parse
 
 LARGE = bytes(range(256)) * 800
 """200 KiB: more than AWS admits, and more than a socket buffers."""
@@ -357,6 +360,136 @@ async def test_server_name(certs: Certs) -> None:
         async with running(local) as line:
             await line.start()
     assert names == ["localhost"]
+
+
+# --- through a proxy ---
+
+
+def behind(url: str, port: int, certs: Certs | None = None, **more: Any) -> Broker:
+    """The settings for a broker that this proxy leads to."""
+    return settings(port, certs, proxy=parse(url), **more)
+
+
+@requires_tinyproxy
+@requires_mosquitto
+@pytest.mark.mosquitto
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+@pytest.mark.parametrize("credentials", ["", "me:secret"])
+@pytest_twisted.ensureDeferred
+async def test_there_and_back_through_a_proxy(
+    tmp_path: Path, certs: Certs, secure: bool, credentials: str, log: list[LogEvent]
+) -> None:
+    files = certs if secure else None
+    with (
+        Tinyproxy(tmp_path / "proxy", credentials) as proxy,
+        Mosquitto(tmp_path, certs=files) as broker,
+    ):
+        assert not credentials or credentials in proxy.url
+        given = behind(proxy.url, broker.port, files)
+        async with running(given, (TOPIC,)) as line:
+            await line.start()
+            for payload in (b"", b"small", LARGE):
+                await line.there_and_back(payload)
+    assert proxy.asked == [f"CONNECT 127.0.0.1:{broker.port}"]
+    assert "Client device disconnected" in broker.log
+    assert "secret" not in str(log) + repr(given)
+
+
+@requires_tinyproxy
+@requires_mosquitto
+@pytest.mark.mosquitto
+@pytest_twisted.ensureDeferred
+async def test_a_proxy_that_restarts(tmp_path: Path, certs: Certs, log: list[LogEvent]) -> None:
+    with Tinyproxy(tmp_path / "proxy") as proxy, Mosquitto(tmp_path, certs=certs) as broker:
+        async with running(behind(proxy.url, broker.port, certs), (TOPIC,)) as line:
+            await line.start()
+            proxy.kill()
+            await until(lambda: any("the proxy: [Errno 111]" in each for each in reasons(log)))
+            proxy.start()
+            await until(lambda: line.granted == 2)
+            await line.there_and_back(b"again")
+
+
+@requires_tinyproxy
+@pytest_twisted.ensureDeferred
+async def test_a_proxy_that_wants_credentials(tmp_path: Path, log: list[LogEvent]) -> None:
+    with Tinyproxy(tmp_path, "me:secret") as proxy, RawBroker(admit) as broker:
+        async with running(behind(proxy.bare_url, broker.port)) as line:
+            line.service.startService()
+            await until(lambda: reasons(log))
+    assert reasons(log)[0] == "the proxy answers 407 Proxy Authentication Required"
+    assert broker.peers == []
+
+
+@requires_tinyproxy
+@pytest_twisted.ensureDeferred
+async def test_a_proxy_cannot_stand_in_for_the_broker(
+    tmp_path: Path, certs: Certs, log: list[LogEvent]
+) -> None:
+    other = make_certs(tmp_path / "certs", hosts=["somebody.else"])
+    with (
+        Tinyproxy(tmp_path / "proxy") as proxy,
+        RawBroker(admit, server_context(other)) as broker,
+    ):
+        trusted = replace(certs, cafile=other.cafile)
+        async with running(behind(proxy.url, broker.port, trusted)) as line:
+            line.service.startService()
+            await until(lambda: reasons(log))
+    assert "IP address mismatch" in reasons(log)[0]
+    assert line.connects == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "the proxy answers 502 Bad Gateway"),
+        (wire.connack(), "the proxy's answer is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + wire.connack(), "the proxy sends more than its answer"),
+        (b"", "the proxy closes the connection"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_proxy_that_opens_no_way(answer: bytes, reason: str, log: list[LogEvent]) -> None:
+    def script(peer: Peer) -> None:
+        peer.connection.recv(65536)
+        peer.connection.sendall(answer)
+
+    with RawBroker(script) as broker:
+        async with running(behind(f"http://127.0.0.1:{broker.port}", 1883)) as line:
+            line.service.startService()
+            await until(lambda: len(reasons(log)) > 1)
+    assert set(reasons(log)) == {reason}
+
+
+def drip(peer: Peer) -> None:
+    """An answer without an end, with some bytes now and then."""
+    peer.connection.recv(65536)
+    peer.connection.sendall(b"HTTP/1.1 200 OK\r\n")
+    peer.connection.settimeout(0.02)
+    while True:
+        peer.connection.sendall(b"X")
+        with contextlib.suppress(TimeoutError):
+            if not peer.connection.recv(1):
+                raise EOFError
+
+
+@pytest.mark.parametrize("script", [say_nothing, drip])
+@pytest_twisted.ensureDeferred
+async def test_stop_while_the_proxy_hangs(script: Callable[[Peer], None]) -> None:
+    with RawBroker(script) as broker:
+        async with running(behind(f"http://127.0.0.1:{broker.port}", 1883)) as line:
+            line.service.startService()
+            await until(lambda: broker.peers)
+            await stop(line.service)
+
+
+@pytest.mark.parametrize("script", [say_nothing, drip])
+@pytest_twisted.ensureDeferred
+async def test_a_proxy_that_hangs_is_given_up(script: Callable[[Peer], None]) -> None:
+    with RawBroker(script) as broker:
+        url = f"http://127.0.0.1:{broker.port}"
+        with pytest.raises(ProxyError, match=r"^the proxy: timed out$"):
+            await Dial(reactor, behind(url, 1883, connect_timeout=0.3)).start()
 
 
 # --- the end of a connection ---

@@ -60,6 +60,7 @@ username = me
 password = se;cr#et
 keepalive = 1200
 connect_timeout = 5
+proxy = http://a%%40b:se%%3Acret@[::1]:8080/
 
 [hooks]
 version = {hook} version
@@ -113,6 +114,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "password": "",
         "keepalive": 60,
         "connect_timeout": 30.0,
+        "proxy": None,
     },
     "hooks": {
         "commands": {},
@@ -227,6 +229,7 @@ class OptionsTests(ConfigBench):
                     password="se;cr#et",
                     keepalive=1200,
                     connect_timeout=5.0,
+                    proxy=Proxy("::1", 8080, "Basic YUBiOnNlOmNyZXQ="),
                 ),
                 Hooks(
                     commands={
@@ -933,15 +936,18 @@ class ProxyTests(ConfigBench):
     def test_the_environment_is_for_downloads(self) -> None:
         self.environ["https_proxy"] = "http://proxy.example.com:3128"
         self.assertEqual(self.option("download", "").proxy, Proxies(None, PROXY))
+        self.assertIsNone(self.option("broker", "").proxy)
 
     def test_the_file_comes_first(self) -> None:
         self.environ.update(https_proxy="junk:", no_proxy="*")
         option = "proxy = http://proxy.example.com:3128"
         self.assertEqual(self.option("download", option).proxy, Proxies(PROXY, PROXY))
         self.assertEqual(self.option("download", "proxy = None").proxy, NO_PROXIES)
+        self.environ.pop("https_proxy")
+        self.assertIsNone(self.option("broker", "proxy = none").proxy)
 
     def test_what_cannot_be_used(self) -> None:
-        for section in ("download",):
+        for section in ("broker", "download"):
             for value in ("proxy", "socks5://me:se/cret@h:1", "http://me:se/cret@h", "http://h:0"):
                 problem = self.problem(section, f"proxy = {value}")
                 self.assertTrue(problem.startswith(f"[{section}] proxy: "), problem)
@@ -957,7 +963,7 @@ class ProxyTests(ConfigBench):
 
     def test_credentials_do_not_show(self) -> None:
         option = "proxy = http://me:secret@h:1"
-        settings = self.load(f"[download]\n{option}")
+        settings = self.load(f"[broker]\n{option}\n[download]\n{option}")
         self.assertNotIn("Basic", repr(settings))
-        self.assertEqual(settings.download.proxy.https, settings.download.proxy.http)
-        self.assertEqual(settings.download.proxy.http, parse("http://me:secret@h:1"))
+        self.assertEqual(settings.broker.proxy, settings.download.proxy.http)
+        self.assertEqual(settings.broker.proxy, parse("http://me:secret@h:1"))

@@ -15,10 +15,14 @@ from twisted.python.failure import Failure
 
 from upparat.config import Broker
 
+from .connect import ConnectAnswer, ProxyError, connect_request
 from .tls import client_context
 
 SHORTEST = 0.1
 """The shortest time-out of one step, in seconds: none would mean not to block at all."""
+
+RECEIVED = 4096
+"""The most bytes that are read at once."""
 
 
 class Abandoned(Exception):
@@ -80,12 +84,42 @@ class Dial:
 
     def _dial(self) -> socket.socket:
         self._deadline = time.monotonic() + self._broker.connect_timeout
-        plain = self._connect(
-            socket.getaddrinfo(self._broker.host, self._broker.port, type=socket.SOCK_STREAM)
-        )
+        plain = self._reach()
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return self._secure(plain) if self._broker.tls else plain
+
+    def _reach(self) -> socket.socket:
+        """A socket that leads to the broker."""
+        proxy = self._broker.proxy
+        if proxy is None:
+            return self._open(self._broker.host, self._broker.port)
+        request = connect_request(proxy, self._broker.host, self._broker.port)
+        try:
+            return self._ask(self._open(proxy.host, proxy.port), request)
+        except OSError as error:
+            raise ProxyError(f"the proxy: {error}") from None
+
+    def _open(self, host: str, port: int) -> socket.socket:
+        return self._connect(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+    def _ask(self, plain: socket.socket, request: bytes) -> socket.socket:
+        """Have the proxy open the way."""
+        answer = ConnectAnswer()
+        plain.settimeout(self._left())
+        plain.sendall(request)
+        while not answer.feed(self._receive(plain)):
+            pass
+        return plain
+
+    def _receive(self, plain: socket.socket) -> bytes:
+        plain.settimeout(self._left())
+        data = plain.recv(RECEIVED)
+        if not data:
+            raise ProxyError("the proxy closes the connection")
+        if time.monotonic() > self._deadline:  # one that drips must not keep us
+            raise TimeoutError("timed out")
+        return data
 
     def _connect(self, addresses: Sequence[tuple[Any, ...]]) -> socket.socket:
         """Try one address after the other, each with its share of the time that is left: an
