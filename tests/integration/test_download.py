@@ -663,6 +663,20 @@ async def test_https_with_a_stalled_server_stops_at_once(
 
 
 @pytest_twisted.ensureDeferred
+async def test_https_that_breaks_says_so(
+    secure: FileServer, directory: Path, log: list[LogEvent]
+) -> None:
+    """Twisted's TLS can be aborted only while there is a connection."""
+    file = secure.add("/f", CONTENT)
+    file.cut(70000, reset=True, times=3)
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url))
+    told = [formatEvent(event) for event in log if "reason" in event]
+    assert len(told) == 3
+    assert all("Connection to the other side was lost" in each for each in told)
+
+
+@pytest_twisted.ensureDeferred
 async def test_an_unknown_authority_is_refused(
     secure: FileServer, tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

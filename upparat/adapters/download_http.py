@@ -151,7 +151,7 @@ class Exchange:
         self._rest = None
         protocol, self._protocol = self._protocol, None
         transport = getattr(protocol, "transport", None)
-        if transport is not None:
+        if transport is not None and transport.connected:
             transport.abortConnection()
 
     # --- flow ---
