@@ -16,7 +16,7 @@ from tests.support.cloud import Cloud
 from tests.support.cloud_line import BROKER_OPTIONS
 from tests.support.faults import FOREVER
 from tests.support.files import File
-from tests.support.mosquitto import Mosquitto, free_port
+from tests.support.mosquitto import Mosquitto, free_port, tls_listener
 from tests.support.scripts import Hooks
 from tests.support.waiting import PATIENCE
 from upparat.job import Status
@@ -500,14 +500,7 @@ class TestTls:
 
     @pytest.fixture
     def broker(self, tmp_path: Path, certs: Certs, tls_port: int) -> Iterator[Mosquitto]:
-        listener = [
-            f"listener {tls_port} {Mosquitto.host}",
-            f"cafile {certs.cafile}",
-            f"certfile {certs.server_cert}",
-            f"keyfile {certs.server_key}",
-            "require_certificate true",
-            "use_identity_as_username true",
-        ]
+        listener = [*tls_listener(tls_port, certs), "use_identity_as_username true"]
         with Mosquitto(tmp_path, options=[*BROKER_OPTIONS, *listener]) as broker:
             yield broker
 

@@ -134,6 +134,11 @@ def _general() -> list[str]:
     return lines
 
 
+def tls_listener(port: int, certs: Certs) -> list[str]:
+    """Options for another listener, which asks every client for a certificate."""
+    return [f"listener {port} {Mosquitto.host}", *_tls(certs)]
+
+
 def _tls(certs: Certs) -> list[str]:
     return [
         f"cafile {certs.cafile}",
