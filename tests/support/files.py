@@ -219,9 +219,14 @@ class FileServer:
     """Listens on a free port of 127.0.0.1 between ``start`` and ``stop``, or in a ``with``.
 
     :param tls: PEM files of a certificate and its key; then URLs are https.
+    :param keep: whether connections stay open after an answer.
     """
 
-    def __init__(self, tls: tuple[str, str] | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, tls: tuple[str, str] | None = None, host: str = "127.0.0.1", *, keep: bool = False
+    ) -> None:
+        self._keep = keep
+        self._connections: list[object] = []
         self._context: ssl.SSLContext | None = None
         scheme = "https" if tls else "http"
         if tls:
@@ -235,7 +240,13 @@ class FileServer:
     def _bound(self, port: int) -> tuple[_Server, threading.Thread]:
         server = _Server(("127.0.0.1", port), _Handler)
         server.files, server.context = self._files, self._context
+        server.keep, server.connections = self._keep, self._connections
         return server, threading.Thread(target=server.serve_forever, args=(0.05,))
+
+    @property
+    def connections(self) -> int:
+        """How many there have been, TLS handshake and all."""
+        return len(self._connections)
 
     def add(
         self, path: str, content: bytes, *, validators: bool = True, ranges: bool = True
@@ -284,10 +295,13 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     files: dict[str, File]
     context: ssl.SSLContext | None = None
+    keep = False
+    connections: list[object]
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         if self.context is not None:  # here, in the connection's thread, it holds up nobody
             request = self.context.wrap_socket(request, server_side=True)
+        self.connections.append(client_address)
         try:
             super().finish_request(request, client_address)
         finally:
@@ -364,6 +378,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(file, body[step.stall :], step)
         else:
             self._send(file, body if step.cut is None else body[: step.cut], step)
+        if step.truncate is not None or step.cut is not None:
+            self.close_connection = True
         if step.reset:
             end_by_reset(self.connection)
             self.rfile.close()
@@ -389,6 +405,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _head(self, status: int, headers: Mapping[str, str]) -> None:
         self.send_response(status)
-        for name, value in {**headers, "Connection": "close"}.items():
+        closing = {} if self.server.keep else {"Connection": "close"}
+        for name, value in {**headers, **closing}.items():
             self.send_header(name, value)
         self.end_headers()

@@ -20,9 +20,11 @@ from twisted.web.http_headers import Headers
 from tests.support.downloads import KEY, Heard, make_job
 from upparat.adapters.download import Downloader
 from upparat.adapters.download_answer import Head
-from upparat.adapters.download_http import Exchange, Waiter
+from upparat.adapters.download_connections import Connections
+from upparat.adapters.download_http import Exchange
 from upparat.adapters.download_line import Silence
 from upparat.adapters.download_transfer import DISK_PAUSE
+from upparat.adapters.download_waiter import Waiter
 from upparat.adapters.download_writer import MOMENT
 from upparat.adapters.durable import read_boot_id
 from upparat.adapters.storage import Note, Part, Store
@@ -106,6 +108,8 @@ class FakeExchange:
 
     async def error_body(self) -> bytes:
         return b""
+
+    async def drain(self) -> None: ...
 
     def close(self) -> None:
         self.bench.closed += 1
@@ -668,7 +672,8 @@ class ConnectionTests(SynchronousTestCase):
         """Looking up the name counts as well."""
         clock = Clock()
         settings = Download(connect_timeout=7.0)
-        exchange = Exchange(clock, settings, Waiter())  # type: ignore[arg-type]
+        connections = Connections(clock, settings)  # type: ignore[arg-type]
+        exchange = Exchange(clock, settings, Waiter(), connections)  # type: ignore[arg-type]
         endpoint = mock.Mock()
         endpoint.connect.return_value = Deferred()
         with mock.patch("upparat.adapters.download_line.HostnameEndpoint", return_value=endpoint):

@@ -84,6 +84,7 @@ class Attempt:
                 return await self._take(exchange, answer)
             if isinstance(answer, Problem):
                 return await self._refused(exchange, head)
+            await exchange.drain()
             return answer
         finally:
             exchange.close()

@@ -1,16 +1,18 @@
-"""One GET over a connection of its own, with limits on silence."""
+"""One GET, with limits on silence."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import HTTPConnectionPool, ResponseDone
+from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
@@ -19,51 +21,18 @@ from upparat import __version__
 from upparat.config import Download
 
 from .download_answer import Head
-from .download_line import Line, Reactor, Silence
+from .download_connections import Connections, abort, at_rest
+from .download_line import Reactor, Silence
 from .download_rate import Rate
+from .download_waiter import Waiter
 
 ERROR_BODY = 4096
 """How many bytes of an answer without the file are read, to find out why."""
 
+DRAIN = 1.0
+"""Seconds that are spent on the body of an answer that tells nothing more."""
+
 _T = TypeVar("_T")
-
-
-class Waiter:
-    """Awaits one Deferred after the other, until it is stopped.
-
-    Unlike the cancelling of a coroutine's Deferred this may be done from anywhere, even from code
-    that the coroutine itself has called.
-    """
-
-    def __init__(self) -> None:
-        self.stopped = False
-        self._waiting: Deferred[object] | None = None
-
-    async def wait(self, deferred: Deferred[_T]) -> _T:
-        """:raises CancelledError: once stopped, and if the Deferred is cancelled."""
-        self._waiting = deferred  # type: ignore[assignment]
-        try:
-            self.check(deferred)
-            return await deferred
-        finally:
-            self._waiting = None
-            self.check()
-
-    def check(self, deferred: Deferred[_T] | None = None) -> None:
-        if self.stopped:
-            if deferred is not None:
-                deferred.addErrback(lambda _: None)
-                deferred.cancel()
-            raise CancelledError
-
-    def cancel(self) -> None:
-        """Cancel what is waited for now."""
-        if self._waiting is not None:
-            self._waiting.cancel()
-
-    def stop(self) -> None:
-        self.stopped = True
-        self.cancel()
 
 
 class Exchange:
@@ -73,13 +42,18 @@ class Exchange:
     :class:`Silence`.
     """
 
-    def __init__(self, reactor: Reactor, settings: Download, waiter: Waiter) -> None:
+    def __init__(
+        self, reactor: Reactor, settings: Download, waiter: Waiter, connections: Connections
+    ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._waiter = waiter
+        self._connections = connections
         self._timer: IDelayedCall | None = None
+        self._patience = settings.idle_timeout
         self._silence = ""
-        self._protocol: IProtocol | None = None
+        self._connection: IProtocol | None = None
+        self._reused = False
         self._body: _Body | None = None
         self._paused = False
         self._rate = Rate(reactor, settings.max_rate)
@@ -88,10 +62,22 @@ class Exchange:
 
     async def head(self, url: str, headers: Mapping[str, str]) -> Head:
         """Ask for ``url`` (ASCII), and take the head of the answer."""
-        line = Line(self._reactor, self._settings, self._connected)
-        # Not persistent: between attempts lie seconds, and what failed is best not used again.
-        pool = HTTPConnectionPool(self._reactor, persistent=False)
-        client = HTTPClient(line.agent(url.encode("ascii"), pool))  # has a cookie jar of its own
+        try:
+            return await self._ask(url, headers)
+        except CancelledError:
+            raise
+        except Exception:
+            if not self._reused:
+                raise
+        # A connection that waits may be closed or forgotten at any time: that says nothing yet.
+        self._drop()
+        return await self._ask(url, headers)
+
+    async def _ask(self, url: str, headers: Mapping[str, str]) -> Head:
+        self._silence = ""
+        self._reused = False
+        agent = self._connections.agent(url.encode("ascii"), self._connected)
+        client = HTTPClient(agent)  # has a cookie jar of its own
         self._limit(self._settings.connect_timeout, "no connection")
         named = {"User-Agent": f"upparat/{__version__}", **headers}
         answer = client.get(
@@ -112,17 +98,26 @@ class Exchange:
         Returns whether the end was marked, by length or by chunks; otherwise it may be missing.
         """
         body = self._body = _Body(lambda data: self._received(receive, data), self.close)
-        self._limit(self._settings.idle_timeout, "no data")
+        self._limit(self._patience, "no data")
         self._response.deliverBody(body)
         return await self._wait(body.ended)
 
-    async def error_body(self) -> bytes:
-        """The first bytes of the body; however it ends, it says what it can."""
+    async def drain(self) -> None:
+        """Read the body if it is short, so that the connection can be used again."""
+        await self.error_body(DRAIN)
+
+    async def error_body(self, patience: float = math.inf) -> bytes:
+        """The first bytes of the body; however it ends, it says what it can.
+
+        :param patience: seconds for all of it, as far as anything comes at all.
+        """
         chunks = bytearray()
+        self._patience = min(patience, self._patience)
+        until = self._reactor.seconds() + patience
 
         def receive(data: bytes) -> None:
             chunks.extend(data)
-            if len(chunks) >= ERROR_BODY:
+            if len(chunks) >= ERROR_BODY or self._reactor.seconds() >= until:
                 raise _Enough
 
         try:
@@ -144,15 +139,19 @@ class Exchange:
         self._go_on()
 
     def close(self) -> None:
-        """Drop the connection, whatever still goes on there."""
+        """Let go of the connection: unless the answer is over, it is dropped."""
         self._quiet()
         if self._rest is not None:
             self._rest.cancel()
         self._rest = None
-        protocol, self._protocol = self._protocol, None
-        transport = getattr(protocol, "transport", None)
-        if transport is not None and transport.connected:
-            transport.abortConnection()
+        if self._connection is not None and at_rest(self._connection):
+            self._connection = None
+        self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            abort(connection)
 
     # --- flow ---
 
@@ -164,7 +163,7 @@ class Exchange:
     def _go_on(self) -> None:
         held = self._paused or self._rest is not None
         if self._body is not None and not self._body.over and not held:
-            self._limit(self._settings.idle_timeout, "no data")
+            self._limit(self._patience, "no data")
             self._body.resume()
 
     def _slow_down(self, size: int) -> None:
@@ -190,14 +189,17 @@ class Exchange:
         finally:
             self._quiet()
 
-    def _connected(self, protocol: IProtocol) -> None:
-        self._protocol = protocol
-        self._rate.shape(getattr(protocol, "transport", None))
+    def _connected(self, connection: IProtocol, reused: bool) -> None:
+        self._connection = connection
+        self._reused = reused
+        if not at_rest(connection):  # the server has said something that nobody asked for
+            raise ConnectionLost
+        self._rate.shape(getattr(connection, "transport", None))
         self._limit(self._settings.idle_timeout, "no answer")
 
     def _received(self, receive: Callable[[bytes], None], data: bytes) -> None:
         if self._timer is not None:
-            self._timer.reset(self._settings.idle_timeout)
+            self._timer.reset(self._patience)
         receive(data)
         self._slow_down(len(data))
 

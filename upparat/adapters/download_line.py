@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from OpenSSL.crypto import X509
 from OpenSSL.SSL import Error as TlsError
 from service_identity import VerificationError
 from twisted.internet import error
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import (
     IProtocol,
@@ -87,14 +86,12 @@ def _as_it_is(response: IResponse) -> IResponse:
 
 @implementer(IAgentEndpointFactory)
 class Line:
-    """Makes endpoints that tell when the connection is there, perhaps through a proxy."""
+    """Knows the way to each server, perhaps through a proxy."""
 
-    def __init__(
-        self, reactor: Reactor, settings: Download, connected: Callable[[IProtocol], None]
-    ) -> None:
+    def __init__(self, reactor: Reactor, settings: Download) -> None:
         self._reactor = reactor
         self._settings = settings
-        self._connected = connected
+        self._proxies: dict[Proxy, IStreamClientEndpoint] = {}
 
     def agent(self, url: bytes, pool: HTTPConnectionPool) -> IAgent:
         """What asks for ``url``, and for no other."""
@@ -102,10 +99,9 @@ class Line:
         proxy = self._proxy(uri)
         if proxy is None or uri.scheme == b"https":
             return Verbatim(Agent.usingEndpointFactory(self._reactor, self, pool), url)
-        endpoint = _Told(self._to_proxy(proxy), self._connected)
+        agent = ProxyAgent(self._to_proxy(proxy), self._reactor, pool)
         # A request to a proxy has all of the URL but the fragment, which Agent leaves out.
-        absolute = url.partition(b"#")[0]
-        return Verbatim(ProxyAgent(endpoint, self._reactor, pool), absolute, proxy.authorization)
+        return Verbatim(agent, url.partition(b"#")[0], proxy.authorization)
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         host, proxy = _host(uri), self._proxy(uri)
@@ -114,16 +110,17 @@ class Line:
         else:
             endpoint = Tunnel(self._to_proxy(proxy), proxy, host, uri.port)
         if uri.scheme == b"https":
-            policy = BrowserLikePolicyForHTTPS(_trust_root(self._settings.cafile))
-            creator = policy.creatorForNetloc(host.encode("ascii"), uri.port)
-            endpoint = wrapClientTLS(creator, endpoint)
-        return _Told(endpoint, self._connected)
+            return _Secure(endpoint, host, uri.port, self._settings.cafile)
+        return endpoint
 
     def _proxy(self, uri: URI) -> Proxy | None:
         return self._settings.proxy.towards(uri.scheme.decode("ascii"), _host(uri))
 
     def _to_proxy(self, proxy: Proxy) -> IStreamClientEndpoint:
-        return _Blamed(self._to(proxy.host, proxy.port))
+        """The same one for each proxy: ProxyAgent tells connections apart by their endpoints."""
+        if proxy not in self._proxies:
+            self._proxies[proxy] = _Blamed(self._to(proxy.host, proxy.port))
+        return self._proxies[proxy]
 
     def _to(self, host: str, port: int) -> IStreamClientEndpoint:
         endpoint: IStreamClientEndpoint = HostnameEndpoint(
@@ -138,34 +135,37 @@ def _host(uri: URI) -> str:
     return host.decode("ascii")
 
 
-def _trust_root(cafile: str) -> Any:
-    """PEM certificates of the authorities that TLS trusts; empty: those that the platform trusts,
-    where OpenSSL's ``SSL_CERT_FILE`` says.
+@implementer(IStreamClientEndpoint)
+class _Secure:
+    """TLS over another endpoint.
 
-    :raises OSError, ValueError: the file cannot be read any more.
+    :param cafile: PEM certificates of the authorities that TLS trusts, read anew for every
+        connection; empty: those that the platform trusts, where OpenSSL's ``SSL_CERT_FILE`` says.
     """
+
+    def __init__(self, endpoint: IStreamClientEndpoint, host: str, port: int, cafile: str) -> None:
+        self._endpoint = endpoint
+        self._host = host
+        self._port = port
+        self._cafile = cafile
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        try:
+            policy = BrowserLikePolicyForHTTPS(_trust_root(self._cafile))
+        except (OSError, ValueError):  # the file cannot be read any more
+            return fail()
+        creator = policy.creatorForNetloc(self._host.encode("ascii"), self._port)
+        secure: IStreamClientEndpoint = wrapClientTLS(creator, self._endpoint)
+        return secure.connect(protocolFactory)
+
+
+def _trust_root(cafile: str) -> Any:
     if not cafile:
         return platformTrust()
     certificates = load_pem_x509_certificates(Path(cafile).read_bytes())
     return trustRootFromCertificates(
         [Certificate(X509.from_cryptography(each)) for each in certificates]
     )
-
-
-@implementer(IStreamClientEndpoint)
-class _Told:
-    def __init__(
-        self, endpoint: IStreamClientEndpoint, connected: Callable[[IProtocol], None]
-    ) -> None:
-        self._endpoint = endpoint
-        self._connected = connected
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        return self._endpoint.connect(protocolFactory).addCallback(self._tell)
-
-    def _tell(self, protocol: IProtocol) -> IProtocol:
-        self._connected(protocol)
-        return protocol
 
 
 @implementer(IStreamClientEndpoint)

@@ -19,10 +19,11 @@ from upparat.text import without_query
 
 from .download_answer import Changed, Expired, Final, Retry
 from .download_attempt import Attempt, Verdict
-from .download_http import Exchange, Waiter
+from .download_http import Exchange
 from .download_line import Reactor
 from .download_target import DiskError, Target, Wrong
 from .download_url import url_problem
+from .download_waiter import Waiter
 from .download_writer import Writer
 from .storage import Stopped
 from .verify import Content, Verifier
@@ -60,7 +61,7 @@ class Tools:
     verifier: Verifier
     random: Callable[[], float]
     told: Callable[[int, int | None], None]
-    exchange: ExchangeFactory = Exchange
+    exchange: ExchangeFactory
 
 
 class Failed(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random as random_module
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -18,6 +19,7 @@ from upparat.ports import DownloadEvents
 from upparat.text import without_query
 
 from .download_answer import Expired
+from .download_connections import Connections
 from .download_http import Exchange
 from .download_line import Reactor
 from .download_transfer import ExchangeFactory, Failed, Tools, Transfer
@@ -47,17 +49,18 @@ class Turns(Generic[_Done]):
         *,
         verifier: Verifier | None = None,
         random: Callable[[], float] = random_module.random,
-        exchange: ExchangeFactory = Exchange,
+        exchange: ExchangeFactory | None = None,
     ) -> None:
         self._reactor = reactor
         self._store = Store(directory)
+        self._connections = Connections(reactor, settings)
         self._tools = Tools(
             reactor,
             settings,
             verifier or Verifier(Verify()),
             random,
             lambda downloaded, total: self.events.progressed(downloaded, total),
-            exchange,
+            exchange or partial(Exchange, connections=self._connections),
         )
         self._transfer: Transfer[_Done] | None = None
         self._turn = DeferredLock()
@@ -86,7 +89,8 @@ class Turns(Generic[_Done]):
         self._closed = True
         self.stop()
         # An aborted connection is gone one turn of the reactor later.
-        return self._turn.run(lambda: deferLater(self._reactor, 0, lambda: None))
+        turn = self._turn.run(lambda: deferLater(self._reactor, 0, lambda: None))
+        return turn.addCallback(lambda _: self._connections.close())
 
     def _tidy(self, work: Callable[[], None]) -> None:
         try:
@@ -121,7 +125,13 @@ class Turns(Generic[_Done]):
             self._transfer = None
             self.events.url_expired(outcome.reason)
         else:
+            self._disconnect()
             self._complete(outcome, transfer)
+
+    def _disconnect(self) -> None:
+        """The next request is far away."""
+        closed = self._connections.close()
+        closed.addErrback(lambda failure: self.log.failure("Closing connections", failure))
 
     def _complete(self, done: _Done, transfer: Transfer[_Done]) -> None:
         """The file is complete and verified."""
@@ -131,6 +141,7 @@ class Turns(Generic[_Done]):
         if self._transfer is not transfer:
             return
         self._transfer = None
+        self._disconnect()
         problem = failure.value
         if isinstance(problem, Failed):
             self._give_up(problem.state, str(problem))
