@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, globalLogPublisher
 
 from tests.support import rawbroker as wire
+from tests.support.addresses import busy
 from tests.support.certs import Authority, Certs, make_certs
 from tests.support.mosquitto import Mosquitto, free_port, requires_mosquitto
 from tests.support.rawbroker import Peer, RawBroker
@@ -30,7 +31,7 @@ from upparat.adapters.mqtt import MqttService
 from upparat.adapters.mqtt_dial import Abandoned, Dial
 from upparat.backoff import Backoff
 from upparat.config import Broker
-from upparat.proxy import parse
+from upparat.proxy import Proxy, parse
 
 LARGE = bytes(range(256)) * 800
 """200 KiB: more than AWS admits, and more than a socket buffers."""
@@ -600,15 +601,8 @@ async def test_silence_is_given_up(certs: Certs, log: list[LogEvent], secure: bo
 
 @pytest.fixture
 def busy_port() -> Iterator[int]:
-    """Nobody accepts there and the backlog is full: TCP's handshake gets no answer."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        address = listener.getsockname()
-        for _ in range(3):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(address)
-        yield address[1]
+    with busy("127.0.0.1") as port:
+        yield port
 
 
 @pytest_twisted.ensureDeferred
@@ -681,6 +675,47 @@ async def test_one_address_after_the_other(monkeypatch: pytest.MonkeyPatch, busy
         ]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
         async with running(settings(broker.port, connect_timeout=1.0)) as line:
+            await line.start()
+
+
+@pytest.mark.parametrize("answering", [False, True], ids=["silent", "refusing"])
+@pytest.mark.parametrize("proxied", [False, True], ids=["broker", "proxy"])
+@pytest_twisted.ensureDeferred
+async def test_ipv4_where_ipv6_leads_nowhere(
+    monkeypatch: pytest.MonkeyPatch, answering: bool, proxied: bool
+) -> None:
+    """And the other way round; of a broker, or of the proxy before it."""
+
+    def open_and_admit(peer: Peer) -> None:
+        if proxied:
+            peer.connection.recv(65536)
+            peer.connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        admit(peer)
+
+    def lookup(host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
+        assert host == "name.example"
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    with RawBroker(open_and_admit) as broker, contextlib.ExitStack() as stack:
+        if not answering:
+            stack.enter_context(busy("::1", broker.port))
+        proxy = Proxy("name.example", broker.port) if proxied else None
+        host = "broker.example" if proxied else "name.example"
+        given = settings(broker.port, host=host, proxy=proxy, connect_timeout=2.0)
+        async with running(given) as line:
+            await line.start()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_ipv6_address(tmp_path: Path) -> None:
+    """With TLS the certificate has to be for it."""
+    certs = make_certs(tmp_path, ["::1"])
+    with RawBroker(admit, server_context(certs), "::1") as broker:
+        async with running(settings(broker.port, certs, host="::1")) as line:
             await line.start()
 
 

@@ -216,15 +216,23 @@ class File:
 
 
 class FileServer:
-    """Listens on a free port of 127.0.0.1 between ``start`` and ``stop``, or in a ``with``.
+    """Listens on a free port between ``start`` and ``stop``, or in a ``with``.
 
     :param tls: PEM files of a certificate and its key; then URLs are https.
+    :param host: how URLs call it.
     :param keep: whether connections stay open after an answer.
+    :param address: where it listens.
     """
 
     def __init__(
-        self, tls: tuple[str, str] | None = None, host: str = "127.0.0.1", *, keep: bool = False
+        self,
+        tls: tuple[str, str] | None = None,
+        host: str = "",
+        *,
+        keep: bool = False,
+        address: str = "127.0.0.1",
     ) -> None:
+        self._address = address
         self._keep = keep
         self._connections: list[object] = []
         self._context: ssl.SSLContext | None = None
@@ -235,10 +243,12 @@ class FileServer:
         self._files: dict[str, File] = {}
         self._server, self._thread = self._bound(0)
         self.port: int = self._server.server_address[1]
-        self.base = f"{scheme}://{host}:{self.port}"
+        name = host or (f"[{address}]" if ":" in address else address)
+        self.base = f"{scheme}://{name}:{self.port}"
 
     def _bound(self, port: int) -> tuple[_Server, threading.Thread]:
-        server = _Server(("127.0.0.1", port), _Handler)
+        kind = _Server6 if ":" in self._address else _Server
+        server = kind((self._address, port), _Handler)
         server.files, server.context = self._files, self._context
         server.keep, server.connections = self._keep, self._connections
         return server, threading.Thread(target=server.serve_forever, args=(0.05,))
@@ -310,6 +320,10 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away are nothing to tell about."""
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _Handler(BaseHTTPRequestHandler):

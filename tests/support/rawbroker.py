@@ -119,14 +119,16 @@ class RawBroker:
     The connection is closed when the script returns, or raises as it does at the client's end.
     """
 
-    host = "127.0.0.1"
-
     def __init__(
-        self, script: Callable[[Peer], None], context: ssl.SSLContext | None = None
+        self,
+        script: Callable[[Peer], None],
+        context: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self._script = script
         self._context = context
-        self._listener = socket.create_server((self.host, 0))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family)
         self.port: int = self._listener.getsockname()[1]
         self.peers: list[Peer] = []
         self.problems: list[OSError] = []

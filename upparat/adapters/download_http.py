@@ -29,6 +29,9 @@ from .download_waiter import Waiter
 ERROR_BODY = 4096
 """How many bytes of an answer without the file are read, to find out why."""
 
+NO_URL = "http://upparat.invalid/"
+"""What treq is told instead of the URL: it spells URLs anew, and cannot spell IPv6 addresses."""
+
 DRAIN = 1.0
 """Seconds that are spent on the body of an answer that tells nothing more."""
 
@@ -81,7 +84,7 @@ class Exchange:
         self._limit(self._settings.connect_timeout, "no connection")
         named = {"User-Agent": f"upparat/{__version__}", **headers}
         answer = client.get(
-            url,
+            NO_URL,
             headers=Headers({name: [value] for name, value in named.items()}),
             allow_redirects=False,
             unbuffered=True,

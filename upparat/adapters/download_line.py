@@ -52,7 +52,7 @@ class Silence(Exception):
 
 @implementer(IAgent)
 class Verbatim:
-    """Asks for the URL byte for byte, since it is signed, and takes the body as it is.
+    """Asks for its own URL byte for byte, since it is signed, and takes the body as it is.
 
     treq spells URLs anew, offers gzip and unpacks it: then ranges would not fit the file.
 
