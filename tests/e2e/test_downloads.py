@@ -202,7 +202,7 @@ def test_a_server_that_is_busy_for_a_moment(
     document: Documents,
 ) -> None:
     firmware.cut(HALF)
-    firmware.status(status, b"<Error><Code>SlowDown</Code></Error>")
+    firmware.status(status, b"<Error><Code>ServiceUnavailable</Code></Error>")
     agent()
     update(cloud, document(firmware))
     assert steps(cloud.history("job-1")) == [START, *INSTALLED]

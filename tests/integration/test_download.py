@@ -509,10 +509,10 @@ async def test_passing_trouble_is_waited_out(file: File, directory: Path, status
 
 @pytest_twisted.ensureDeferred
 async def test_nothing_is_retried_for_ever(file: File, directory: Path) -> None:
-    file.status(503, b"<Error><Code>SlowDown</Code></Error>", times=FOREVER)
+    file.status(503, b"<Error><Code>ServiceUnavailable</Code></Error>", times=FOREVER)
     async with fetching(directory) as fetcher:
         state, message = await fetcher.fail(make_job(file.url))
-    assert (state, message) == (State.DOWNLOAD_FAILED, "HTTP 503 SlowDown (5 attempts)")
+    assert (state, message) == (State.DOWNLOAD_FAILED, "HTTP 503 ServiceUnavailable (5 attempts)")
     assert len(file.requests) == 5
 
 

@@ -66,7 +66,7 @@ def file(server: FileServer) -> File:
 async def test_after_an_answer_that_is_read(
     server: FileServer, file: File, settings: Download, directory: Path
 ) -> None:
-    file.status(503, b"<Error><Code>SlowDown</Code></Error>")
+    file.status(503, b"<Error><Code>ServiceUnavailable</Code></Error>")
     async with fetching(directory, settings) as fetcher:
         await fetcher.fetch_well(make_job(file.url))
     assert len(file.requests) == 2

@@ -19,7 +19,7 @@ from twisted.web.http_headers import Headers
 
 from tests.support.downloads import KEY, Heard, make_job
 from upparat.adapters.download import Downloader
-from upparat.adapters.download_answer import Head
+from upparat.adapters.download_answer import SLOW_DOWN, Head
 from upparat.adapters.download_connections import Connections
 from upparat.adapters.download_http import Exchange
 from upparat.adapters.download_line import Silence
@@ -78,6 +78,7 @@ class Answer:
     length: int | None = None
     chunks: Iterable[bytes] = ()
     end: bool | Exception | None = True
+    body: bytes = b""
     receive: Callable[[bytes], None] = lambda _: None
 
 
@@ -107,7 +108,8 @@ class FakeExchange:
         return bool(answer.end)
 
     async def error_body(self) -> bytes:
-        return b""
+        assert isinstance(self.answer, Answer)
+        return self.answer.body
 
     async def drain(self) -> None: ...
 
@@ -265,6 +267,14 @@ class BackOffTests(Bench):
         self.assertEqual(self.waits(), 2)
         self.reactor.advance(2)
         self.assertEqual(self.heard.events[-1][0], "downloaded")
+
+    def test_a_fleet_is_spread(self) -> None:
+        """The random number is 1 here, and otherwise less."""
+        slow = b"<Error><Code>SlowDown</Code></Error>"
+        self.start(Answer(503, body=slow), Answer(503, {"retry-after": "100"}, body=slow), whole())
+        self.assertEqual(self.waits(), 2 * SLOW_DOWN)
+        self.reactor.advance(2 * SLOW_DOWN)
+        self.assertEqual(self.waits(), 100 + SLOW_DOWN)
 
     def test_stop_ends_the_wait(self) -> None:
         self.start(ConnectionError())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL import SSL
@@ -17,6 +19,7 @@ from tests.support.downloads import make_job
 from tests.support.files import EXPIRED
 from upparat.adapters.download_answer import (
     MAX_RETRY_AFTER,
+    SLOW_DOWN,
     Body,
     Changed,
     Expired,
@@ -146,6 +149,54 @@ class RefusalTests(SynchronousTestCase):
             (206, Retry),
         ):
             self.assertIsInstance(refusal(head(status), b""), kind, status)
+
+    def s3(self, status: int, code: str, message: str = "", **headers: str) -> Any:
+        """What an error of S3 means, in the form that its documentation shows."""
+        body = (
+            '<?xml version="1.0" encoding="UTF-8"?>\n<Error>\n'
+            f"  <Code>{code}</Code>\n  <Message>{message}</Message>\n"
+            "  <Resource>/bucket/firmware.bin</Resource>\n</Error>"
+        )
+        return refusal(head(status, None, **headers), body.encode())
+
+    def test_s3_has_trouble(self) -> None:
+        for status, code in ((500, "InternalError"), (503, "ServiceUnavailable")):
+            self.assertEqual(self.s3(status, code), Retry(f"HTTP {status} {code}"))
+            told = self.s3(status, code, retry_after="7")
+            self.assertEqual(told, Retry(f"HTTP {status} {code}", 7.0))
+
+    def test_s3_wants_fewer_requests(self) -> None:
+        message = "Please reduce your request rate."
+        reason = f"HTTP 503 SlowDown: {message}"
+        answer = self.s3(503, "SlowDown", message)
+        self.assertEqual(answer, Retry(reason, SLOW_DOWN, SLOW_DOWN))
+        told = self.s3(503, "SlowDown", message, retry_after="120")
+        self.assertEqual(told, Retry(reason, 120.0, SLOW_DOWN))
+
+    def test_s3_has_waited_for_us(self) -> None:
+        """With the status of a request that is wrong, it is one that was slow."""
+        self.assertEqual(self.s3(400, "RequestTimeout"), Retry("HTTP 400 RequestTimeout"))
+
+    def test_a_token_of_s3_that_has_expired(self) -> None:
+        message = "The provided token has expired."
+        reason = f"HTTP 400 ExpiredToken: {message}"
+        self.assertEqual(self.s3(400, "ExpiredToken", message), Expired(reason))
+        self.assertIsInstance(self.s3(400, "InvalidToken", "Malformed"), Final)
+
+    def test_a_clock_that_is_wrong(self) -> None:
+        message = "The difference between the request time and the server's time is too large."
+        self.assertEqual(
+            self.s3(403, "RequestTimeTooSkewed", message),
+            Expired(
+                f"HTTP 403 RequestTimeTooSkewed: {message} "
+                "(whoever signed the URL has another time than S3)"
+            ),
+        )
+
+    def test_a_precondition_of_s3(self) -> None:
+        """With something here it is about that; without, nothing was demanded."""
+        self.assertIsInstance(judge(PART, None, head(412)), Changed)
+        self.assertEqual(self.s3(412, "PreconditionFailed"), Final("HTTP 412 PreconditionFailed"))
 
     def test_a_proxy_that_wants_credentials(self) -> None:
         """Somebody may set them, or the proxy, right meanwhile."""

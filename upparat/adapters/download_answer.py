@@ -20,6 +20,10 @@ REDIRECTS = (301, 302, 303, 307, 308)
 MAX_RETRY_AFTER = 300.0
 """The longest wait, in seconds, that a server can impose on us."""
 
+SLOW_DOWN = 8.0
+"""The shortest wait, in seconds, after S3 has told us to reduce the rate of requests; up to as much
+again comes on top, at random."""
+
 _CONTENT_RANGE = re.compile(r"bytes +(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 
@@ -90,10 +94,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class Retry:
-    """It may work later, not before ``after`` seconds."""
+    """It may work later, not before ``after`` seconds.
+
+    ``spread``: so many seconds more or less, at random, since a whole fleet may be told the same.
+    """
 
     reason: str
     after: float = 0.0
+    spread: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -155,15 +163,25 @@ def _unsatisfiable(held: Held, size: int | None, headers: Headers) -> Whole | Ch
 
 
 def refusal(head: Head, body: bytes) -> Retry | Expired | Final:
-    """What an answer without the file means; ``body`` is the beginning of its body."""
+    """What an answer without the file means; ``body`` is the beginning of its body.
+
+    Codes of S3 that say more than the status, or something else, are dealt with by name: see
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList.
+    """
     status = head.status
     code, message = _s3_error(body)
     reason = _reason(status, code, message)
     expired = code == "ExpiredToken" or "expired" in message.lower()
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return Retry("the proxy answers 407 Proxy Authentication Required")
+    if code == "RequestTimeTooSkewed":
+        return Expired(f"{reason} (whoever signed the URL has another time than S3)")
     if status in (401, 403) or (status == 400 and expired):
         return Expired(reason)
+    if code == "SlowDown":
+        return Retry(reason, _retry_after(head.headers) or SLOW_DOWN, spread=SLOW_DOWN)
+    if code == "RequestTimeout":  # comes with status 400
+        return Retry(reason)
     if status in (408, 429) or not 300 <= status < 500:
         return Retry(reason, _retry_after(head.headers))
     return Final(reason)

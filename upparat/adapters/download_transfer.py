@@ -207,7 +207,8 @@ class Transfer(Generic[_Done]):
         if budget.attempts >= self._tools.settings.max_attempts:
             message = f"{retry.reason} ({budget.attempts} attempts)"
             raise Failed(State.DOWNLOAD_FAILED, message)
-        delay = max(BACKOFF.delay(budget.attempts, self._tools.random), retry.after)
+        least = retry.after + retry.spread * self._tools.random()
+        delay = max(BACKOFF.delay(budget.attempts, self._tools.random), least)
         self._log("tries again in {delay:.1f} s: {reason}", delay=delay, reason=retry.reason)
         await self._waiter.wait(deferLater(self._reactor, delay))
 
