@@ -66,11 +66,11 @@ def from_environment(environ: Mapping[str, str]) -> Proxies:
 
     :raises ValueError: which names the variable, but not its value.
     """
-    exempt = environ.get("no_proxy") or environ.get("NO_PROXY", "")
+    exempt = re.split(r"[,\s]+", environ.get("no_proxy") or environ.get("NO_PROXY", ""))
     return Proxies(
         _from_variable(environ, "http_proxy"),
         _from_variable(environ, "https_proxy", "HTTPS_PROXY"),
-        tuple(re.split(r"[,\s]+", exempt.strip(", \t"))) if exempt else (),
+        tuple(filter(None, exempt)),
     )
 
 

@@ -99,7 +99,7 @@ class EnvironmentTests(SynchronousTestCase):
         for environ, exempt in (
             ({"NO_PROXY": "a, b.c ,,.d  e"}, ("a", "b.c", ".d", "e")),
             ({"no_proxy": "a", "NO_PROXY": "b"}, ("a",)),
-            ({"no_proxy": " , "}, ("",)),
+            ({"no_proxy": " , "}, ()),
         ):
             self.assertEqual(from_environment(environ).exempt, exempt)
 

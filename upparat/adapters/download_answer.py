@@ -96,7 +96,7 @@ class Problem:
 class Retry:
     """It may work later, not before ``after`` seconds.
 
-    ``spread``: so many seconds more or less, at random, since a whole fleet may be told the same.
+    ``spread``: up to so many seconds more, at random, since a whole fleet may be told the same.
     """
 
     reason: str

@@ -13,7 +13,7 @@ from twisted.web.iweb import IAgent
 
 from upparat.config import Download
 
-from .download_line import Line, Reactor
+from .download_line import Line, Pool, Reactor
 
 KEPT = 64
 """Seconds that a connection waits for another request: as long as a back-off may last."""
@@ -47,19 +47,18 @@ class Connections:
         return closed
 
 
-class _Telling(HTTPConnectionPool):
-    """A pool of others, for one request."""
+class _Telling:
+    """The pool as one request sees it."""
 
     persistent = True
 
-    def __init__(self, pool: HTTPConnectionPool, used: WeakSet[Any], told: Told) -> None:
+    def __init__(self, pool: Pool, used: WeakSet[Any], told: Told) -> None:
         self._pool = pool
         self._used = used
         self._told = told
 
     def getConnection(self, key: Hashable, endpoint: IStreamClientEndpoint) -> Deferred[Any]:
-        connecting: Deferred[Any] = self._pool.getConnection(key, endpoint)
-        return connecting.addCallback(self._tell)
+        return self._pool.getConnection(key, endpoint).addCallback(self._tell)
 
     def _tell(self, connection: Any) -> Any:
         used = connection in self._used

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL.crypto import X509
@@ -27,7 +28,6 @@ from twisted.web.client import (
     URI,
     Agent,
     BrowserLikePolicyForHTTPS,
-    HTTPConnectionPool,
     ProxyAgent,
 )
 from twisted.web.http_headers import Headers
@@ -44,6 +44,14 @@ from .download_tunnel import Tunnel
 
 class Reactor(IReactorTime, IReactorPluggableNameResolver, IReactorTCP, IReactorThreads):
     """What a download asks of a reactor."""
+
+
+class Pool(Protocol):
+    """What an agent asks of Twisted's ``HTTPConnectionPool``."""
+
+    persistent: bool
+
+    def getConnection(self, key: Hashable, endpoint: IStreamClientEndpoint) -> Deferred[Any]: ...
 
 
 class Silence(Exception):
@@ -93,7 +101,7 @@ class Line:
         self._settings = settings
         self._proxies: dict[Proxy, IStreamClientEndpoint] = {}
 
-    def agent(self, url: bytes, pool: HTTPConnectionPool) -> IAgent:
+    def agent(self, url: bytes, pool: Pool) -> IAgent:
         """What asks for ``url``, and for no other."""
         uri = URI.fromBytes(url)
         proxy = self._proxy(uri)
