@@ -45,6 +45,9 @@ PATIENCE = 120.0
 DOWN = 1.0
 """Seconds that the file server stays down, at the most."""
 
+STREAMED = 0.4
+"""The share of updates whose file is streamed into the install hook."""
+
 VICTIMS = {"agent": 12, "power": 3, "broker": 2, "server": 1, "connection": 2}
 """Who is hit, and how often in relation to the others."""
 
@@ -86,7 +89,8 @@ class Worker:
             self._update(self._directory / f"update-{number}")
 
     def _update(self, directory: Path) -> None:
-        with World(directory, PATIENT, size=400_000, leisure=0.3) as world:
+        streamed = self._random.random() < STREAMED
+        with World(directory, PATIENT, size=400_000, leisure=0.3, streamed=streamed) as world:
             file = world.release("job-1", "2.0", self._restart(world))
             world.cloud.create_job("foreign", {"action": "reboot"})
             # Ours, and refused when it is its turn: not before the end of the first job.

@@ -51,10 +51,12 @@ class Doomed:
         return ["env", *facts, sys.executable, "-m", "tests.support.crashpoints", *plain]
 
 
-def update(directory: Path, at: int, *, reboots: bool = False) -> tuple[list[str], list[str]]:
+def update(
+    directory: Path, at: int, *, reboots: bool = False, streamed: bool = False
+) -> tuple[list[str], list[str]]:
     """One update with a crash at a point; the points that were passed, and what is wrong."""
     doomed = Doomed(directory, at)
-    with World(directory, command=doomed.command) as world:
+    with World(directory, command=doomed.command, streamed=streamed) as world:
         restart = world.hooks.kill_agent() if reboots else None
         file = world.release("job-1", "2.0", restart)
         world.agent.supervised = True
@@ -68,16 +70,16 @@ def update(directory: Path, at: int, *, reboots: bool = False) -> tuple[list[str
     return doomed.passed(), wrong
 
 
-def sweep(directory: Path, first: str, *, reboots: bool = False) -> Iterator[str]:
-    """What is wrong with the updates that are cut off at each point, from the first of this name
-    on, that a whole one has."""
-    points, wrong = update(directory / "whole", 0, reboots=reboots)
+def sweep(directory: Path, first: str, last: str = LAST, **kind: bool) -> Iterator[str]:
+    """What is wrong with the updates that are cut off at each point that a whole one has, from the
+    first of one name to the first of another."""
+    points, wrong = update(directory / "whole", 0, **kind)
     yield from wrong
     print(f"{len(points)} points")
     assert len(points) >= AT_LEAST
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        numbers = range(1 + points.index(first), len(points) + 1)
-        results = pool.map(lambda at: update(directory / f"at-{at}", at, reboots=reboots), numbers)
+        numbers = range(1 + points.index(first), 2 + points.index(last))
+        results = pool.map(lambda at: update(directory / f"at-{at}", at, **kind), numbers)
         for number, (_, wrong) in zip(numbers, results, strict=True):
             yield from (f"{number} ({points[number - 1]}): {each}" for each in wrong)
 
@@ -89,3 +91,8 @@ def test_each_point_of_an_update_with_a_soft_restart(tmp_path: Path) -> None:
 def test_each_point_from_the_restart_on_with_a_reboot(tmp_path: Path) -> None:
     """The restart hook takes the agent down; the next start is another boot."""
     assert list(sweep(tmp_path, "before install -> restart", reboots=True)) == []
+
+
+def test_each_point_while_the_file_is_streamed(tmp_path: Path) -> None:
+    first, last = "before download -> install", "after install -> restart"
+    assert list(sweep(tmp_path, first, last, streamed=True)) == []

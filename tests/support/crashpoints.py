@@ -22,6 +22,7 @@ from twisted.scripts.twistd import run
 
 from upparat.adapters.mqtt import MqttService
 from upparat.adapters.process import Child
+from upparat.adapters.streamed_child import StreamedChild
 from upparat.service import UpparatService
 
 AT = int(os.environ.get("CRASH_AT", "0"))
@@ -70,11 +71,13 @@ def main() -> None:
     around_states()
     around(os, "fsync", lambda *_: "fsync")
     around(os, "fdatasync", lambda *_: "fdatasync")
-    around(os, "fdatasync", lambda *_: "fdatasync")
     around(os, "replace", lambda source, target, **_: f"rename to {Path(target).name}")
     around(os, "unlink", lambda path, **_: f"removal of {Path(path).name}")
     around(MqttService, "publish", lambda _, topic, *__: f"publish {topic.rpartition('/')[2]}")
     around(Child, "start", lambda _, __, argv, *___: f"start of {Path(os.fsdecode(argv[0])).name}")
+    around(StreamedChild, "feed", lambda *_: "bytes for stdin")
+    around(StreamedChild, "conclude", lambda *_: "the end of stdin")
+    around(StreamedChild, "_release_guard", lambda *_: "the release of the guard")
     sys.argv = sys.argv[1:]
     run()
 

@@ -14,6 +14,7 @@ from upparat.adapters.record import FileRecord
 from upparat.adapters.wire import summaries
 from upparat.job import ACTION, Execution, Hook, Job, Key, Report, State, Status, Summary
 from upparat.machine import Core, Inputs, Policy, make_machine
+from upparat.ports import STREAM
 
 from .jobs_model import Rejected, Store
 
@@ -21,10 +22,14 @@ DELICATE = (Hook.INSTALL, Hook.RESTART)
 
 
 class Device:
-    """What outlives the agent: the version that runs, what is installed, files, the clock."""
+    """What outlives the agent: the version that runs, what is installed, files, the clock.
 
-    def __init__(self, directory: Path) -> None:
+    :param streamed: files go through into the install hook.
+    """
+
+    def __init__(self, directory: Path, *, streamed: bool = False) -> None:
         self.directory = directory
+        self.streamed = streamed
         self.boot_id = directory / "boot_id"
         self.boots = 0
         self.version = "1.0"
@@ -285,8 +290,11 @@ class ModelDownloads:
         self.job: Job | None = None
 
     def start(self, job: Job) -> None:
-        self.job = job
         self.agent.device.files &= {job.key}
+        if self.agent.device.streamed and self.agent.hooks.reading != job.key:
+            self.agent.machine.stream_ready()
+        else:
+            self.job = job
 
     def stop(self) -> None:
         self.job = None
@@ -298,13 +306,17 @@ class ModelDownloads:
 
     def finish(self) -> None:
         job, self.job = self.job, None
-        if job is not None:
+        if job is not None and self.agent.device.streamed:
+            self.agent.hooks.unverified = False
+            self.agent.machine.progressed(2, 2)
+        elif job is not None:
             self.agent.device.files.add(job.key)
             self.agent.machine.downloaded(str(job.key))
 
     def fail(self) -> None:
         if self.job is not None:
             self.job = None
+            self.agent.hooks.end_reading()
             self.agent.machine.download_failed(State.DOWNLOAD_FAILED, "HTTP 404")
 
     def expire(self) -> None:
@@ -323,10 +335,21 @@ class ModelHooks:
         self.running: tuple[Hook, Job] | None = None
         self.waiting: tuple[Hook, Job, str] | None = None
         self.released = False
+        self.unverified = False
 
     @property
     def restarting(self) -> Job | None:
         return self.running[1] if self.running and self.running[0] is Hook.RESTART else None
+
+    @property
+    def reading(self) -> Key | None:
+        """Whose file the install hook still reads from its stdin."""
+        return self.running[1].key if self.running and self.unverified else None
+
+    def end_reading(self) -> None:
+        """The hook is killed, and nobody hears of it."""
+        if self.reading and self.running:
+            self._over(self.running[1], Hook.INSTALL)
 
     def restart_lingers(self) -> bool:
         return self.agent.device.lingering is not None
@@ -344,21 +367,25 @@ class ModelHooks:
             self.waiting = (hook, job, file)
             return
         if hook is Hook.INSTALL:
-            assert file == str(job.key), "another job's file"
-            assert job.key in device.files, "a file that is not there"
+            assert file == (STREAM if device.streamed else str(job.key)), "another job's file"
+            assert device.streamed or job.key in device.files, "a file that is not there"
             assert not device.announced(job.key), "installed again after the restart"
         if hook is Hook.RESTART:
             assert device.announced(job.key), "restarted unannounced"
             device.restarts[job.key] += 1
         self.agent.record.begun(job.key, hook, 0, 0.0)
         self.running = (hook, job)
+        self.unverified = file == STREAM
+        if self.unverified:
+            self.agent.downloads.start(job)
 
     def release(self) -> None:
         self.waiting = None
-        if self.running is not None and self.running[0] in DELICATE:
+        if self.running is not None and self.running[0] in DELICATE and not self.unverified:
             self.released = True
         else:
             self.running = None
+            self.unverified = False
             self.agent.machine.released()
 
     def shut_down(self) -> None:
@@ -373,12 +400,13 @@ class ModelHooks:
 
     def finish(self) -> None:
         """The hook does its work."""
-        if self.running is None:
+        if self.running is None or self.unverified:
             return
         hook, job = self.running
         device, machine = self.agent.device, self.agent.machine
         if hook is Hook.INSTALL:
-            assert job.key in device.files, "the file went while it was installed"
+            gone = not device.streamed and job.key not in device.files
+            assert not gone, "the file went while it was installed"
             device.staged = job.version
         elif hook is Hook.RESTART:
             device.restarted.add(job.key)
@@ -396,6 +424,8 @@ class ModelHooks:
         if self.running is None:
             return
         hook, job = self.running
+        if self.unverified:
+            self.agent.downloads.stop()
         self._over(job, hook)
         if self.released:
             self.released = False
@@ -416,6 +446,7 @@ class ModelHooks:
 
     def _over(self, job: Job, hook: Hook) -> None:
         self.running = None
+        self.unverified = False
         self.agent.record.over(job.key, hook)
 
 

@@ -26,7 +26,7 @@ Step = list[Any]
 
 _ENGINE = """#!{python} -IS
 import hashlib, json, os, signal, sys, time
-NAME, DIRECTORY = {name!r}, {directory!r}
+NAME, DIRECTORY, FILE = {name!r}, {directory!r}, sys.argv[4:5]
 journal = os.path.join(DIRECTORY, "calls.jsonl")
 
 def note(**entry):
@@ -52,15 +52,15 @@ def run(kind, *values):
         with open(values[0]) as stream:
             print(stream.read(), flush=True)
     elif kind == "copy":
-        with open(sys.argv[4], "rb") as source, open(values[0], "wb") as target:
+        with open(FILE[0], "rb") as source, open(values[0], "wb") as target:
             target.write(source.read())
     elif kind == "digest":
-        with open(sys.argv[4], "rb") as source:
+        with open(FILE[0], "rb") as source:
             seen = hashlib.sha256(source.read()).hexdigest()
         note(event="digest", job=os.environ["UPPARAT_JOB_ID"], digest=seen)
     elif kind == "swallow":
-        left = values[1]
-        with open(values[0], "ab") as target:
+        left, FILE[0] = values[1], values[0]
+        with open(values[0], "wb") as target:
             while left and (piece := os.read(0, min(left, 65536))):
                 target.write(piece)
                 target.flush()
@@ -94,7 +94,7 @@ if os.path.exists(journal):
         calls = map(json.loads, stream)
         count = sum(c["event"] == "call" and c["hook"] == NAME for c in calls)
 facts = {{k: v for k, v in os.environ.items() if k.startswith("UPPARAT_")}}
-text = sys.stdin.read() if sys.argv[4:] != ["-"] else ""
+text = sys.stdin.read() if FILE != ["-"] else ""
 note(event="call", argv=sys.argv[1:], env=facts, stdin=text)
 for step in runs[min(count, len(runs) - 1)]:
     run(*step)
@@ -151,7 +151,10 @@ def digest() -> Step:
 
 
 def swallow(path: Path, size: int = 1 << 40) -> Step:
-    """Read so many bytes from stdin, and append them to a file; its end is noted."""
+    """Read so many bytes from stdin into a file, which is then the one that the hook was given.
+
+    The end of stdin is noted.
+    """
     return ["swallow", str(path), size]
 
 

@@ -21,7 +21,7 @@ from .cloud import Cloud
 from .cloud_line import BROKER_OPTIONS
 from .files import File, FileServer
 from .mosquitto import Mosquitto
-from .scripts import Hooks, Step, copy_file, digest, pause
+from .scripts import Hooks, Step, copy_file, digest, pause, swallow
 from .waiting import wait_until
 
 THING = "device-1"
@@ -65,12 +65,18 @@ def signed(file: File) -> Callable[[], str]:
     return lambda: f"{file.url}?X-Amz-Expires=3600&X-Amz-Signature=secret-{next(numbers)}"
 
 
+def _streamed(sections: Sections) -> Sections:
+    hooks = {"retry_interval": 0.5, **sections.get("hooks", {}), "install_stream": "yes"}
+    return {**sections, "hooks": hooks}
+
+
 class World:
     """A device and all that it talks to, while it is a context; the agent runs when it is started.
 
     :param size: bytes of each file.
     :param leisure: seconds that the install and the restart hook take.
     :param command: what makes the agent's command line of its usual one.
+    :param streamed: whether the install hook reads the file from its stdin.
     """
 
     def __init__(
@@ -81,8 +87,12 @@ class World:
         size: int = 100_000,
         leisure: float = 0,
         command: Callable[[list[str]], list[str]] | None = None,
+        streamed: bool = False,
     ) -> None:
         directory.mkdir(parents=True)
+        if streamed:
+            sections = _streamed(sections or {})
+        self.streamed = streamed
         self.directory = directory
         self.broker = Mosquitto(directory, options=BROKER_OPTIONS)
         self.files = FileServer()
@@ -118,10 +128,17 @@ class World:
         content = random.Random(version).randbytes(self._size)
         file = self.files.add(f"/{job_id}.bin", content)
         copying = copy_file(self.hooks.installed_file)
-        self.hooks.install([digest(), pause(self.leisure), copying, digest()])
+        reading = [swallow(self.hooks.directory / "slot")] if self.streamed else []
+        self.hooks.install([*reading, digest(), pause(self.leisure), copying, digest()])
         switching = [pause(self.leisure), self.hooks.become(version)]
         self.hooks.restart([*switching, *([restart] if restart else [])])
-        document = {"action": "upparat-update", "version": version, "file": signed(file)}
+        document: dict[str, object] = {
+            "action": "upparat-update",
+            "version": version,
+            "file": signed(file),
+        }
+        if self.streamed:
+            document["sha256"] = file.sha256
         self.cloud.when(job_id, "reboot_start", lambda: self._note_restart(job_id))
         self.cloud.create_job(job_id, document)
         return file

@@ -54,6 +54,10 @@ class Life(Bench):
         self.asking_to_download().machine.download_allowed()
         return self
 
+    def streaming(self) -> Life:
+        self.downloading().machine.stream_ready()
+        return self
+
     def installing(self) -> Life:
         self.downloading().machine.downloaded("/file")
         return self
@@ -574,6 +578,63 @@ class DownloadTests(SynchronousTestCase):
         life.machine.described(execution())
         life.quiet().machine.downloaded("/file")
         self.assertEqual(life.taken(), ended("a", "no_installation_hook_provided", discard=False))
+
+
+class StreamTests(SynchronousTestCase):
+    """The install hook reads the file while it comes."""
+
+    def test_the_hook_begins_when_the_stream_is_ready(self) -> None:
+        life = Life().downloading().quiet()
+        life.machine.stream_ready()
+        effects = [("report", "a", "installation_start", "none"), ("run", "install", "a", "-")]
+        self.assertEqual((life.state, life.taken()), ("install", effects))
+
+    def test_progress_of_both(self) -> None:
+        life = Life().streaming().quiet()
+        life.machine.progressed(5, 10)
+        life.machine.install_output("5 of 10 blocks")
+        figures = '{"downloaded_bytes": 5, "total_bytes": 10}'
+        self.assertEqual(
+            life.taken(),
+            [
+                ("report", "a", "download_progress", figures),
+                ("report", "a", "installation_progress", "5 of 10 blocks"),
+            ],
+        )
+
+    def test_a_fresh_url(self) -> None:
+        life = Life().streaming().quiet()
+        life.machine.url_expired("HTTP 403")
+        self.assertEqual(
+            life.taken(), [("report", "a", "download_interrupt", "HTTP 403"), ("describe", "a")]
+        )
+        for _ in range(2):  # the second answer is to nobody's question
+            life.machine.described(execution(status=IN_PROGRESS, file="https://s3/f?new"))
+        self.assertEqual(life.taken(), [("download", "a", "https://s3/f?new")])
+
+    def test_the_fresh_document_makes_no_sense(self) -> None:
+        life = Life().streaming()
+        life.machine.url_expired("HTTP 403")
+        life.quiet().machine.described(execution(status=IN_PROGRESS, file="${aws:x}"))
+        problem = "file: holds a placeholder that was not replaced"
+        self.assertEqual(life.taken(), [("release",), *ended("a", "download_failed", problem)])
+
+    def test_the_execution_is_over_when_asked_again(self) -> None:
+        for tell in (
+            lambda life: life.machine.described(execution(status=Status.CANCELED)),
+            lambda life: life.machine.vanished("a", True),
+        ):
+            life = Life().streaming()
+            tell(life)
+            self.assertEqual(life.state, "install")
+            life.machine.url_expired("HTTP 403")
+            tell(life)
+            self.assertEqual(life.state, "wind_down")
+
+    def test_the_file_will_not_come(self) -> None:
+        life = Life().streaming().quiet()
+        life.machine.download_failed(State.VERIFICATION_FAILED, "sha256: …")
+        self.assertEqual(life.taken(), ended("a", "verification_failed", "sha256: …"))
 
 
 class RestartTests(SynchronousTestCase):

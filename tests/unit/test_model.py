@@ -13,7 +13,7 @@ from unittest import mock
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.support.model import Device, document
 from upparat.job import Key, Status
@@ -36,6 +36,10 @@ class UpdateModel(RuleBasedStateMachine):
         self.syncing.start()
         self.device = Device(self.directory)
         self.count = 0
+
+    @initialize(streamed=st.booleans())
+    def choose_a_device(self, streamed: bool) -> None:
+        self.device = Device(self.directory, streamed=streamed)
 
     # --- the back office ---
 
@@ -218,6 +222,7 @@ class UpdateModel(RuleBasedStateMachine):
         assert not device.agent.core.in_hand
         assert not device.agent.core.memory
         assert device.agent.hooks.running is None
+        assert device.agent.downloads.job is None
         assert not self.record.exists(), self.record.read_text()
         assert device.files == set()
         assert device.lingering is None
