@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
+
+from upparat.adapters.stream import Outlet
 from upparat.job import Execution, Job, Key, State, Status
 from upparat.ports import DownloadEvents
 
@@ -51,3 +54,31 @@ class Heard:
 
 def _are_events(heard: Heard) -> DownloadEvents:
     return heard
+
+
+class FakeOutlet:
+    """A hook that reads what it gets; ``told`` is what else it was told, and after how much."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.told: list[str] = []
+        self.room: Deferred[None] | None = None
+        self.gone: Deferred[None] = Deferred()
+
+    def write(self, data: bytes) -> Deferred[None]:
+        self.written += data
+        return self.room or succeed(None)
+
+    def conclude(self) -> None:
+        self.told.append(f"conclude {len(self.written)}")
+
+    def fail(self) -> Deferred[None]:
+        self.told.append(f"fail {len(self.written)}")
+        return self.gone
+
+    def start_over(self, reason: str) -> None:
+        self.told.append("start over")
+
+
+def _is_outlet(outlet: FakeOutlet) -> Outlet:
+    return outlet

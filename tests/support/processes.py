@@ -11,6 +11,7 @@ from twisted.internet.interfaces import (
     IAddress,
     IProcessProtocol,
     IProcessTransport,
+    IPushProducer,
     IReactorProcess,
     IReactorTime,
 )
@@ -41,11 +42,13 @@ class FakeProcess:
         self.protocol = protocol
         self.argv = argv
         self.env = env
-        self.pipes = {fd for fd, kind in fds.items() if isinstance(kind, str)}
+        self.open_fds = {fd for fd, kind in fds.items() if isinstance(kind, str)}
         self.reason: Failure | None = None
         self.signals: list[int] = []
         self.empty_stdin = False
         self.stdin = b""
+        self.others: dict[int, bytes] = {}
+        self.producer: IPushProducer | None = None
 
     # --- the test's side ---
 
@@ -53,6 +56,11 @@ class FakeProcess:
         """The launcher made the session and is about to ``exec``."""
         self.reactor.groups.add(self.group)
         self.protocol.childDataReceived(3, b"+")
+
+    def flushes(self) -> None:
+        """What was written to stdin is in the pipe; or nobody reads it any more."""
+        self.open_fds.discard(0)
+        self.protocol.childConnectionLost(0)
 
     def exits(self, code: int = 0, signal: int | None = None) -> None:
         """The direct child is gone; its group lives on in ``reactor.groups`` until removed."""
@@ -63,7 +71,7 @@ class FakeProcess:
 
     def closes(self) -> None:
         """All pipes reached their end."""
-        self.pipes.clear()
+        self.open_fds.clear()
         self._maybe_ended()
 
     def ends(self, code: int = 0, signal: int | None = None) -> None:
@@ -73,7 +81,7 @@ class FakeProcess:
         self.closes()
 
     def _maybe_ended(self) -> None:
-        if self.reason and not self.pipes and self.protocol:
+        if self.reason and not self.open_fds and self.protocol:
             protocol, self.protocol = self.protocol, None
             protocol.processEnded(self.reason)
 
@@ -81,7 +89,7 @@ class FakeProcess:
 
     def closeStdin(self) -> None:
         self.empty_stdin = True
-        self.pipes.discard(0)
+        self.open_fds.discard(0)
 
     def closeStdout(self) -> None:
         self.closeChildFD(1)
@@ -90,7 +98,7 @@ class FakeProcess:
         self.closeChildFD(2)
 
     def closeChildFD(self, descriptor: int) -> None:
-        self.pipes.discard(descriptor)
+        self.open_fds.discard(descriptor)
         self.reactor.callLater(0, self._maybe_ended)
 
     def loseConnection(self) -> None:
@@ -103,7 +111,16 @@ class FakeProcess:
         self.signals.append(int(signalID))
 
     def writeToChild(self, childFD: int, data: bytes) -> None:
-        raise NotImplementedError
+        if childFD not in self.open_fds:
+            raise KeyError(childFD)
+        self.others[childFD] = self.others.get(childFD, b"") + data
+
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+        assert streaming
+        self.producer = producer
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
 
     def write(self, data: bytes) -> None:
         self.stdin += data

@@ -116,7 +116,7 @@ class HookRuns(SynchronousTestCase):
         path.chmod(0o755)
 
     def run_hook(
-        self, name: str, *arguments: object, **environment: object
+        self, name: str, *arguments: object, stdin: str = "", **environment: object
     ) -> subprocess.CompletedProcess[str]:
         facts = {
             "PATH": f"{self.tools}:/usr/bin:/bin:/usr/sbin:/sbin",
@@ -131,6 +131,7 @@ class HookRuns(SynchronousTestCase):
         return subprocess.run(
             [EXAMPLES / "hooks" / name, *map(str, arguments)],
             env={key: str(value) for key, value in (facts | environment).items()},
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,
@@ -163,6 +164,16 @@ class HookRuns(SynchronousTestCase):
         self.assertEqual((self.directory / "rootfs-a").read_bytes(), b"old" * 1000)
         self.assertEqual((self.directory / "next-slot").read_text(), "rootfs-b\n")
         self.assertEqual(self.run_hook("install", 0, 0, "", self.file).stdout, ran.stdout)
+
+    def test_install_stream_writes_what_comes(self) -> None:
+        for content in ("new" * 100, "newer" * 100_000):
+            ran = self.run_hook("install-stream", 0, 0, "", "-", stdin=content)
+            self.assertEqual((ran.returncode, ran.stderr), (0, ""))
+            written = (self.directory / "rootfs-b").read_text()
+            self.assertTrue(written.startswith(content))
+            self.assertEqual((self.directory / "next-slot").read_text(), "rootfs-b\n")
+        ran = self.run_hook("install-stream", 0, 0, "", "-", stdin="x", RUNNING=self.file)
+        self.assertEqual(ran.returncode, 1)
 
     def test_install_refuses_an_unknown_slot(self) -> None:
         ran = self.run_hook("install", 0, 0, "", self.file, RUNNING=self.file)

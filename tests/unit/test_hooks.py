@@ -402,7 +402,7 @@ class OutputTests(HookTestCase):
         self.assertEqual(self.told(), [])
         self.reactor.advance(DRAIN)
         self.assertEqual(self.told(), [("version_known", "1.0")])
-        self.assertEqual(self.reactor.last.pipes, set())
+        self.assertEqual(self.reactor.last.open_fds, set())
         self.assertEqual(self.reactor.kills, [])
         self.assert_idle()
 
@@ -495,7 +495,7 @@ class TimeOutTests(HookTestCase):
         self.reactor.advance(GRACE)
         self.reactor.advance(0)
         self.assert_timed_out("could not be ended")
-        self.assertEqual(self.reactor.last.pipes, set())
+        self.assertEqual(self.reactor.last.open_fds, set())
         self.reactor.last.exits()
         self.reactor.advance(DRAIN)
         self.assertEqual(self.told(), [])
@@ -639,7 +639,7 @@ class ShutDownTests(HookTestCase):
         self.reactor.last.exits()
         self.successResultOf(self.shut_down())
         self.reactor.advance(0)
-        self.assertEqual(self.reactor.last.pipes, set())
+        self.assertEqual(self.reactor.last.open_fds, set())
         self.assertEqual(self.told(), [])
         self.assert_idle()
 

@@ -10,8 +10,9 @@ from typing import Any
 from cryptography.x509 import load_pem_x509_certificates
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.downloads import make_job
+from tests.support.downloads import FakeOutlet, make_job
 from tests.support.openssl import KeyPair, Signers, make_keys
+from upparat.adapters.download_stream import Passage
 from upparat.adapters.storage import Stopped, Stored
 from upparat.adapters.verify import Verifier
 from upparat.config import Require, Verify
@@ -68,6 +69,42 @@ class Bench(SynchronousTestCase):
 
     def job(self, **document: Any) -> Job:
         return make_job("https://h/f", **document)
+
+
+class StreamTests(Bench):
+    """What has to be known of a file that nobody has as a whole."""
+
+    def test_which_digests_are_followed(self) -> None:
+        settings = self.settings()
+        signed = self.job(signature=b"x")
+        self.assertEqual(Verifier(Verify()).digests(self.job()), {"sha256"})
+        self.assertEqual(Verifier(settings).digests(signed), {"sha256"})
+        sha512 = self.job(sha512=SHA512)
+        self.assertEqual(Verifier(Verify()).digests(sha512), {"sha256", "sha512"})
+        loose = self.settings(bind_version=False)
+        self.assertEqual(Verifier(loose).digests(signed), {"sha256", "sha384"})
+
+    def test_what_tells_a_file_from_others(self) -> None:
+        self.assertFalse(Verifier(Verify()).tells(self.job(signature=b"x")))
+        self.assertTrue(Verifier(self.settings()).tells(self.job(signature=b"x")))
+        self.assertTrue(Verifier(Verify()).tells(self.job(sha512=SHA512)))
+
+    def test_signatures_of_what_has_passed(self) -> None:
+        passage = Passage(FakeOutlet(), {"sha384"})
+        passage.hash(CONTENT)
+        verifier = Verifier(self.settings(bind_version=False))
+        for signature in (self.signed(), self.sign(CONTENT)):
+            self.assertEqual(verifier.check(self.job(signature=signature), passage), "")
+        self.assertEqual(verifier.check(self.job(signature=b"x"), passage), NOT_OURS)
+
+    def test_ed25519_of_the_file_alone_needs_the_file(self) -> None:
+        keys = make_keys(self.directory, "ed25519")
+        passage = Passage(FakeOutlet(), ())
+        passage.hash(CONTENT)
+        verifier = Verifier(self.settings(keys=self.public(keys), bind_version=False))
+        signature = keys.sign(self.file, "ed25519")
+        problem = "signature: Ed25519 over the file alone needs a file that is stored"
+        self.assertEqual(verifier.check(self.job(signature=signature), passage), problem)
 
 
 class DigestTests(Bench):

@@ -90,6 +90,7 @@ class StreamedRun(HookRun):
     def _judge(self, ended: Ended) -> None:
         failing, self._failing = self._failing, None
         if failing is not None:
+            self._fed = None
             self._journal.over(self.job.key, self.hook)
             self._tell_over(None)
             failing.callback(None)
@@ -99,6 +100,7 @@ class StreamedRun(HookRun):
             self._again()
         else:
             super()._judge(ended)
+        self._fed = None
 
     def _failure(self, ended: Ended) -> str:
         if not ended.launched:
