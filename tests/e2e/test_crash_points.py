@@ -70,15 +70,17 @@ def update(
     return doomed.passed(), wrong
 
 
-def sweep(directory: Path, first: str, last: str = LAST, **kind: bool) -> Iterator[str]:
+def sweep(directory: Path, first: str, last: str | None = None, **kind: bool) -> Iterator[str]:
     """What is wrong with the updates that are cut off at each point that a whole one has, from the
-    first of one name to the first of another."""
+    first of one name to the first of another, or to the end of the agent's first life."""
     points, wrong = update(directory / "whole", 0, **kind)
     yield from wrong
     print(f"{len(points)} points")
     assert len(points) >= AT_LEAST
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        numbers = range(1 + points.index(first), 2 + points.index(last))
+        end = points.index(last) if last else len(points) - 1
+        numbers = range(1 + points.index(first), 2 + end)
+        assert numbers
         results = pool.map(lambda at: update(directory / f"at-{at}", at, **kind), numbers)
         for number, (_, wrong) in zip(numbers, results, strict=True):
             yield from (f"{number} ({points[number - 1]}): {each}" for each in wrong)
