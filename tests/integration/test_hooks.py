@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from tests.support.ports import execution
 from tests.support.processes import Listener
 from tests.support.reactor import reactor
-from tests.support.waiting import PATIENCE, runs
+from tests.support.waiting import PATIENCE, runs, wait_until
 from upparat.adapters import process
 from upparat.adapters.hooks import HookRunner
 from upparat.adapters.lines import HALF
@@ -237,6 +237,35 @@ async def test_flood_neither_fills_the_memory_nor_starves_the_reactor(bench: Mak
     assert one.told == [("installed",)]
     assert grown < 4_000  # KiB; the output is 6 MB
     assert len(ticks) > 10
+
+
+@pytest_twisted.ensureDeferred
+async def test_output_that_waits_when_the_time_for_it_is_up(
+    bench: MakeBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """We stand still until the hook is gone, and have the turns of the reactor to read it out."""
+    monkeypatch.setattr(process, "DRAIN", 0.0)
+    one = bench(f"""#!{sys.executable}
+import os, time
+with open("hook_pid", "w") as file:
+    print(os.getpid(), file=file)
+while not os.path.exists("go"):
+    time.sleep(0.01)
+os.write(1, b"x\\n" * 30_000 + b"2.0\\n")  # less than a pipe holds
+""")
+    one.runner.run(Hook.VERSION, JOB)
+    pid = await one.number("hook_pid")
+    (tmp_path / "go").touch()
+    wait_until(lambda: not runs(pid))
+    assert await one.end() == ("version_known", "2.0")
+
+
+@pytest_twisted.ensureDeferred
+async def test_background_child_that_prints_for_ever(bench: MakeBench) -> None:
+    one = bench("#!/bin/sh\nyes 1.0 & echo $! >daemon\n")
+    assert await one.run(Hook.VERSION) == ("version_known", "1.0")
+    daemon = await one.number("daemon")
+    await until(lambda: not runs(daemon))  # its pipe is closed
 
 
 @pytest_twisted.ensureDeferred

@@ -30,6 +30,9 @@ GRACE = 5.0
 DRAIN = 1.0
 """Seconds that output is still read in when the child is gone but its pipes are held open."""
 
+REST = 2 * 65536
+"""Bytes that a child may have left in stdout and stderr; pipe(7)."""
+
 POLL = 0.1
 """Seconds between two looks whether the rest of a process group that was told to end is gone."""
 
@@ -89,6 +92,7 @@ class Child(ProcessProtocol):
         self._timer: IDelayedCall | None = None
         self._drain = DRAIN
         self._kill_at: float | None = None
+        self._received = self._received_alive = 0
         self._exited = self._settled = self._closed = self._told = False
 
     def start(
@@ -174,6 +178,7 @@ class Child(ProcessProtocol):
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         if self._told:
             return
+        self._received += len(data)
         if childFD == 1:
             self._printed(self._stdout.feed(data))
         elif childFD == 2:
@@ -183,6 +188,7 @@ class Child(ProcessProtocol):
 
     def processExited(self, reason: Failure) -> None:
         self._exited = True
+        self._received_alive = self._received
         self._exit = reason.value if isinstance(reason.value, ProcessTerminated) else None
         if self._kill_at is None or self._told:
             self._settle()
@@ -224,7 +230,22 @@ class Child(ProcessProtocol):
         if self._closed:
             self._tell()
         else:
-            self._later(self._drain, self._close)
+            self._later(self._drain, self._close_emptied)
+
+    def _close_emptied(self) -> None:
+        """Close the pipes once nothing was read from them for a turn: if we were kept from reading,
+        the time may be up although the child's own last words wait."""
+        before = self._received
+        if self._told or before - self._received_alive >= REST:
+            self._close()
+        else:
+            self._later(0, lambda: self._close_unless_more_than(before))
+
+    def _close_unless_more_than(self, received: int) -> None:
+        if self._received > received:
+            self._close_emptied()
+        else:
+            self._close()
 
     def _close(self) -> None:
         self.transport.loseConnection()
