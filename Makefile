@@ -32,6 +32,7 @@ fuzz: $(VENV)/test.stamp
 # Only on a machine that is idle otherwise
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench_agent
 
 diagram: $(VENV)/test.stamp
 	$(BIN)/python -m upparat.machine.diagram

@@ -29,7 +29,6 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs" / "benchmarks.md"
 MIB = 1 << 20
 PEER = "curl"
-BEGIN, END = "<!-- downloads -->", "<!-- end of downloads -->"
 
 
 @dataclass(frozen=True)
@@ -221,6 +220,15 @@ def machine() -> str:
     return f"{os.cpu_count()} CPUs ({model}), {platform.system()}, {python}"
 
 
+def write(name: str, lines: Sequence[str]) -> None:
+    """Keep these lines in the docs, between the marks of this name."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, rest = DOCS.read_text(encoding="utf-8").split(begin)
+    after = rest.split(end)[1]
+    text = "\n".join(lines)
+    DOCS.write_text(f"{before}{begin}\n{text}\n\n{end}{after}", encoding="utf-8")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("--runs", type=int, default=5)
@@ -234,10 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(line, flush=True)
             lines.append(line)
     if arguments.write:
-        text = DOCS.read_text(encoding="utf-8")
-        before, rest = text.split(BEGIN)
-        after = rest.split(END)[1]
-        DOCS.write_text(f"{before}{BEGIN}\n{chr(10).join(lines)}\n\n{END}{after}", encoding="utf-8")
+        write("downloads", lines)
     return 0
 
 

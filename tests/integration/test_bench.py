@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import bench_agent
 from tests.bench import HEAD, Sample, Task, rows, upparat, urllib
 from tests.support.certs import make_certs
+from tests.support.mosquitto import requires_mosquitto
 from tests.support.nginx import Nginx, requires_nginx
 
 
@@ -41,3 +43,19 @@ def test_rows() -> None:
     assert ours == f"| upparat | SHA-256, synced | {told} |"
     assert curl == "| curl | synced | 1.00 s | 1.00 (1.00 to 1.00) | 1.00 |  |  |  |"
     assert ours.count("|") == curl.count("|") == HEAD.splitlines()[0].count("|")
+
+
+def test_cold_start_and_idleness(tmp_path: Path) -> None:
+    head, _, *rows = bench_agent.cold_starts(tmp_path / "start", 1)
+    assert [row.count("|") for row in rows] == [head.count("|")] * 3
+    *_, row = bench_agent.idle(tmp_path / "idle", 0.1)
+    assert "MiB" in row
+
+
+@pytest.mark.mosquitto
+@requires_mosquitto
+def test_jobs_and_queues(tmp_path: Path) -> None:
+    *_, row = bench_agent.jobs(tmp_path / "jobs", 1)
+    assert row.count("|") == 3
+    head, _, *rows = bench_agent.queues(tmp_path / "queue", 1, burst=10)
+    assert [row.count("|") for row in rows] == [head.count("|")] * 4
