@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from . import __version__, sentry
 from .adapters.download import Downloader
-from .adapters.download_line import Reactor as DownloadReactor
+from .adapters.download_client import Reactor as DownloadReactor
 from .adapters.download_through import StreamDownloader
 from .adapters.hooks import HookRunner
 from .adapters.jobs import JobsClient

@@ -339,7 +339,9 @@ async def test_something_that_nobody_asked_for(
         async with fetching(directory, patient) as fetcher:
             job = make_job(f"https://127.0.0.1:{broker.port}/f")
             assert await fetcher.fetch(job) == ("url_expired", "HTTP 403 Forbidden")
-            (waiting,) = fetcher.downloader._connections._used
+            connections = fetcher.downloader._client._connections
+            assert connections is not None
+            (waiting,) = connections._used
             await until(lambda: waiting.transport.disconnecting)
             await fetcher.fetch_well(job)
         assert len(broker.peers) == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -152,6 +154,12 @@ class Architecture(SynchronousTestCase):
                 if within(target, "upparat.sign"):
                     self.assertEqual(name, "upparat.cli")
                     self.assertNotIn(statement, early)
+
+    def test_an_agent_without_a_job_holds_no_http_client(self) -> None:
+        heavy = {"treq", "h2", "twisted.web.client", "sentry_sdk", "upparat.signatures"}
+        count = f"import sys, upparat.tap, upparat.service; print({heavy!r} & sys.modules.keys())"
+        loaded = subprocess.run([sys.executable, "-c", count], capture_output=True, check=True)
+        self.assertEqual(loaded.stdout.decode().strip(), "set()")
 
     def test_sentry_is_imported_late_and_in_one_module(self) -> None:
         importing = 0

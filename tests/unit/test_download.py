@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ from tests.support.downloads import KEY, Heard, make_job
 from upparat.adapters.download import Downloader
 from upparat.adapters.download_answer import SLOW_DOWN, Head
 from upparat.adapters.download_connections import Connections
-from upparat.adapters.download_http import Exchange
-from upparat.adapters.download_line import Silence
+from upparat.adapters.download_http import HttpExchange
 from upparat.adapters.download_transfer import DISK_PAUSE
+from upparat.adapters.download_trouble import Silence
 from upparat.adapters.download_waiter import Waiter
 from upparat.adapters.download_writer import MOMENT
 from upparat.adapters.durable import read_boot_id
@@ -87,8 +87,8 @@ class FakeExchange:
         self.bench = bench
         self.waiter = waiter
 
-    async def head(self, url: str, headers: dict[str, str]) -> Head:
-        self.bench.asked.append((url, headers))
+    async def head(self, url: str, headers: Mapping[str, str]) -> Head:
+        self.bench.asked.append((url, dict(headers)))
         answer = self.answer = self.bench.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -112,6 +112,10 @@ class FakeExchange:
         return self.answer.body
 
     async def drain(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
 
     def close(self) -> None:
         self.bench.closed += 1
@@ -139,7 +143,7 @@ class Bench(SynchronousTestCase):
             self.directory,
             verifier=Verifier(self.verify),
             random=lambda: 1.0,
-            exchange=lambda _reactor, _settings, waiter: FakeExchange(self, waiter),  # type: ignore[arg-type, return-value]
+            exchange=lambda waiter: FakeExchange(self, waiter),
         )
         self.downloader.events = self.heard
 
@@ -683,7 +687,7 @@ class ConnectionTests(SynchronousTestCase):
         clock = Clock()
         settings = Download(connect_timeout=7.0)
         connections = Connections(clock, settings)  # type: ignore[arg-type]
-        exchange = Exchange(clock, settings, Waiter(), connections)  # type: ignore[arg-type]
+        exchange = HttpExchange(clock, settings, Waiter(), connections)  # type: ignore[arg-type]
         endpoint = mock.Mock()
         endpoint.connect.return_value = Deferred()
         with mock.patch("upparat.adapters.download_line.HostnameEndpoint", return_value=endpoint):

@@ -33,7 +33,7 @@ from upparat.adapters.download_answer import (
     judge,
     refusal,
 )
-from upparat.adapters.download_line import Silence, explain
+from upparat.adapters.download_trouble import Silence, explain
 from upparat.adapters.download_url import redirected, url_path, url_problem
 
 PART = Held(10, '"e"', 100)

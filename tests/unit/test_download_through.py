@@ -45,7 +45,7 @@ class Bench(DownloadBench):
             self.directory,
             verifier=Verifier(self.verify),
             random=lambda: 0.0,
-            exchange=lambda _reactor, _settings, waiter: FakeExchange(self, waiter),  # type: ignore[arg-type, return-value]
+            exchange=lambda waiter: FakeExchange(self, waiter),
         )
         self.through.events = self.heard
         self.outlet = FakeOutlet()

@@ -19,9 +19,9 @@ from .download_answer import (
     judge,
     refusal,
 )
-from .download_http import Exchange
-from .download_line import explain
+from .download_client import Exchange
 from .download_target import DiskError, StartOver, Target, Wrong
+from .download_trouble import explain
 from .download_url import redirected
 from .download_writer import Writer
 

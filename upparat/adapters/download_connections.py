@@ -13,7 +13,8 @@ from twisted.web.iweb import IAgent
 
 from upparat.config import Download
 
-from .download_line import Line, Pool, Reactor
+from .download_client import Reactor
+from .download_line import Line, Pool
 
 KEPT = 64
 """Seconds that a connection waits for another request: as long as a back-off may last."""

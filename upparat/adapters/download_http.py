@@ -21,9 +21,10 @@ from upparat import __version__
 from upparat.config import Download
 
 from .download_answer import Head
+from .download_client import Reactor
 from .download_connections import Connections, abort, at_rest
-from .download_line import Reactor, Silence
 from .download_rate import Rate
+from .download_trouble import Silence
 from .download_waiter import Waiter
 
 ERROR_BODY = 4096
@@ -38,12 +39,9 @@ DRAIN = 1.0
 _T = TypeVar("_T")
 
 
-class Exchange:
-    """A request and its answer: :meth:`head`, then one of the others, :meth:`close` in any case.
-
-    Every wait goes through ``waiter``. Besides what Twisted raises, all may raise
-    :class:`Silence`.
-    """
+class HttpExchange:
+    """A :class:`.download_client.Exchange` by treq. Besides what Twisted raises, all that waits may
+    raise :class:`Silence`."""
 
     def __init__(
         self, reactor: Reactor, settings: Download, waiter: Waiter, connections: Connections
@@ -64,7 +62,6 @@ class Exchange:
         self._response: IResponse  # there once the head is
 
     async def head(self, url: str, headers: Mapping[str, str]) -> Head:
-        """Ask for ``url`` (ASCII), and take the head of the answer."""
         try:
             return await self._ask(url, headers)
         except CancelledError:
@@ -96,24 +93,16 @@ class Exchange:
         return Head(response.code, response.headers, length)
 
     async def body(self, receive: Callable[[bytes], None]) -> bool:
-        """Hand the body to ``receive``, whose exceptions end it and come out here.
-
-        Returns whether the end was marked, by length or by chunks; otherwise it may be missing.
-        """
         body = self._body = _Body(lambda data: self._received(receive, data), self.close)
         self._limit(self._patience, "no data")
         self._response.deliverBody(body)
         return await self._wait(body.ended)
 
     async def drain(self) -> None:
-        """Read the body if it is short, so that the connection can be used again."""
         await self.error_body(DRAIN)
 
     async def error_body(self, patience: float = math.inf) -> bytes:
-        """The first bytes of the body; however it ends, it says what it can.
-
-        :param patience: seconds for all of it, as far as anything comes at all.
-        """
+        """:param patience: seconds for all of it, as far as anything comes at all."""
         chunks = bytearray()
         self._patience = min(patience, self._patience)
         until = self._reactor.seconds() + patience
@@ -132,17 +121,14 @@ class Exchange:
         return bytes(chunks[:ERROR_BODY])
 
     def pause(self) -> None:
-        """Take no more of the body; the server's silence is ours."""
         self._paused = True
         self._hold()
 
     def resume(self) -> None:
-        """Take the rest of the body."""
         self._paused = False
         self._go_on()
 
     def close(self) -> None:
-        """Let go of the connection: unless the answer is over, it is dropped."""
         self._quiet()
         if self._rest is not None:
             self._rest.cancel()

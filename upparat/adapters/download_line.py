@@ -8,18 +8,12 @@ from typing import Any, Protocol
 
 from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL.crypto import X509
-from OpenSSL.SSL import Error as TlsError
-from service_identity import VerificationError
 from twisted.internet import error
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
-    IReactorPluggableNameResolver,
-    IReactorTCP,
-    IReactorThreads,
-    IReactorTime,
     IStreamClientEndpoint,
 )
 from twisted.internet.ssl import Certificate, platformTrust, trustRootFromCertificates
@@ -36,14 +30,11 @@ from zope.interface import implementer
 
 from upparat.config import Download
 from upparat.proxy import Proxy
-from upparat.text import printable
 
 from .connect import ProxyError
+from .download_client import Reactor
+from .download_trouble import explain
 from .download_tunnel import Tunnel
-
-
-class Reactor(IReactorTime, IReactorPluggableNameResolver, IReactorTCP, IReactorThreads):
-    """What a download asks of a reactor."""
 
 
 class Pool(Protocol):
@@ -52,10 +43,6 @@ class Pool(Protocol):
     persistent: bool
 
     def getConnection(self, key: Hashable, endpoint: IStreamClientEndpoint) -> Deferred[Any]: ...
-
-
-class Silence(Exception):
-    """Nothing came for too long; the message says in which phase."""
 
 
 @implementer(IAgent)
@@ -191,25 +178,3 @@ class _Blamed:
         if isinstance(problem, error.ConnectError | error.DNSLookupError):
             return Failure(ProxyError(f"the proxy: {explain(problem)}"))
         return failure
-
-
-def explain(problem: BaseException) -> str:
-    """What went wrong on the line, in a few words and without any URL."""
-    for reason in getattr(problem, "reasons", None) or ():
-        return explain(getattr(reason, "value", reason))
-    if isinstance(problem, Silence | ProxyError):
-        return str(problem)
-    if isinstance(problem, VerificationError):
-        return "TLS: the server's certificate is for another host"
-    if isinstance(problem, TlsError):
-        return _explain_tls(problem)
-    if isinstance(problem, error.ConnectError | error.ConnectionClosed | error.DNSLookupError):
-        return printable(str(problem)).rstrip(".")
-    return type(problem).__name__
-
-
-def _explain_tls(problem: TlsError) -> str:
-    """OpenSSL's last words, such as ``TLS: certificate verify failed``."""
-    queue = problem.args[0] if problem.args else None
-    texts = [entry[-1] for entry in queue] if isinstance(queue, list) else []
-    return f"TLS: {printable(' '.join(filter(None, texts))) or 'the connection broke'}"

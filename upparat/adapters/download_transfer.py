@@ -19,8 +19,7 @@ from upparat.text import without_query
 
 from .download_answer import Changed, Expired, Final, Retry
 from .download_attempt import Attempt, Verdict
-from .download_http import Exchange
-from .download_line import Reactor
+from .download_client import ExchangeFactory, Reactor
 from .download_target import DiskError, Target, Wrong
 from .download_url import url_problem
 from .download_waiter import Waiter
@@ -43,8 +42,6 @@ PROGRESS_INTERVAL = 1.0
 
 _Done = TypeVar("_Done")
 _T = TypeVar("_T")
-
-ExchangeFactory = Callable[[Reactor, Download, Waiter], Exchange]
 
 
 @dataclass(frozen=True)
@@ -179,7 +176,7 @@ class Transfer(Generic[_Done]):
     async def _attempt(self, target: Target) -> Verdict:
         attempt = Attempt(
             target,
-            lambda: self._tools.exchange(self._reactor, self._tools.settings, self._waiter),
+            lambda: self._tools.exchange(self._waiter),
             lambda exchange: Writer(
                 self._reactor,
                 target,

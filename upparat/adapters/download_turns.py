@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random as random_module
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -19,10 +18,8 @@ from upparat.ports import DownloadEvents
 from upparat.text import without_query
 
 from .download_answer import Expired
-from .download_connections import Connections
-from .download_http import Exchange
-from .download_line import Reactor
-from .download_transfer import ExchangeFactory, Failed, Tools, Transfer
+from .download_client import Client, ExchangeFactory, Reactor
+from .download_transfer import Failed, Tools, Transfer
 from .storage import Refused, Store
 from .verify import Verifier
 
@@ -53,14 +50,14 @@ class Turns(Generic[_Done]):
     ) -> None:
         self._reactor = reactor
         self._store = Store(directory)
-        self._connections = Connections(reactor, settings)
+        self._client = Client(reactor, settings)
         self._tools = Tools(
             reactor,
             settings,
             verifier or Verifier(Verify()),
             random,
             lambda downloaded, total: self.events.progressed(downloaded, total),
-            exchange or partial(Exchange, connections=self._connections),
+            exchange or self._client.exchange,
         )
         self._transfer: Transfer[_Done] | None = None
         self._turn = DeferredLock()
@@ -90,7 +87,7 @@ class Turns(Generic[_Done]):
         self.stop()
         # An aborted connection is gone one turn of the reactor later.
         turn = self._turn.run(lambda: deferLater(self._reactor, 0, lambda: None))
-        return turn.addCallback(lambda _: self._connections.close())
+        return turn.addCallback(lambda _: self._client.close())
 
     def _tidy(self, work: Callable[[], None]) -> None:
         try:
@@ -130,7 +127,7 @@ class Turns(Generic[_Done]):
 
     def _disconnect(self) -> None:
         """The next request is far away."""
-        closed = self._connections.close()
+        closed = self._client.close()
         closed.addErrback(lambda failure: self.log.failure("Closing connections", failure))
 
     def _complete(self, done: _Done, transfer: Transfer[_Done]) -> None:
