@@ -67,6 +67,10 @@ class Client:
         self._settings = settings
         self._connections: Connections | None = None
 
+    def load(self) -> None:
+        """Import all that is needed. Takes its time: made to be called in a thread."""
+        from . import download_connections, download_http  # noqa: F401
+
     def exchange(self, waiter: Waiter) -> Exchange:
         from .download_connections import Connections
         from .download_http import HttpExchange

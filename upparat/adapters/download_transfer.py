@@ -51,6 +51,7 @@ class Tools:
     :param random: a number from 0 up to 1, for the jitter of the back-off.
     :param told: called with the number of bytes that are there and the total, if known.
     :param exchange: makes what performs one HTTP request.
+    :param load: makes ``exchange`` quick; called in a thread.
     """
 
     reactor: Reactor
@@ -59,6 +60,7 @@ class Tools:
     random: Callable[[], float]
     told: Callable[[int, int | None], None]
     exchange: ExchangeFactory
+    load: Callable[[], None]
 
 
 class Failed(Exception):
@@ -143,6 +145,7 @@ class Transfer(Generic[_Done]):
     # --- attempts ---
 
     async def _attempts(self, target: Target) -> _Done | Expired:
+        await self._in_thread(self._tools.load)
         while True:
             before = self._budget.most
             verdict = await self._try(target)

@@ -58,6 +58,7 @@ class Turns(Generic[_Done]):
             random,
             lambda downloaded, total: self.events.progressed(downloaded, total),
             exchange or self._client.exchange,
+            (lambda: None) if exchange else self._client.load,
         )
         self._transfer: Transfer[_Done] | None = None
         self._turn = DeferredLock()
