@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import difflib
 import math
 import os
 import re
@@ -524,5 +523,7 @@ def _is_dsn(text: str) -> bool:
 
 
 def _hint(word: str, known: Mapping[str, object] | set[str]) -> str:
+    import difflib  # only a wrong file pays for it
+
     close = difflib.get_close_matches(word, known, n=1)
     return f", did you mean {close[0]}?" if close else ""

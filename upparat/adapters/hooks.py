@@ -20,7 +20,6 @@ from .hookrun import Call, HookRun, Journal, NoJournal
 from .orphans import Orphans
 from .process import Reactor
 from .stream import Source
-from .streamed_run import StreamedRun
 
 BURST = 64
 """Lines of one read that are told; of more only the last ones, so that a flood of output
@@ -83,6 +82,8 @@ class HookRunner:
     def _make_run(self, call: Call) -> HookRun:
         kind: Callable[..., HookRun] = HookRun
         if self._source is not None and call.file == STREAM:
+            from .streamed_run import StreamedRun  # few devices need it
+
             kind = partial(StreamedRun, self._source)
         return kind(
             self._reactor,
