@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
@@ -13,18 +13,22 @@ from twisted.python.failure import Failure
 from . import __version__, sentry
 from .adapters.download import Downloader
 from .adapters.download_client import Reactor as DownloadReactor
-from .adapters.download_through import StreamDownloader
 from .adapters.hooks import HookRunner
 from .adapters.jobs import JobsClient
+from .adapters.libc import give_back_memory
 from .adapters.mqtt import MqttService
 from .adapters.mqtt import Reactor as MqttReactor
 from .adapters.process import Reactor as ProcessReactor
 from .adapters.record import FileRecord
+from .adapters.stream import Source
 from .adapters.systemd import ServiceManager
 from .adapters.timer import ReactorTimer
 from .adapters.verify import Verifier
 from .config import Settings
 from .machine import Core, Guard, Inputs, Policy, make_machine
+
+if TYPE_CHECKING:
+    from .adapters.download_through import StreamDownloader
 
 FAREWELL = 2.0
 """Seconds that the last reports have to be accepted in when the agent is stopped."""
@@ -57,12 +61,12 @@ class UpparatService(Service):
             progress_interval=settings.service.progress_interval,
             ledger=self._record,
         )
-        self._downloads = self._make_downloads()
+        self._downloads, source = self._make_downloads()
         self._hooks = HookRunner(
             reactor,
             settings.hooks,
             agent=str(settings.service.state_dir),
-            source=self._downloads if isinstance(self._downloads, StreamDownloader) else None,
+            source=source,
             journal=self._record,
         )
         self._timer = ReactorTimer(reactor)
@@ -132,15 +136,17 @@ class UpparatService(Service):
             service.sentry_dsn, f"upparat@{__version__}", secrets=[broker.password]
         )
 
-    def _make_downloads(self) -> Downloader | StreamDownloader:
+    def _make_downloads(self) -> tuple[Downloader | StreamDownloader, Source | None]:
+        """What fetches files, and what brings them to the install hook, if they are streamed."""
         settings = self._settings
-        kind = StreamDownloader if settings.hooks.install_stream else Downloader
-        return kind(
-            self._reactor,
-            settings.download,
-            settings.service.download_location,
-            verifier=Verifier(settings.verify),
-        )
+        arguments = (self._reactor, settings.download, settings.service.download_location)
+        verifier = Verifier(settings.verify)
+        if not settings.hooks.install_stream:
+            return Downloader(*arguments, verifier=verifier), None
+        from .adapters.download_through import StreamDownloader  # few devices need it
+
+        streams = StreamDownloader(*arguments, verifier=verifier)
+        return streams, streams
 
     def _make_core(self) -> Core:
         hooks, service = self._settings.hooks, self._settings.service
@@ -175,6 +181,8 @@ class UpparatService(Service):
         job_id = self._core.in_hand.job_id if self._core.in_hand else "no job"
         self.log.info("{job_id}: {old} -> {new}", job_id=job_id, old=old, new=new)
         self._manager.refresh()
+        if new == "monitor":
+            give_back_memory()
 
     def _broke(self) -> None:
         """Later, since the reactor may not run yet, and the port that told the fact is not done."""

@@ -89,7 +89,37 @@ def test_a_file_that_will_not_fit(
     the_next_job_works(cloud, firmware, document)
 
 
-def test_others_fill_the_disk_during_the_download(
+NOTES = 64 * 1024
+"""Room for what is written beside the file."""
+
+
+def test_others_cannot_take_the_room_that_was_set_aside(
+    mount: Mount,
+    agent: AgentFactory,
+    cloud: Cloud,
+    hooks: Hooks,
+    image: File,
+    document: Documents,
+) -> None:
+    """Also when the agent is killed and the download goes on later."""
+    disk = mount("disk")
+    image.stall(len(image.content) // 2)
+    image.fine()
+    device = agent(service={"download_location": disk})
+    cloud.create_job("job-1", document(image))
+    assert image.stalled.wait(30)
+    cloud.wait_for_state("job-1", "download_progress")
+    fill(disk, leave=NOTES)
+    device.kill()
+    device.start()
+    cloud.wait_for_end("job-1", timeout=60)
+    image.release()
+    assert steps(cloud.history("job-1"))[-1] == ("SUCCEEDED", "complete_soft_restart", "none")
+    assert hooks.installed_file.read_bytes() == image.content
+    assert image.requests[-1].range is not None
+
+
+def test_others_fill_the_disk_during_a_download_of_unknown_size(
     mount: Mount,
     agent: AgentFactory,
     cloud: Cloud,
@@ -99,9 +129,9 @@ def test_others_fill_the_disk_during_the_download(
     document: Documents,
 ) -> None:
     disk = mount("disk")
-    image.stall(len(image.content) // 2)
+    image.stall(len(image.content) // 2, endless=True)
     agent(service={"download_location": disk})
-    cloud.create_job("job-1", document(image))
+    cloud.create_job("job-1", document(image, sha256=image.sha256))
     assert image.stalled.wait(30)
     cloud.wait_for_state("job-1", "download_progress")
     stuff = fill(disk, leave=0)
@@ -122,9 +152,9 @@ def test_others_make_room_in_time(
     document: Documents,
 ) -> None:
     disk = mount("disk")
-    image.stall(len(image.content) // 2)
+    image.stall(len(image.content) // 2, endless=True)
     device = agent(service={"download_location": disk})
-    cloud.create_job("job-1", document(image))
+    cloud.create_job("job-1", document(image, sha256=image.sha256))
     assert image.stalled.wait(30)
     cloud.wait_for_state("job-1", "download_progress")
     stuff = fill(disk, leave=0)

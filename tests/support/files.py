@@ -70,6 +70,7 @@ class Step:
     reset: bool = False
     stall: int | None = None
     truncate: int | None = None
+    endless: bool = False
     chunked: bool = False
     rate: float | None = None
     content: bytes | None = None
@@ -145,9 +146,12 @@ class File:
         """
         self._append(Step(cut=after_bytes, reset=reset, times=times))
 
-    def stall(self, after_bytes: int = -1, times: int = 1) -> None:
-        """Say nothing after so many bytes of body (-1: not even the head), until released."""
-        self._append(Step(stall=after_bytes, times=times))
+    def stall(self, after_bytes: int = -1, times: int = 1, *, endless: bool = False) -> None:
+        """Say nothing after so many bytes of body (-1: not even the head), until released.
+
+        An endless body is one whose length is not told: its end is the connection's.
+        """
+        self._append(Step(stall=after_bytes, endless=endless, times=times))
 
     def ignore_range(self, times: int = 1) -> None:
         """200 with the whole file, whatever was asked."""
@@ -379,7 +383,7 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
         if step.chunked:
             headers["Transfer-Encoding"] = "chunked"
-        elif step.truncate is None:
+        elif step.truncate is None and not step.endless:
             headers["Content-Length"] = str(len(body))
         self._head(status, headers)
         if step.chunked:
@@ -392,7 +396,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(file, body[step.stall :], step)
         else:
             self._send(file, body if step.cut is None else body[: step.cut], step)
-        if step.truncate is not None or step.cut is not None:
+        if step.truncate is not None or step.cut is not None or step.endless:
             self.close_connection = True
         if step.reset:
             end_by_reset(self.connection)

@@ -525,15 +525,8 @@ class DiskTests(Bench):
         self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
 
     def test_no_room_is_seen_before(self) -> None:
-        with mock.patch.object(Part, "lacking", return_value=7):
-            self.start(whole(), whole(), whole())
-            self.reactor.pump([DISK_PAUSE] * 2)
-        failed = (
-            "download_failed",
-            State.INSUFFICIENT_STORAGE,
-            "the disk lacks 7 bytes for the file",
-        )
-        self.assertEqual(self.heard.outcome, failed)
+        failed = ("download_failed", State.INSUFFICIENT_STORAGE, "No space left on device")
+        self.assertEqual(self.fail_with(errno.ENOSPC, "make_room"), failed)
 
     def test_a_broken_disk(self) -> None:
         for method in ("write", "commit", "syncing"):

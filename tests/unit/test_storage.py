@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from upparat.adapters.storage import (
     CHUNK,
+    HASTE,
     SLACK,
     Files,
     Note,
@@ -173,10 +174,57 @@ class PartTests(StorageCase):
         part = Part(self.files)
         self.addCleanup(part.close)
         part.write(b"abc")
+        there = os.stat(self.files.part).st_blocks * 512
         disk = mock.Mock(f_bavail=2, f_frsize=SLACK)
         with mock.patch("os.fstatvfs", return_value=disk):
-            self.assertEqual(part.lacking(SLACK + 3), 0)
-            self.assertEqual(part.lacking(SLACK + 4), 1)
+            part.make_room(SLACK + there)
+            with self.assertRaises(OSError) as caught:
+                part.make_room(SLACK + there + 1)
+        self.assertEqual(caught.exception.errno, errno.ENOSPC)
+        self.assertEqual(caught.exception.strerror, "the disk lacks 1 bytes for the file")
+
+    def test_room_is_set_aside_with_the_next_write(self) -> None:
+        part = Part(self.files)
+        self.addCleanup(part.close)
+        part.write(b"abc")
+        part.make_room(100_000)
+        with mock.patch("upparat.adapters.storage.reserve") as reserve:
+            part.write(b"de")
+            part.write(b"f")
+        reserve.assert_has_calls([mock.call(mock.ANY, 3, 100_000), mock.call(mock.ANY, 5, 0)])
+        part.make_room(100_000)
+        part.write(b"g")
+        found = os.stat(self.files.part)
+        self.assertEqual(found.st_size, 7)
+        self.assertGreaterEqual(found.st_blocks * 512, 100_000)
+        with mock.patch("os.fstatvfs", return_value=mock.Mock(f_bavail=0, f_frsize=SLACK)):
+            part.make_room(100_000)  # what was set aside is not free, but ours
+
+    def test_nothing_is_set_aside_on_a_full_disk(self) -> None:
+        part = Part(self.files)
+        self.addCleanup(part.close)
+        part.write(b"abc")
+        part.make_room(5)
+        full = OSError(errno.ENOSPC, "full")
+        with mock.patch("upparat.adapters.storage.reserve", side_effect=full):
+            self.assertRaises(OSError, part.write, b"de")
+        self.assertEqual(part.length, 3)
+        part.write(b"de")
+        self.assertEqual(self.files.part.read_bytes(), b"abcde")
+
+    def test_much_is_sent_to_the_disk_before_the_end(self) -> None:
+        with mock.patch("upparat.adapters.storage.begin_writing") as begin:
+            part = Part(self.files)
+            self.addCleanup(part.close)
+            part.write(bytes(HASTE - 1))
+            begin.assert_not_called()
+            part.write(b"1")
+            begin.assert_called_once_with(mock.ANY, 0, HASTE)
+            part.write(bytes(HASTE))
+            begin.assert_called_with(mock.ANY, HASTE, 2 * HASTE)
+            part.start_over()
+            part.write(bytes(HASTE))
+            begin.assert_called_with(mock.ANY, 0, HASTE)
 
     def test_the_complete_file_gets_its_name(self) -> None:
         part = Part(self.files)

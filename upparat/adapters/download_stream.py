@@ -86,8 +86,8 @@ class Passage:
     def start_over(self) -> None:
         raise StartOver("the server does not go on where the connection has ended")
 
-    def lacking(self, total: int) -> int:
-        return 0
+    def make_room(self, total: int) -> None:
+        pass
 
 
 class StreamTarget(Target):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -61,8 +60,8 @@ class Sink(Protocol):
         :raises StartOver: if nobody can.
         """
 
-    def lacking(self, total: int) -> int:
-        """How many bytes of room lack for a file of so many."""
+    def make_room(self, total: int) -> None:
+        """Expect so many bytes in all."""
 
 
 class Target:
@@ -134,10 +133,9 @@ class Target:
             raise Wrong(f"size: expected {self.job.size} bytes, the server has {body.total}")
         path, boot_id = url_path(self.job.file), self._boot_id
         self._remember(Note(path, body.etag, body.total, boot_id=boot_id))
-        with disk():
-            lacking = self.part.lacking(self.total) if self.total is not None else 0
-        if lacking:
-            raise DiskError(OSError(errno.ENOSPC, f"the disk lacks {lacking} bytes for the file"))
+        if self.total is not None:
+            with disk():
+                self.part.make_room(self.total)
 
     def expect(self, length: int) -> None:
         """:raises Wrong: if that is more than the file can have."""

@@ -8,6 +8,7 @@ known as ours. A job id holds no dot, so that no name can be taken for another k
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import mmap
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 from upparat.job import Key
 
 from .durable import sync_directory
+from .libc import begin_writing, reserve
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -32,6 +34,10 @@ CHUNK = 1 << 20
 
 SLACK = 1 << 20
 """Bytes that a download leaves free on the disk."""
+
+HASTE = 1 << 23
+"""Bytes that may be in the cache alone before they are sent to the disk, so that little is left for
+the sync at the end. Few enough for that, and enough to write a flash in whole blocks."""
 
 _JOB_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NAME = re.compile(r"([a-zA-Z0-9_-]{1,64})\.(0|[1-9]\d*)\.(0|[1-9]\d*)\.(?:part|json|json\.new)")
@@ -164,6 +170,8 @@ class Part:
         self.files = files
         self._fd = _open(files.part, os.O_RDWR)
         self.length = os.fstat(self._fd).st_size
+        self._sent = self.length
+        self._wanted = 0
         self._hash = hashlib.sha256()
         os.lseek(self._fd, 0, os.SEEK_END)
 
@@ -181,9 +189,24 @@ class Part:
         """Hash what is there already. Takes its time: made to be called in a thread."""
         self._hash = hash_file(self.files.part, self.length, wanted)
 
+    def make_room(self, total: int) -> None:
+        """Look whether the disk has room for a file of ``total`` bytes, and some more.
+
+        The room is set aside with the next write: that may take a moment.
+
+        :raises OSError: if it has not.
+        """
+        found, disk = os.fstat(self._fd), os.fstatvfs(self._fd)
+        missing = total - max(self.length, found.st_blocks * 512)  # what was set aside is ours
+        lacking = missing + SLACK - disk.f_bavail * disk.f_frsize
+        if missing > 0 and lacking > 0:
+            raise OSError(errno.ENOSPC, f"the disk lacks {lacking} bytes for the file")
+        self._wanted = total
+
     def write(self, data: bytes | bytearray) -> None:
         view = memoryview(data)
         try:
+            self._reserve()
             while view:
                 view = view[os.write(self._fd, view) :]
         except OSError:
@@ -191,9 +214,16 @@ class Part:
             raise
         self._hash.update(data)
         self.length += len(data)
+        if self.length - self._sent >= HASTE:
+            begin_writing(self._fd, self._sent, self.length)
+            self._sent = self.length
+
+    def _reserve(self) -> None:
+        wanted, self._wanted = self._wanted, 0
+        reserve(self._fd, self.length, wanted)
 
     def _take_back(self) -> None:
-        """What was written but not counted would stand in the way of what is written next."""
+        """What was written or set aside but not counted would stand in the way of what comes."""
         with suppress(OSError):
             os.ftruncate(self._fd, self.length)
             os.lseek(self._fd, self.length, os.SEEK_SET)
@@ -202,12 +232,7 @@ class Part:
         os.ftruncate(self._fd, 0)
         os.lseek(self._fd, 0, os.SEEK_SET)
         self._hash = hashlib.sha256()
-        self.length = 0
-
-    def lacking(self, total: int) -> int:
-        """How many bytes the disk lacks for a file of ``total`` bytes; 0 if it will fit."""
-        disk = os.fstatvfs(self._fd)
-        return max(0, total - self.length + SLACK - disk.f_bavail * disk.f_frsize)
+        self.length = self._sent = 0
 
     def syncing(self) -> Callable[[], None]:
         """What brings the file to the disk: made to be called in a thread, even after a close."""
