@@ -1,15 +1,17 @@
-"""The download beside its peers: ``python -m tests.bench [--runs N] [--size MIB ...]``.
+"""The download beside its peers: ``python -m tests.bench [--help]``.
 
 All fetch the same file from the same nginx on this machine, in turns, and each result is a ratio to
-``curl -o`` and ``sync`` in the same turn. Prints a table; ``--write`` keeps it in
-``docs/benchmarks.md``.
+``curl -o`` and ``sync`` in the same turn. Then once more over a slow and lossy line. Prints tables;
+``--write`` keeps them in ``docs/benchmarks.md``.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
+import math
 import os
 import platform
 import shutil
@@ -24,6 +26,7 @@ from pathlib import Path
 
 from tests.support.certs import make_certs
 from tests.support.nginx import Nginx
+from tests.support.shaped import SERVER, ShapedLink, can_be_shaped
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs" / "benchmarks.md"
@@ -34,23 +37,26 @@ PEER = "curl"
 @dataclass(frozen=True)
 class Sample:
     """Seconds of the clock and of the CPU; of ours also KiB of resident memory at the most, and
-    how many seconds the reactor was late: in 99 of 100 cases at the most, and in the worst one."""
+    how many seconds each tick of the reactor was late."""
 
     wall: float
     cpu: float
     resident: int | None = None
-    p99: float | None = None
-    worst: float | None = None
+    late: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
 class Task:
-    """A file to fetch into a directory of its own."""
+    """A file to fetch into a directory of its own.
+
+    :param host: the words that run a command on the host that fetches.
+    """
 
     url: str
     directory: Path
     sha256: str
     cafile: str
+    host: Sequence[str] = ()
 
 
 Method = Callable[[Task], Sample]
@@ -59,10 +65,11 @@ Method = Callable[[Task], Sample]
 # --- ways to fetch ----------------------------------------------------------------------------
 
 
-def _command(*words: str) -> Sample:
+def _command(task: Task, *words: str) -> Sample:
     """A shell command with all its children."""
+    command = [*task.host, "sh", "-ec", " ".join(words)]
     begin = time.perf_counter()
-    process = subprocess.Popen(["sh", "-ec", " ".join(words)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = status
     assert status == 0, words
@@ -72,7 +79,7 @@ def _command(*words: str) -> Sample:
 def curl(task: Task, *then: str) -> Sample:
     trust = f"--cacert {task.cafile}" if task.url.startswith("https") else ""
     file = task.directory / "file"
-    return _command(f"curl -sf {trust} -o {file} {task.url}; sync -d {file}", *then)
+    return _command(task, f"curl -sf {trust} -o {file} {task.url}; sync -d {file}", *then)
 
 
 def curl_and_sum(task: Task) -> Sample:
@@ -83,7 +90,7 @@ def curl_and_sum(task: Task) -> Sample:
 def wget(task: Task) -> Sample:
     file = task.directory / "file"
     trust = f"--ca-certificate={task.cafile}"
-    return _command(f"wget -q {trust} -O {file} {task.url}; sync -d {file}")
+    return _command(task, f"wget -q {trust} -O {file} {task.url}; sync -d {file}")
 
 
 def aria2c(task: Task) -> Sample:
@@ -91,25 +98,27 @@ def aria2c(task: Task) -> Sample:
     place = f"--dir={task.directory} --out=file"
     checked = f"--checksum=sha-256={task.sha256}"
     file = task.directory / "file"
-    return _command(f"aria2c -q {trust} {place} {checked} {task.url}; sync -d {file}")
+    return _command(task, f"aria2c -q {trust} {place} {checked} {task.url}; sync -d {file}")
 
 
 def _fetch(method: str, task: Task) -> Sample:
     words = [method, task.url, str(task.directory), task.sha256]
     told = subprocess.run(
-        [sys.executable, "-m", "tests.support.fetch", *words, task.cafile],
+        [*task.host, sys.executable, "-m", "tests.support.fetch", *words, task.cafile],
         cwd=ROOT,
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    facts = json.loads(told)
-    facts.pop("ticks", None)
-    return Sample(**facts)
+    return Sample(**json.loads(told))
 
 
 def upparat(task: Task) -> Sample:
     return _fetch("upparat", task)
+
+
+def upparat_at_first(task: Task) -> Sample:
+    return _fetch("upparat-at-first", task)
 
 
 def urllib(task: Task) -> Sample:
@@ -118,6 +127,7 @@ def urllib(task: Task) -> Sample:
 
 METHODS: dict[str, tuple[str, Method]] = {
     "upparat": ("SHA-256, synced", upparat),
+    "upparat, its first download": ("SHA-256, synced", upparat_at_first),
     PEER: ("synced", curl),
     "curl, sha256sum": ("SHA-256, synced", curl_and_sum),
     "wget": ("synced", wget),
@@ -126,7 +136,7 @@ METHODS: dict[str, tuple[str, Method]] = {
 }
 """What each does, and how."""
 
-OURS = ("upparat", "urllib as in 1.x")
+OURS = ("upparat", "upparat, its first download", "urllib as in 1.x")
 
 
 def methods() -> list[str]:
@@ -137,17 +147,30 @@ def methods() -> list[str]:
 # --- runs -------------------------------------------------------------------------------------
 
 
-def measure(task: Task, runs: int) -> dict[str, list[Sample]]:
-    """All methods in turn, so that a busy moment hits all of them."""
-    samples: dict[str, list[Sample]] = {name: [] for name in methods()}
+def measure(
+    task: Task,
+    runs: int,
+    names: Sequence[str] = (),
+    prepare: Callable[[int], None] = lambda _: None,
+) -> dict[str, list[Sample]]:
+    """All methods in turn, so that a busy moment hits all of them; each turn begins with another
+    one, so that what one leaves behind does not always hit the same.
+
+    :param names: those that are there if empty.
+    :param prepare: called with the number of the turn before each one fetches.
+    """
+    samples: dict[str, list[Sample]] = {name: [] for name in names or methods()}
     for run in range(runs + 1):
-        for name, own in samples.items():
+        order = list(samples)
+        for name in order[run % len(order) :] + order[: run % len(order)]:
             shutil.rmtree(task.directory, ignore_errors=True)
             task.directory.mkdir()
+            os.sync()
+            prepare(run)
             _, method = METHODS[name]
             sample = method(task)
             if run:  # the first one warms up
-                own.append(sample)
+                samples[name].append(sample)
     shutil.rmtree(task.directory)
     return samples
 
@@ -162,9 +185,8 @@ def rows(samples: dict[str, list[Sample]]) -> Iterator[str]:
             f"{statistics.median(each.wall for each in own):.2f} s",
             _spread([mine.wall / peer.wall for mine, peer in pairs]),
             f"{statistics.median(mine.cpu / peer.cpu for mine, peer in pairs):.2f}",
-            _most([each.resident for each in own], 1 / 1024, "MiB"),
-            _most([each.p99 for each in own], 1000, "ms"),
-            _most([each.worst for each in own], 1000, "ms"),
+            _resident(own),
+            *_late(own),
         ]
         yield f"| {' | '.join(cells)} |"
 
@@ -173,10 +195,25 @@ def _spread(ratios: Sequence[float]) -> str:
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
-def _most(values: Sequence[float | None], factor: float, unit: str) -> str:
-    known = [value for value in values if value is not None]
-    return f"{max(known) * factor:.1f} {unit}" if known else ""
+def _resident(samples: Sequence[Sample]) -> str:
+    known = [each.resident for each in samples if each.resident is not None]
+    return f"{max(known) / 1024:.1f} MiB" if known else ""
 
+
+def _late(samples: Sequence[Sample]) -> tuple[str, str]:
+    """In 99 of 100 ticks of all runs at the most, and in the worst one."""
+    late = sorted(tick for each in samples for tick in each.late)
+    if not late:
+        return "", ""
+    p99 = late[math.ceil(len(late) * 0.99) - 1]
+    return f"{p99 * 1000:.1f} ms", f"{late[-1] * 1000:.1f} ms"
+
+
+CONGESTION = ("bbr", "reno")
+"""How TCP's senders react to losses: hardly, and strongly."""
+
+LINE = "20 Mbit/s, 50 ms, 1 % loss"
+"""What :class:`ShapedLink` is by itself."""
 
 HEAD = """\
 | | | time | ratio to curl | CPU, ratio | resident | reactor late, p99 | at worst |
@@ -195,6 +232,25 @@ def bench(directory: Path, sizes: Sequence[int], runs: int) -> Iterator[str]:
                 yield f"\n### {size} MiB over {'HTTPS' if tls else 'HTTP'}\n"
                 yield HEAD
                 yield from rows(measure(task, runs))
+
+
+def shaped(directory: Path, size: int, runs: int) -> Iterator[str]:
+    """The same over a line that is slow and lossy, beside the peer alone."""
+    if not can_be_shaped():
+        yield "\nNot measured: that needs root, /dev/net/tun and ip.\n"
+        return
+    certs = make_certs(directory / "certs", (SERVER,))
+    for congestion in CONGESTION:
+        with (
+            ShapedLink(congestion=congestion) as link,
+            Nginx(directory / congestion, certs, SERVER, link.server) as server,
+        ):
+            sha256 = _make(server.root / "file", size)
+            url = server.url("file", tls=True)
+            task = Task(url, directory / "here", sha256, certs.cafile, link.client)
+            yield f"\n### {size} MiB over HTTPS, {LINE}, {congestion}\n"
+            yield HEAD
+            yield from rows(measure(task, runs, ("upparat", PEER), link.seed))
 
 
 def _make(path: Path, size: int) -> str:
@@ -232,13 +288,18 @@ def write(name: str, lines: Sequence[str]) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--size", type=int, nargs="+", default=[64, 1024], help="in MiB")
-    parser.add_argument("--write", action="store_true", help="keep the table in the docs")
+    parser.add_argument("--size", type=int, nargs="*", default=[64, 1024], help="in MiB")
+    parser.add_argument("--shaped", type=int, default=8, help="the size for the slow line, in MiB")
+    parser.add_argument("--write", action="store_true", help="keep the tables in the docs")
     arguments = parser.parse_args(argv)
     lines = [f"{machine()}; medians of {arguments.runs} runs."]
     print(lines[0], flush=True)
-    with tempfile.TemporaryDirectory(prefix="upparat-bench-") as directory:
-        for line in bench(Path(directory), arguments.size, arguments.runs):
+    with tempfile.TemporaryDirectory(prefix="upparat-bench-") as name:
+        directory = Path(name)
+        for line in itertools.chain(
+            bench(directory / "near", arguments.size, arguments.runs),
+            shaped(directory / "far", arguments.shaped, arguments.runs),
+        ):
             print(line, flush=True)
             lines.append(line)
     if arguments.write:

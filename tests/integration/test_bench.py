@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from tests import bench_agent
-from tests.bench import HEAD, Sample, Task, rows, upparat, urllib
+from tests.bench import HEAD, Sample, Task, rows, shaped, upparat, upparat_at_first, urllib
 from tests.support.certs import make_certs
 from tests.support.mosquitto import requires_mosquitto
 from tests.support.nginx import Nginx, requires_nginx
+from tests.support.shaped import requires_shaping
 
 
 @requires_nginx
@@ -28,21 +31,37 @@ def test_our_ways_to_fetch(tmp_path: Path, tls: bool) -> None:
         sample = upparat(task)
         assert (here / "job").read_bytes() == content
         assert min(sample.wall, sample.cpu, sample.resident or 0) > 0
-        assert sample.p99 is not None
+        (here / "job").unlink()
+        assert upparat_at_first(task).wall > 0
+        assert (here / "job").read_bytes() == content
         assert urllib(task).wall > 0
         assert (here / "file").read_bytes() == content
 
 
 def test_rows() -> None:
     samples = {
-        "upparat": [Sample(2.0, 3.0, 2048, 0.001, 0.002), Sample(4.0, 4.0, 1024, 0.003, 0.004)],
+        "upparat": [Sample(2.0, 3.0, 2048, [0.001] * 99), Sample(4.0, 4.0, 1024, [0.004])],
         "curl": [Sample(1.0, 1.0), Sample(1.0, 2.0)],
     }
     ours, curl = rows(samples)
-    told = "3.00 s | 3.00 (2.00 to 4.00) | 2.50 | 2.0 MiB | 3.0 ms | 4.0 ms"
+    told = "3.00 s | 3.00 (2.00 to 4.00) | 2.50 | 2.0 MiB | 1.0 ms | 4.0 ms"
     assert ours == f"| upparat | SHA-256, synced | {told} |"
     assert curl == "| curl | synced | 1.00 s | 1.00 (1.00 to 1.00) | 1.00 |  |  |  |"
     assert ours.count("|") == curl.count("|") == HEAD.splitlines()[0].count("|")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl: apt-get install curl")
+@requires_nginx
+@requires_shaping
+def test_a_slow_line(tmp_path: Path) -> None:
+    told = list(shaped(tmp_path, 1, 1))
+    assert len([line for line in told if line.startswith("| upparat |")]) == 2
+
+
+def test_a_slow_line_that_cannot_be_had(tmp_path: Path) -> None:
+    with mock.patch("tests.bench.can_be_shaped", return_value=False):
+        [told] = shaped(tmp_path, 1, 1)
+    assert "Not measured" in told
 
 
 def test_cold_start_and_idleness(tmp_path: Path) -> None:

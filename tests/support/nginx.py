@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -36,8 +37,8 @@ http {{
     sendfile on;
     {temporary}
     server {{
-        listen 127.0.0.1:{port};
-        listen 127.0.0.1:{tls_port} ssl;
+        listen {address}:{port};
+        listen {address}:{tls_port} ssl;
         ssl_certificate {certs.server_cert};
         ssl_certificate_key {certs.server_key};
         root {root};
@@ -49,20 +50,32 @@ TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 class Nginx:
-    """A server process while it is a context."""
+    """A server process while it is a context.
 
-    def __init__(self, directory: Path, certs: Certs) -> None:
+    :param address: where it listens.
+    :param host: the words that run a command on the host that has this address.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        certs: Certs,
+        address: str = "127.0.0.1",
+        host: Sequence[str] = (),
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.root = directory / "root"
         self.root.mkdir()
         self.root.chmod(0o755)
         self._directory = directory
+        self._address, self._host = address, host
         self.port, self.tls_port = free_port(), free_port()
         self._config = directory / "nginx.conf"
         self._config.write_text(
             CONFIG.format(
                 directory=directory,
                 root=self.root,
+                address=address,
                 port=self.port,
                 tls_port=self.tls_port,
                 certs=certs,
@@ -74,7 +87,7 @@ class Nginx:
 
     def url(self, name: str, *, tls: bool = False) -> str:
         scheme, port = ("https", self.tls_port) if tls else ("http", self.port)
-        return f"{scheme}://127.0.0.1:{port}/{name}"
+        return f"{scheme}://{self._address}:{port}/{name}"
 
     def statuses(self) -> list[int]:
         """The status of each answer since the last :meth:`forget`, once it has been sent."""
@@ -92,7 +105,7 @@ class Nginx:
         path = f"{os.environ.get('PATH', '')}:/usr/sbin"
         with (self._directory / "nginx.log").open("wb") as log:
             self._process = subprocess.Popen(
-                ["nginx", "-p", self._directory, "-c", self._config, *user],
+                [*self._host, "nginx", "-p", self._directory, "-c", self._config, *user],
                 env={**os.environ, "PATH": path},
                 stderr=log,
             )
@@ -105,4 +118,6 @@ class Nginx:
 
     def _answers(self) -> bool:
         assert self._process.poll() is None, (self._directory / "nginx.log").read_text()
-        return listens("127.0.0.1", self.tls_port)
+        if self._host:  # out of our reach: nginx writes this file once it listens
+            return (self._directory / "nginx.pid").exists()
+        return listens(self._address, self.tls_port)
