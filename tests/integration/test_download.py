@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +27,7 @@ from tests.support.ports import key
 from tests.support.reactor import reactor, until
 from tests.support.waiting import wait_until
 from upparat.adapters import download_transfer
+from upparat.adapters.download_client import Client
 from upparat.adapters.durable import read_boot_id
 from upparat.adapters.storage import Note, Part, Store
 from upparat.job import State
@@ -75,6 +77,25 @@ async def test_a_file_arrives_byte_for_byte(file: File, directory: Path) -> None
     assert not {"range", "if-match", "cookie"} & set(request.headers)
     assert directory.stat().st_mode & 0o777 == 0o700
     assert (directory / "job").stat().st_mode & 0o777 == 0o600
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_client_is_imported_in_a_thread(
+    file: File, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take a slow device a second, in which MQTT, hooks and the watchdog go on."""
+    threads: list[int] = []
+    load = Client.load
+
+    def loaded(client: Client) -> None:
+        threads.append(threading.get_ident())
+        load(client)
+
+    monkeypatch.setattr(Client, "load", loaded)
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(file.url))
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 @pytest_twisted.ensureDeferred

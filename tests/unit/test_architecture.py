@@ -155,8 +155,10 @@ class Architecture(SynchronousTestCase):
                     self.assertEqual(name, "upparat.cli")
                     self.assertNotIn(statement, early)
 
-    def test_an_agent_without_a_job_holds_no_http_client(self) -> None:
-        heavy = {"treq", "h2", "twisted.web.client", "sentry_sdk", "upparat.signatures"}
+    def test_an_agent_without_a_job_holds_only_what_it_needs(self) -> None:
+        http = {"treq", "h2", "twisted.web.client"}
+        streams = {"upparat.adapters.download_through", "upparat.adapters.streamed_run"}
+        heavy = {*http, *streams, "difflib", "sentry_sdk", "upparat.signatures"}
         count = f"import sys, upparat.tap, upparat.service; print({heavy!r} & sys.modules.keys())"
         loaded = subprocess.run([sys.executable, "-c", count], capture_output=True, check=True)
         self.assertEqual(loaded.stdout.decode().strip(), "set()")
