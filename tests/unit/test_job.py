@@ -351,4 +351,5 @@ class DocumentTests(SynchronousTestCase):
             parse_document(Execution(key(), Status.QUEUED, 1, {}, document))
         except InvalidDocument as invalid:
             names = {problem.split(": ")[0] for problem in str(invalid).split("; ")}
-            self.assertLessEqual(names, {"version", "file", "meta", "force", "size", "sha256"})
+            signed = {"sha256", "sha512", "signature", "certificate"}
+            self.assertLessEqual(names, {"version", "file", "meta", "force", "size", *signed})
