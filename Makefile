@@ -27,7 +27,8 @@ torture: $(VENV)/test.stamp
 # CASES=100000 make fuzz
 fuzz: $(VENV)/test.stamp
 	UPPARAT_CASES=$(or $(CASES),100000) $(BIN)/python -m pytest -n auto \
-		tests/unit/test_job.py tests/unit/test_download_answer.py tests/unit/test_proxy.py
+		tests/unit/test_job.py tests/unit/test_minisign.py tests/unit/test_download_answer.py \
+		tests/unit/test_proxy.py
 
 # Only on a machine that is idle otherwise
 bench: $(VENV)/test.stamp

@@ -15,6 +15,7 @@ from enum import Enum, StrEnum
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from . import minisign
 from .text import status_value
 
 ACTION = "upparat-update"
@@ -173,7 +174,8 @@ class Job:
 
     ``file`` is a secret (a pre-signed URL), ``meta`` may be one: neither shows in the repr.
     ``size`` is in bytes, ``sha256`` and ``sha512`` are lower-case hexadecimal digits; ``signature``
-    is decoded, ``certificate`` the PEM text of its signer's certificate. ``None`` if not given.
+    is decoded, or the text that minisign has written, ``certificate`` the PEM text of its signer's
+    certificate. ``None`` if not given.
     """
 
     execution: Execution
@@ -331,15 +333,26 @@ class _Reader:
         return value.lower()
 
     def signature(self) -> bytes | None:
-        """Base64, broken into lines or not."""
+        """Base64, broken into lines or not, or what minisign has written."""
         text = self._optional("signature")
         if text is None:
             return None
+        if text.startswith(minisign.COMMENT.decode()):
+            return self._minisig(text)
         try:
             return base64.b64decode("".join(text.split()), validate=True)
         except ValueError:
             self._problem("signature", "must be base64")
             return None
+
+    def _minisig(self, text: str) -> bytes | None:
+        try:
+            content = text.encode()
+            minisign.parse_signature(content)
+        except ValueError as error:  # half a character cannot be encoded
+            self._problem("signature", f"is not what minisign writes: {error}")
+            return None
+        return content
 
     def certificate(self) -> str | None:
         text = self._optional("certificate")

@@ -2,7 +2,8 @@
 
 What is signed is a *statement* of the version and the file's digest, or else the file itself, as
 AWS code signing and ``openssl dgst -sign`` have it. The algorithms are Ed25519 (RFC 8032), ECDSA on
-P-256 and P-384 with SHA-256 or SHA-384 in DER, and RSA with SHA-256 (PKCS #1 v1.5 or PSS).
+P-256 and P-384 with SHA-256 or SHA-384 in DER, RSA with SHA-256 (PKCS #1 v1.5 or PSS), and what
+minisign makes of Ed25519.
 """
 
 from __future__ import annotations
@@ -23,9 +24,20 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL.crypto import X509, X509Store, X509StoreContext, X509StoreContextError
 
+from . import minisign
+
 LEAST_RSA_BITS = 2048
 
-PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+@dataclass(frozen=True)
+class MinisignKey:
+    """A public key of minisign: only its signatures count for it, and only if they name it."""
+
+    key_id: bytes
+    key: ed25519.Ed25519PublicKey
+
+
+PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey | MinisignKey
 
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
 _CURVES = (ec.SECP256R1, ec.SECP384R1)
@@ -49,15 +61,23 @@ def statement(version: str, sha256: str) -> bytes:
 # --- keys -------------------------------------------------------------------------------------
 
 
-def load_keys(pem: bytes) -> list[PublicKey]:
-    """The public keys of PEM blocks, each a public key or a certificate.
+def load_keys(content: bytes) -> list[PublicKey]:
+    """The public keys of a file: PEM blocks, each a public key or a certificate, or minisign's key.
 
-    :raises BadKey: if there is none, or one of them cannot be used.
+    :raises BadKey: if there is none, one of them cannot be used, or there are both.
     """
-    keys = [_load_key(match[1], match[0]) for match in _BLOCK.finditer(pem)]
-    if not keys:
-        raise BadKey("holds no PEM block")
-    return keys
+    if minisign.COMMENT in content:  # anywhere: a key between PEM blocks must not go unnoticed
+        return [_load_minisign(content, "is no minisign public key: {}")]
+    keys = [_load_key(match[1], match[0]) for match in _BLOCK.finditer(content)]
+    return keys or [_load_minisign(content, "holds no PEM block and no minisign public key")]
+
+
+def _load_minisign(content: bytes, problem: str) -> MinisignKey:
+    try:
+        key_id, key = minisign.parse_key(content)
+    except ValueError as error:
+        raise BadKey(problem.format(error)) from None
+    return MinisignKey(key_id, ed25519.Ed25519PublicKey.from_public_bytes(key))
 
 
 def _load_key(kind: bytes, block: bytes) -> PublicKey:
@@ -154,6 +174,11 @@ class Text:
 
 def verified(key: PublicKey, signature: bytes, message: Message) -> bool:
     """Whether the owner of this key has signed the message."""
+    made = minisign.recognized(signature)
+    if isinstance(key, MinisignKey):
+        return made is not None and _made_by(key, made, message)
+    if made is not None:
+        return False
     if isinstance(key, ed25519.Ed25519PublicKey):
         return _holds(lambda: message.verify(lambda content: key.verify(signature, content)))
     if isinstance(key, ec.EllipticCurvePublicKey):
@@ -166,6 +191,23 @@ def verified(key: PublicKey, signature: bytes, message: Message) -> bool:
         _holds(lambda p=each: _verify_rsa(key, signature, message, p))  # type: ignore[misc]
         for each in (padding.PKCS1v15(), pss)
     )
+
+
+def _made_by(key: MinisignKey, made: minisign.Signature, message: Message) -> bool:
+    """The comment comes first: the message may be a large file, or one that nobody has."""
+    commented = made.signature + made.comment
+    return (
+        made.key_id == key.key_id
+        and _holds(lambda: key.key.verify(made.global_signature, commented))
+        and _holds(lambda: _verify_minisign(key, made, message))
+    )
+
+
+def _verify_minisign(key: MinisignKey, made: minisign.Signature, message: Message) -> None:
+    if made.prehashed:
+        key.key.verify(made.signature, message.digest("blake2b"))
+    else:
+        message.verify(lambda content: key.key.verify(made.signature, content))
 
 
 def _verify_ec(

@@ -1,4 +1,4 @@
-"""Only what the owner has signed is installed: the real agent, and signatures by ``openssl``."""
+"""Only what the owner has signed is installed, as ``openssl`` and ``minisign`` sign it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.conftest import AgentFactory, Documents
 from tests.support.cloud import Cloud
 from tests.support.files import File
+from tests.support.minisign import FORMATS, MinisignPair, changed_minisig, make_minisign_keys
 from tests.support.openssl import KeyPair, make_keys
 from tests.support.scripts import Hooks, show
 from upparat.signatures import statement
@@ -130,6 +131,80 @@ def test_keys_of_others(
     end = cloud.wait_for_end("job-1")
     assert (end.state, end.message) == ("verification_failed", NOT_OURS)
     assert "install" not in hooks.names()
+
+
+@pytest.fixture
+def minisign(tmp_path: Path) -> MinisignPair:
+    return make_minisign_keys(tmp_path)
+
+
+def minisigned(pair: MinisignPair, content: bytes, form: str) -> str:
+    message = pair.private.with_name("message")
+    message.write_bytes(content)
+    return pair.sign(message, form)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("bind", ["yes", "no"])
+def test_a_file_that_minisign_has_signed(
+    agent: AgentFactory,
+    cloud: Cloud,
+    hooks: Hooks,
+    firmware: File,
+    document: Documents,
+    minisign: MinisignPair,
+    form: str,
+    bind: str,
+) -> None:
+    agent(verify={"require": "signature", "public_keys": minisign.public, "bind_version": bind})
+    content = statement("2.0", firmware.sha256) if bind == "yes" else firmware.content
+    cloud.create_job("job-1", document(firmware, signature=minisigned(minisign, content, form)))
+    assert cloud.wait_for_end("job-1").state == "complete_soft_restart"
+    assert hooks.installed_file.read_bytes() == firmware.content
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_whatever_is_changed_in_what_minisign_has_signed_is_refused(
+    agent: AgentFactory,
+    cloud: Cloud,
+    hooks: Hooks,
+    firmware: File,
+    document: Documents,
+    minisign: MinisignPair,
+    form: str,
+) -> None:
+    agent(verify={"require": "signature", "public_keys": minisign.public})
+    good = minisigned(minisign, statement("2.0", firmware.sha256), form)
+    cases = {what: document(firmware, signature=wrong) for what, wrong in changed_minisig(good)}
+    cases["version"] = document(firmware, version="2.1", signature=good)
+    cases["before the download"] = {**cases["signature"], "sha256": firmware.sha256}
+    for number, (what, wrong) in enumerate(cases.items()):
+        cloud.create_job(f"job-{number}", wrong)
+        end = cloud.wait_for_end(f"job-{number}")
+        assert (what, end.state, end.message) == (what, "verification_failed", NOT_OURS)
+    firmware.content = firmware.content[:-1] + b"!"  # from here on the server has another file
+    cloud.create_job("job-file", document(firmware, signature=good))
+    end = cloud.wait_for_end("job-file")
+    assert (end.state, end.message) == ("verification_failed", NOT_OURS)
+    assert "install" not in hooks.names()
+    assert not hooks.installed_file.exists()
+
+
+def test_half_of_what_minisign_writes(
+    agent: AgentFactory,
+    cloud: Cloud,
+    firmware: File,
+    document: Documents,
+    minisign: MinisignPair,
+) -> None:
+    agent(verify={"require": "signature", "public_keys": minisign.public})
+    text = minisigned(minisign, statement("2.0", firmware.sha256), "prehashed")
+    half = "\n".join(text.splitlines()[:2])
+    cloud.create_job("job-1", document(firmware, signature=half))
+    end = cloud.wait_for_end("job-1")
+    problem = "signature: is not what minisign writes: has 2 lines, not 4"
+    assert (end.status, end.state) == ("REJECTED", "invalid_job_document")
+    assert problem in end.message
 
 
 def test_an_older_version(

@@ -14,6 +14,7 @@ from tests.e2e.conftest import AgentFactory, Documents, steps
 from tests.support.agent import Agent
 from tests.support.cloud import Cloud
 from tests.support.files import File, FileServer
+from tests.support.minisign import make_minisign_keys
 from tests.support.openssl import make_keys
 from tests.support.scripts import (
     Hooks,
@@ -128,6 +129,31 @@ def test_a_signed_file(
     agent(hooks=STREAM, verify={"require": "signature", "public_keys": keys.public})
     cloud.create_job("job-1", document(firmware, signature=signature))
     assert cloud.wait_for_end("job-1").state == "complete_soft_restart"
+    assert slot.read_bytes() == firmware.content
+
+
+@pytest.mark.usefixtures("flash")
+def test_a_file_that_minisign_has_signed(
+    agent: AgentFactory,
+    cloud: Cloud,
+    hooks: Hooks,
+    firmware: File,
+    document: Documents,
+    slot: Path,
+    tmp_path: Path,
+) -> None:
+    """Over the file alone: the legacy format needs all of it, the other one its digest."""
+    keys = make_minisign_keys(tmp_path)
+    copy = tmp_path / "copy"
+    copy.write_bytes(firmware.content)
+    verify = {"require": "signature", "public_keys": keys.public, "bind_version": "no"}
+    agent(hooks=STREAM, verify=verify)
+    cloud.create_job("job-1", document(firmware, signature=keys.sign(copy, "legacy")))
+    whole = "signature: Ed25519 over the file alone needs a file that is stored"
+    refused(cloud, "verification_failed", whole)
+    assert hooks.ends() == 0
+    cloud.create_job("job-2", document(firmware, signature=keys.sign(copy)))
+    assert cloud.wait_for_end("job-2").state == "complete_soft_restart"
     assert slot.read_bytes() == firmware.content
 
 

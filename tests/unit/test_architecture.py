@@ -16,6 +16,7 @@ PACKAGE = Path(upparat.__file__).parent
 PURE = (
     "upparat.version",
     "upparat.job",
+    "upparat.minisign",
     "upparat.text",
     "upparat.ports",
     "upparat.proxy",
@@ -25,13 +26,14 @@ IMPURE = ("twisted.internet", "paho", "treq", "socket", "subprocess", "os", "pat
 
 ALLOWED = {
     "upparat.text": (),
-    "upparat.job": ("upparat.text",),
+    "upparat.minisign": (),
+    "upparat.job": ("upparat.text", "upparat.minisign"),
     "upparat.ports": ("upparat.job", "upparat.text"),
     "upparat.machine": ("upparat.job", "upparat.text", "upparat.ports", "upparat.version"),
     "upparat.backoff": (),
     "upparat.version": (),
     "upparat.proxy": (),
-    "upparat.signatures": (),
+    "upparat.signatures": ("upparat.minisign",),
     "upparat.sign": ("upparat.signatures",),
     "upparat.config": ("upparat.job", "upparat.text", "upparat.proxy", "upparat.signatures"),
     "upparat.log": ("upparat.text",),
@@ -43,6 +45,7 @@ ALLOWED = {
         "upparat.config",
         "upparat.backoff",
         "upparat.proxy",
+        "upparat.minisign",
         "upparat.signatures",
         "upparat.__version__",
     ),

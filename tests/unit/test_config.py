@@ -21,6 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.anyjson import RELAXED
 from tests.support.certs import Certs, make_certs
+from tests.support.minisign import make_minisign_keys
 from upparat import config
 from upparat.config import (
     Broker,
@@ -913,7 +914,13 @@ class VerifyTests(ConfigBench):
     def test_keys_that_are_none(self) -> None:
         nothing, missing = self.directory / "nothing", self.directory / "missing"
         nothing.write_text("nothing")
-        for file, problem in ((nothing, "holds no PEM block"), (missing, "cannot be read")):
+        torn = self.directory / "torn"
+        torn.write_text("untrusted comment: ours\nRWQ\n")
+        for file, problem in (
+            (nothing, "holds no PEM block and no minisign public key"),
+            (missing, "cannot be read"),
+            (torn, "is no minisign public key: line 2 is not base64"),
+        ):
             told = self.problem("verify", f"public_keys = {file}")
             self.assertEqual(told, f"[verify] public_keys: {file} {problem}")
         told = self.problem("verify", f"cafile = {nothing}")
@@ -924,6 +931,17 @@ class VerifyTests(ConfigBench):
         blank.write_bytes(Path(self.certs.client_cert).read_bytes())
         value = f"public_keys = '{blank}'\n    {self.certs.server_cert}"
         self.assertEqual(len(self.option("verify", value).keys), 2)
+
+    def test_keys_of_minisign_beside_others(self) -> None:
+        keys = make_minisign_keys(self.directory)
+        line = self.directory / "line"
+        line.write_text(keys.public.read_text().splitlines()[1])
+        files = f"{self.certs.client_cert} {keys.public} {line}"
+        _, *ours = self.option("verify", f"public_keys = {files}").keys
+        self.assertEqual(ours, public_keys(str(keys.public)) * 2)
+        told = self.problem("verify", f"public_keys = {keys.private}")
+        problem = "is no minisign public key: line 2 holds 158 bytes, not 42"
+        self.assertEqual(told, f"[verify] public_keys: {keys.private} {problem}")
 
     def test_downgrades_need_the_version(self) -> None:
         self.assertEqual(

@@ -305,13 +305,31 @@ class DocumentTests(SynchronousTestCase):
         """openssl breaks it into lines."""
         for text in ("AAECAw==", "AAEC\nAw==\n"):
             self.assertEqual(self.parse(signature=text).signature, b"\0\1\2\3")
-        for text in ("AAECAw", "*", "ä", "untrusted comment: x"):
+        for text in ("AAECAw", "*", "ä", "comment: x"):
             self.assertEqual(self.problems(signature=text), "signature: must be base64")
         self.assertEqual(self.problems(signature=1), "signature: must be a string, not a number")
         self.assertEqual(
             self.problems(signature="${aws:iot:code-sign-signature:s3://r.b/f@1}"),
             "signature: holds a placeholder that was not replaced",
         )
+
+    def test_a_signature_of_minisign(self) -> None:
+        """Taken as it is: part of it is signed."""
+        made, all_of_it = base64.b64encode(b"ED" + bytes(72)), base64.b64encode(bytes(64))
+        text = "untrusted comment: ä\n{}\ntrusted comment: ü\t\n{}\n"
+        text = text.format(made.decode(), all_of_it.decode())
+        for same in (text, text.removesuffix("\n"), text.replace("\n", "\r\n")):
+            self.assertEqual(self.parse(signature=same).signature, same.encode())
+        for wrong, problem in (
+            ("untrusted comment: x", "has 1 lines, not 4"),
+            (text + text, "has 8 lines, not 4"),
+            (text.replace("AAA", "A*A"), "line 2 is not base64"),
+            (text.replace("\ntrusted", "\nuntrusted"), "line 3 is no trusted comment"),
+        ):
+            told = self.problems(signature=wrong)
+            self.assertEqual(told, f"signature: is not what minisign writes: {problem}")
+        half = self.problems(signature=text.replace("ü", "\ud800"))
+        self.assertIn("signature: is not what minisign writes: 'utf-8' codec can't encode", half)
 
     def test_certificate(self) -> None:
         pem = "-----BEGIN CERTIFICATE-----\n"
@@ -329,7 +347,9 @@ class DocumentTests(SynchronousTestCase):
             size=st.integers(),
             sha256=st.text("0123456789abcdef", min_size=64, max_size=64),
             sha512=st.text("0123456789abcdef", min_size=128, max_size=128),
-            signature=st.binary().map(lambda each: base64.b64encode(each).decode()) | TEXTS,
+            signature=st.binary().map(lambda each: base64.b64encode(each).decode())
+            | TEXTS
+            | TEXTS.map(lambda text: f"untrusted comment:{text}"),
             certificate=TEXTS,
         )
         | ANY_JSON

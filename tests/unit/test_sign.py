@@ -16,8 +16,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.minisign import minisign
 from tests.support.openssl import make_keys, openssl
 from upparat import cli
+from upparat.job import Execution, Key, Status, parse_document
 from upparat.signatures import Text, load_keys, statement, verified
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "signing.md"
@@ -64,23 +66,43 @@ class SignTests(SynchronousTestCase):
 
     def test_the_commands_of_the_docs(self) -> None:
         """Two ways to the same: both signatures hold."""
-        (self.directory / "2.0.0.bin").write_bytes(CONTENT)
-        first, second = re.findall(r"^```sh\n(.*?)^```", DOCS.read_text(), re.DOTALL | re.MULTILINE)
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        told = [
-            subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", block],
-                cwd=self.directory,
-                env={**os.environ, "PATH": path},
-                check=True,
-                capture_output=True,
-            ).stdout
-            for block in (first, second)
-        ]
+        first, second, _ = self.blocks()
+        told = [self.run_block(block) for block in (first, second)]
         [key] = load_keys((self.directory / "firmware.pem").read_bytes())
         for signature in (json.loads(told[0])["signature"], told[1]):
             message = Text(statement("2.0.0", SHA256))
             self.assertTrue(verified(key, base64.b64decode(signature), message))
+
+    def test_the_commands_of_the_docs_for_minisign(self) -> None:
+        minisign("-v")
+        *_, block = self.blocks()
+        text = json.loads(self.run_block(block).splitlines()[-1])
+        parsed = parse_document(
+            Execution(
+                Key("job", 1, 1),
+                Status.QUEUED,
+                1,
+                document={"version": "2.0.0", "file": "https://h/f", "signature": text},
+            )
+        )
+        [key] = load_keys((self.directory / "minisign.pub").read_bytes())
+        message = Text(statement("2.0.0", SHA256))
+        self.assertTrue(verified(key, parsed.signature or b"", message))
+
+    def blocks(self) -> list[str]:
+        return re.findall(r"^```sh\n(.*?)^```", DOCS.read_text(), re.DOTALL | re.MULTILINE)
+
+    def run_block(self, block: str) -> bytes:
+        """What commands print that work on a file ``2.0.0.bin``."""
+        (self.directory / "2.0.0.bin").write_bytes(CONTENT)
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block],
+            cwd=self.directory,
+            env={**os.environ, "PATH": path},
+            check=True,
+            capture_output=True,
+        ).stdout
 
     def test_a_passphrase(self) -> None:
         keys, encrypted = make_keys(self.directory, "p256"), self.directory / "encrypted"

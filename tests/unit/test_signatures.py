@@ -1,18 +1,27 @@
-"""Signatures that ``openssl`` has made, and what has been changed in them."""
+"""Signatures that ``openssl`` and ``minisign`` have made, and what has been changed in them."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509 import load_pem_x509_certificates
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.anyjson import RELAXED, TEXTS
+from tests.support.minisign import FORMATS, changed_minisig, make_minisign_keys
 from tests.support.openssl import ALGORITHMS, KINDS, Signers, flips, make_keys
 from upparat.adapters.storage import Stored
+from upparat.minisign import parse_signature
 from upparat.signatures import (
     BadKey,
+    MinisignKey,
     PublicKey,
     Text,
     certified,
@@ -74,6 +83,99 @@ class VerifiedTests(Bench):
                 self.assertFalse(verified(key, signature, self.message(bytes(size + 1))), name)
 
 
+class MinisignTests(Bench):
+    def setUp(self) -> None:
+        super().setUp()
+        self.keys = make_minisign_keys(self.directory)
+        [self.key] = load_keys(self.keys.public.read_bytes())
+
+    def test_both_formats(self) -> None:
+        content = statement("2.0", SHA256)
+        [other] = load_keys(make_minisign_keys(self.directory, "other").public.read_bytes())
+        for form in FORMATS:
+            message = self.message(content)
+            signature = self.keys.sign(self.file, form).encode()
+            for same in (message, Text(content)):
+                self.assertTrue(verified(self.key, signature, same), form)
+                self.assertFalse(verified(other, signature, same), form)
+            for wrong in flips(content):
+                self.assertFalse(verified(self.key, signature, self.message(wrong)), form)
+                self.assertFalse(verified(self.key, signature, Text(wrong)), form)
+
+    def test_whatever_is_changed_is_wrong(self) -> None:
+        content = statement("2.0", SHA256)
+        for form in FORMATS:
+            self.message(content)
+            seen = set()
+            for name, wrong in changed_minisig(self.keys.sign(self.file, form)):
+                seen.add(name)
+                self.assertFalse(verified(self.key, wrong.encode(), Text(content)), (form, name))
+            self.assertEqual(len(seen), 6)
+
+    def test_comments_and_ends_of_lines(self) -> None:
+        content = statement("2.0", SHA256)
+        self.message(content)
+        for comment in ("ü", " two  blanks ", "a\ttab", "trusted comment: x"):
+            text = self.keys.sign(self.file, comment=comment)
+            for same in (text, text.replace("\n", "\r\n"), text.removesuffix("\n")):
+                self.assertTrue(verified(self.key, same.encode(), Text(content)), comment)
+            free = text.replace("signature from", "what nobody has signed,")
+            self.assertTrue(verified(self.key, free.encode(), Text(content)))
+
+    def test_files_of_all_sizes(self) -> None:
+        for form in FORMATS:
+            for size in (0, 1, 5_000_000) if form == "prehashed" else (1, 5_000_000):
+                message = self.message(bytes(size))
+                signature = self.keys.sign(self.file, form).encode()
+                self.assertTrue(verified(self.key, signature, message), (form, size))
+                larger = self.message(bytes(size + 1))
+                self.assertFalse(verified(self.key, signature, larger), (form, size))
+
+    def test_a_key_of_another_kind(self) -> None:
+        """The same Ed25519 key as PEM does not make it right, nor does the other way round."""
+        content = statement("2.0", SHA256)
+        self.message(content)
+        assert isinstance(self.key, MinisignKey)
+        bare = self.key.key
+        for form in FORMATS:
+            signature = self.keys.sign(self.file, form).encode()
+            self.assertFalse(verified(bare, signature, Text(content)), form)
+        legacy = parse_signature(self.keys.sign(self.file, "legacy").encode()).signature
+        self.assertTrue(verified(bare, legacy, Text(content)))
+        self.assertFalse(verified(self.key, legacy, Text(content)))
+
+    def test_a_wrong_one_needs_no_look_at_the_file(self) -> None:
+        self.message(b"content")
+        good = self.keys.sign(self.file, "legacy")
+        for name, wrong in changed_minisig(good):
+            if name != "algorithm":
+                self.assertFalse(verified(self.key, wrong.encode(), Unseen()), name)
+        self.assertRaises(AssertionError, verified, self.key, good.encode(), Unseen())
+
+    def test_any(self) -> None:
+        [first, made, third, made_of_all, _] = self.keys.sign(self.keys.public).split("\n")
+        lines = st.sampled_from([first, made, third, made_of_all]) | TEXTS
+        texts = st.lists(lines, max_size=5).map("\n".join) | TEXTS
+
+        @RELAXED
+        @given(texts, st.sampled_from(["", "\n", "\r\n"]))
+        def check(text: str, end: str) -> None:
+            signature = (text + end).encode("utf-8", "surrogatepass")
+            self.assertFalse(verified(self.key, signature, Text(b"content")))
+
+        check()
+
+
+class Unseen:
+    """A message that must not be looked at."""
+
+    def digest(self, name: str) -> bytes:
+        raise AssertionError(name)
+
+    def verify(self, check: Callable[[bytes], None]) -> None:
+        raise AssertionError("the whole")
+
+
 class StatementTests(SynchronousTestCase):
     def test_text(self) -> None:
         """Others sign it as well: it is documented, and must not change."""
@@ -100,6 +202,30 @@ class KeyTests(Bench):
         keys, pem = Signers(self.directory).issue("signer")
         self.assertEqual(load_keys(pem.encode())[0], load_keys(keys.public.read_bytes())[0])
 
+    def test_minisign(self) -> None:
+        text = make_minisign_keys(self.directory).public.read_bytes()
+        comment, line, _ = text.split(b"\n")
+        raw = base64.b64decode(line)
+        expected = MinisignKey(raw[2:10], ed25519.Ed25519PublicKey.from_public_bytes(raw[10:]))
+        for same in (text, line, line + b"\n", text.replace(b"\n", b"\r\n")):
+            self.assertEqual(load_keys(same), [expected])
+        own = text.replace(comment, b"untrusted comment: ours")
+        self.assertEqual(load_keys(own), [expected])
+
+    def test_not_a_key_of_minisign(self) -> None:
+        keys = make_minisign_keys(self.directory)
+        text, pem = keys.public.read_bytes(), make_keys(self.directory, "p256").public.read_bytes()
+        for wrong, problem in (
+            (keys.private.read_bytes(), "line 2 holds 158 bytes, not 42"),
+            (text.replace(b"\nR", b"\nS"), "the algorithm is not Ed"),
+            (text.replace(b"\nR", b"\n*"), "line 2 is not base64"),
+            (text + text, "has 4 lines, not 2"),
+            (text + pem, "has 6 lines, not 2"),
+            (pem + text, "has 6 lines, not 1"),
+            (keys.sign(keys.public).encode(), "has 4 lines, not 2"),
+        ):
+            self.assertEqual(self.problem(wrong), f"is no minisign public key: {problem}")
+
     def test_wrong_kinds(self) -> None:
         self.assertEqual(
             set(KINDS) - {kind for kind, _ in ALGORITHMS.values()}, {"p521", "rsa1024"}
@@ -113,7 +239,9 @@ class KeyTests(Bench):
 
     def test_not_a_key(self) -> None:
         keys = make_keys(self.directory, "p256")
-        self.assertEqual(self.problem(b"nothing"), "holds no PEM block")
+        for nothing in (b"nothing", b"", base64.b64encode(bytes(42))):
+            told = self.problem(nothing)
+            self.assertEqual(told, "holds no PEM block and no minisign public key")
         self.assertEqual(
             self.problem(keys.private.read_bytes()),
             "holds a PRIVATE KEY, which is neither a public key nor a certificate",

@@ -1,4 +1,4 @@
-"""Which files pass, by the owner's rules; the signatures are made by ``openssl``."""
+"""Which files pass, by the owner's rules; ``openssl`` and ``minisign`` make the signatures."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from cryptography.x509 import load_pem_x509_certificates
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.downloads import FakeOutlet, make_job
+from tests.support.minisign import FORMATS, MinisignPair, changed_minisig, make_minisign_keys
 from tests.support.openssl import KeyPair, Signers, make_keys
 from upparat.adapters.download_stream import Passage
 from upparat.adapters.storage import Stopped, Stored
@@ -38,7 +39,7 @@ class Bench(SynchronousTestCase):
         path.write_bytes(content)
         return path
 
-    def public(self, keys: KeyPair) -> list[PublicKey]:
+    def public(self, keys: KeyPair | MinisignPair) -> list[PublicKey]:
         return load_keys(keys.public.read_bytes())
 
     def settings(self, **values: object) -> Verify:
@@ -187,6 +188,72 @@ class StatementTests(Bench):
         verifier = Verifier(self.settings())
         told = verifier.check(job, self.stored())
         self.assertEqual(told, "signature: the version holds a character that cannot be printed")
+
+
+class MinisignTests(Bench):
+    """With keys of either kind."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.minisign = make_minisign_keys(self.directory)
+        plain = make_keys(self.directory, "ed25519")
+        self.all = (*self.public(plain), *self.public(self.keys), *self.public(self.minisign))
+
+    def minisigned(self, content: bytes, form: str = "prehashed") -> str:
+        return self.minisign.sign(self.write("signed", content), form)
+
+    def test_the_statement(self) -> None:
+        settings = self.settings(keys=self.all)
+        for form in FORMATS:
+            text = self.minisigned(statement("2.0", SHA256), form)
+            document: dict[str, Any] = {"signature": text.encode(), "sha256": SHA256}
+            self.assertEqual(self.objection(settings, **document), "", form)
+            self.assertEqual(self.check(settings, **document), "", form)
+            for name, wrong in changed_minisig(text):
+                document["signature"] = wrong.encode()
+                self.assertEqual(self.objection(settings, **document), NOT_OURS, (form, name))
+                self.assertEqual(self.check(settings, **document), NOT_OURS, (form, name))
+
+    def test_the_file_alone(self) -> None:
+        strict, loose = (self.settings(keys=self.all, bind_version=bind) for bind in (True, False))
+        for form in FORMATS:
+            signature = self.minisigned(CONTENT, form).encode()
+            self.assertEqual(self.check(strict, signature=signature), NOT_OURS, form)
+            self.assertEqual(self.check(loose, signature=signature), "", form)
+            other = self.minisigned(CONTENT + b"!", form).encode()
+            self.assertEqual(self.check(loose, signature=other), NOT_OURS, form)
+
+    def test_other_signatures_go_on(self) -> None:
+        settings = self.settings(keys=self.all)
+        self.assertEqual(self.check(settings, signature=self.signed()), "")
+        self.assertEqual(self.check(settings, signature=b"untrusted comment: x"), NOT_OURS)
+
+    def passed(self, verifier: Verifier, signature: str) -> str:
+        """What is said of a file of which only those digests are known that were asked for."""
+        job = self.job(signature=signature.encode())
+        passage = Passage(FakeOutlet(), verifier.digests(job))
+        passage.hash(CONTENT)
+        return verifier.check(job, passage)
+
+    def test_streams(self) -> None:
+        loose = Verifier(self.settings(keys=self.all, bind_version=False))
+        self.assertEqual(self.passed(loose, self.minisigned(CONTENT)), "")
+        self.assertEqual(self.passed(loose, self.minisigned(b"other")), NOT_OURS)
+        whole = "signature: Ed25519 over the file alone needs a file that is stored"
+        self.assertEqual(self.passed(loose, self.minisigned(CONTENT, "legacy")), whole)
+        for form in FORMATS:
+            text = self.minisigned(statement("2.0", SHA256), form)
+            for verifier in (loose, Verifier(self.settings(keys=self.all))):
+                self.assertEqual(self.passed(verifier, text), "", form)
+
+    def test_which_digests_are_followed(self) -> None:
+        strict, loose = (
+            Verifier(self.settings(keys=self.all, bind_version=bind)) for bind in (True, False)
+        )
+        for form, more in (("prehashed", {"blake2b"}), ("legacy", set())):
+            job = self.job(signature=self.minisigned(CONTENT, form).encode())
+            self.assertEqual(loose.digests(job), {"sha256", *more})
+            self.assertEqual(strict.digests(job), {"sha256"})
 
 
 class CertificateTests(Bench):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from upparat import minisign
 from upparat.config import Require, Verify
 from upparat.job import Job
 
@@ -63,7 +64,7 @@ class Verifier:
         """The algorithms whose digests :meth:`check` may ask for, by their names in hashlib."""
         names = {"sha256"} if job.sha512 is None else {"sha256", "sha512"}
         if self._signed(job) and not self._settings.bind_version:
-            names.add("sha384")
+            names |= _signed_digests(job.signature or b"")
         return names
 
     def check(self, job: Job, content: Content) -> str:
@@ -123,3 +124,11 @@ class Verifier:
             yield Text(statement(job.version, sha256))
         if content is not None:
             yield content
+
+
+def _signed_digests(signature: bytes) -> set[str]:
+    """The digests that a signature over a file alone may be made of, beside SHA-256."""
+    made = minisign.recognized(signature)
+    if made is None:
+        return {"sha384"}
+    return {"blake2b"} if made.prehashed else set()
