@@ -107,6 +107,14 @@ class StreamTests(Bench):
         problem = "signature: Ed25519 over the file alone needs a file that is stored"
         self.assertEqual(verifier.check(self.job(signature=signature), passage), problem)
 
+    def test_keys_that_cannot_be_asked_leave_it_to_others(self) -> None:
+        passage = Passage(FakeOutlet(), {"sha384"})
+        passage.hash(CONTENT)
+        first = self.public(make_keys(self.directory, "ed25519", "first"))
+        both = self.settings(keys=(*first, *self.public(self.keys)), bind_version=False)
+        job = self.job(signature=self.sign(CONTENT))
+        self.assertEqual(Verifier(both).check(job, passage), "")
+
 
 class DigestTests(Bench):
     def test_nothing_is_required(self) -> None:

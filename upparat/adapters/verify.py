@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import product
 from typing import TYPE_CHECKING, Protocol
 
 from upparat import minisign
@@ -105,14 +106,18 @@ class Verifier:
     ) -> str:
         from upparat.signatures import verified
 
-        signature = job.signature or b""
+        signature, problem = job.signature or b"", _NOT_OURS
         try:
-            for message in self._messages(job, content, sha256):
-                if any(verified(key, signature, message) for key in keys):
-                    return ""
+            messages = list(self._messages(job, content, sha256))
         except ValueError as error:
             return f"signature: {error}"
-        return _NOT_OURS
+        for message, key in product(messages, keys):
+            try:
+                if verified(key, signature, message):
+                    return ""
+            except ValueError as error:  # this key needs what nobody has; another one may not
+                problem = f"signature: {error}"
+        return problem
 
     def _messages(self, job: Job, content: Content | None, sha256: str) -> Iterator[Content]:
         from upparat.signatures import Text, statement
