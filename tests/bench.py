@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,10 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs" / "benchmarks.md"
 MIB = 1 << 20
 PEER = "curl"
+
+REST = 3.0
+"""Seconds between two downloads. A file that was removed leaves blocks to discard, and pages that a
+virtual machine gives back to its host after two seconds: who comes next must not have the bill."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,7 @@ def measure(
     task: Task,
     runs: int,
     names: Sequence[str] = (),
-    prepare: Callable[[int], None] = lambda _: None,
+    prepare: Callable[[int], None] = lambda _: time.sleep(REST),
 ) -> dict[str, list[Sample]]:
     """All methods in turn, so that a busy moment hits all of them; each turn begins with another
     one, so that what one leaves behind does not always hit the same.
@@ -276,6 +280,16 @@ def machine() -> str:
     return f"{os.cpu_count()} CPUs ({model}), {platform.system()}, {python}"
 
 
+def tell(name: str, lines: Iterable[str], *, keep: bool) -> None:
+    """Print lines as they come, and perhaps keep them in the docs."""
+    told = []
+    for line in lines:
+        print(line, flush=True)
+        told.append(line)
+    if keep:
+        write(name, told)
+
+
 def write(name: str, lines: Sequence[str]) -> None:
     """Keep these lines in the docs, between the marks of this name."""
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
@@ -289,21 +303,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--size", type=int, nargs="*", default=[64, 1024], help="in MiB")
-    parser.add_argument("--shaped", type=int, default=8, help="the size for the slow line, in MiB")
+    parser.add_argument("--shaped", type=int, default=8, help="for the slow line, in MiB; 0: none")
     parser.add_argument("--write", action="store_true", help="keep the tables in the docs")
     arguments = parser.parse_args(argv)
-    lines = [f"{machine()}; medians of {arguments.runs} runs."]
-    print(lines[0], flush=True)
     with tempfile.TemporaryDirectory(prefix="upparat-bench-") as name:
-        directory = Path(name)
-        for line in itertools.chain(
-            bench(directory / "near", arguments.size, arguments.runs),
-            shaped(directory / "far", arguments.shaped, arguments.runs),
-        ):
-            print(line, flush=True)
-            lines.append(line)
-    if arguments.write:
-        write("downloads", lines)
+        near = bench(Path(name, "near"), arguments.size, arguments.runs)
+        far = shaped(Path(name, "far"), arguments.shaped, arguments.runs)
+        parts = {"downloads": near} if arguments.size else {}
+        if arguments.shaped:
+            parts["line"] = far
+        head = f"{machine()}; medians of {arguments.runs} runs."
+        for part, lines in parts.items():
+            tell(part, itertools.chain([head], lines), keep=arguments.write)
     return 0
 
 

@@ -7,6 +7,7 @@ hooks, and how that grows with the queue. ``--write`` keeps the tables in ``docs
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.bench import machine, write
+from tests.bench import machine, tell
 from tests.support.agent import Agent
 from tests.support.jobs_model import LISTED
 from tests.support.rawbroker import (
@@ -282,14 +283,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--idle", type=float, default=60.0, help="seconds")
     parser.add_argument("--write", action="store_true", help="keep the tables in the docs")
     arguments = parser.parse_args(argv)
-    lines = [f"{machine()}; medians of {arguments.runs} runs, of jobs {4 * arguments.runs}."]
-    print(lines[0], flush=True)
+    head = f"{machine()}; medians of {arguments.runs} runs, of jobs {4 * arguments.runs}."
     with tempfile.TemporaryDirectory(prefix="upparat-bench-") as directory:
-        for line in bench(Path(directory), arguments.runs, arguments.idle):
-            print(line, flush=True)
-            lines.append(line)
-    if arguments.write:
-        write("agent", lines)
+        lines = bench(Path(directory), arguments.runs, arguments.idle)
+        tell("agent", itertools.chain([head], lines), keep=arguments.write)
     return 0
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import AgentFactory, Documents, steps
+from tests.support.agent import Agent
 from tests.support.cloud import Cloud
 from tests.support.files import File, FileServer
 from tests.support.scripts import Hooks
@@ -93,6 +94,17 @@ NOTES = 64 * 1024
 """Room for what is written beside the file."""
 
 
+def half_way(
+    agent: AgentFactory, cloud: Cloud, image: File, disk: Path, document: dict[str, object]
+) -> Agent:
+    """An agent whose download stands still, on its way to a disk."""
+    device = agent(service={"download_location": disk})
+    cloud.create_job("job-1", document)
+    assert image.stalled.wait(30)
+    cloud.wait_for_state("job-1", "download_progress")
+    return device
+
+
 def test_others_cannot_take_the_room_that_was_set_aside(
     mount: Mount,
     agent: AgentFactory,
@@ -105,10 +117,7 @@ def test_others_cannot_take_the_room_that_was_set_aside(
     disk = mount("disk")
     image.stall(len(image.content) // 2)
     image.fine()
-    device = agent(service={"download_location": disk})
-    cloud.create_job("job-1", document(image))
-    assert image.stalled.wait(30)
-    cloud.wait_for_state("job-1", "download_progress")
+    device = half_way(agent, cloud, image, disk, document(image))
     fill(disk, leave=NOTES)
     device.kill()
     device.start()
@@ -130,10 +139,7 @@ def test_others_fill_the_disk_during_a_download_of_unknown_size(
 ) -> None:
     disk = mount("disk")
     image.stall(len(image.content) // 2, endless=True)
-    agent(service={"download_location": disk})
-    cloud.create_job("job-1", document(image, sha256=image.sha256))
-    assert image.stalled.wait(30)
-    cloud.wait_for_state("job-1", "download_progress")
+    half_way(agent, cloud, image, disk, document(image, sha256=image.sha256))
     stuff = fill(disk, leave=0)
     image.release()
     end = cloud.wait_for_end("job-1", timeout=60)
@@ -153,10 +159,7 @@ def test_others_make_room_in_time(
 ) -> None:
     disk = mount("disk")
     image.stall(len(image.content) // 2, endless=True)
-    device = agent(service={"download_location": disk})
-    cloud.create_job("job-1", document(image, sha256=image.sha256))
-    assert image.stalled.wait(30)
-    cloud.wait_for_state("job-1", "download_progress")
+    device = half_way(agent, cloud, image, disk, document(image, sha256=image.sha256))
     stuff = fill(disk, leave=0)
     image.release()
     device.wait_for_log("No space left on device")
