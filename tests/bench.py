@@ -33,10 +33,6 @@ DOCS = ROOT / "docs" / "benchmarks.md"
 MIB = 1 << 20
 PEER = "curl"
 
-REST = 3.0
-"""Seconds between two downloads. A file that was removed leaves blocks to discard, and pages that a
-virtual machine gives back to its host after two seconds: who comes next must not have the bill."""
-
 
 @dataclass(frozen=True)
 class Sample:
@@ -153,13 +149,15 @@ def methods() -> list[str]:
 
 def measure(
     task: Task,
+    size: int,
     runs: int,
     names: Sequence[str] = (),
-    prepare: Callable[[int], None] = lambda _: time.sleep(REST),
+    prepare: Callable[[int], None] = lambda _: None,
 ) -> dict[str, list[Sample]]:
     """All methods in turn, so that a busy moment hits all of them; each turn begins with another
     one, so that what one leaves behind does not always hit the same.
 
+    :param size: of the file, in MiB.
     :param names: those that are there if empty.
     :param prepare: called with the number of the turn before each one fetches.
     """
@@ -170,6 +168,7 @@ def measure(
             shutil.rmtree(task.directory, ignore_errors=True)
             task.directory.mkdir()
             os.sync()
+            warm(task.directory, size)
             prepare(run)
             _, method = METHODS[name]
             sample = method(task)
@@ -177,6 +176,19 @@ def measure(
                 samples[name].append(sample)
     shutil.rmtree(task.directory)
     return samples
+
+
+def warm(directory: Path, size: int) -> None:
+    """Have so many MiB of memory at hand that a file can go into.
+
+    A virtual machine gives free pages back to its host after a while. Who gets them again pays for
+    it many times over, and a device has no host.
+    """
+    path, chunk = directory / "warm", bytes(MIB)
+    with path.open("wb", buffering=0) as stream:
+        for _ in range(size):
+            stream.write(chunk)
+    path.unlink()
 
 
 def rows(samples: dict[str, list[Sample]]) -> Iterator[str]:
@@ -235,7 +247,7 @@ def bench(directory: Path, sizes: Sequence[int], runs: int) -> Iterator[str]:
                 task = Task(url, directory / "here", sha256, certs.cafile)
                 yield f"\n### {size} MiB over {'HTTPS' if tls else 'HTTP'}\n"
                 yield HEAD
-                yield from rows(measure(task, runs))
+                yield from rows(measure(task, size, runs))
 
 
 def shaped(directory: Path, size: int, runs: int) -> Iterator[str]:
@@ -254,7 +266,7 @@ def shaped(directory: Path, size: int, runs: int) -> Iterator[str]:
             task = Task(url, directory / "here", sha256, certs.cafile, link.client)
             yield f"\n### {size} MiB over HTTPS, {LINE}, {congestion}\n"
             yield HEAD
-            yield from rows(measure(task, runs, ("upparat", PEER), link.seed))
+            yield from rows(measure(task, size, runs, ("upparat", PEER), link.seed))
 
 
 def _make(path: Path, size: int) -> str:
