@@ -73,8 +73,7 @@ class WritingTests(FileCase):
         call = mock.Mock(return_value=-1)
         with mock.patch.object(libc, "_function", return_value=call):
             begin_writing(5, 3 << 32, 4 << 32)
-        fd, begin, size, flags = call.call_args.args
-        self.assertEqual((fd, begin.value, size.value, flags.value), (5, 3 << 32, 1 << 32, 2))
+        call.assert_called_once_with(5, 3 << 32, 1 << 32, 2)
 
     def test_a_system_that_cannot(self) -> None:
         with mock.patch.object(libc, "_function", return_value=None):
@@ -113,3 +112,7 @@ class FunctionTests(SynchronousTestCase):
     def test_what_is_there_and_what_is_not(self) -> None:
         self.assertIsNotNone(libc._function("fallocate"))
         self.assertIsNone(libc._function("upparat_has_no_such_call"))
+
+    def test_a_python_without_ctypes(self) -> None:
+        with mock.patch.dict(sys.modules, {"ctypes": None}):
+            self.assertIsNone(libc._function.__wrapped__("fallocate"))

@@ -1,14 +1,15 @@
 """What the C library can do, and Python has no call for: room for a file that grows, bytes on their
 way to the disk before anybody waits for them, memory that nobody needs any more.
 
-All of it is a help and not a need: where the library or the file system cannot, nothing happens.
+All of it is a help and not a need: where the library or the file system cannot, or Python was built
+without ctypes, nothing happens.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
+from collections.abc import Callable
 from functools import cache
 
 _KEEP_SIZE = 1
@@ -19,6 +20,10 @@ _WRITE = 2
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+_FALLOCATE = ("c_int", "c_int", "c_int64", "c_int64")
+_SYNC_FILE_RANGE = ("c_int", "c_int64", "c_int64", "c_uint")
+_MALLOC_TRIM = ("c_size_t",)
+
 
 def reserve(descriptor: int, begin: int, end: int) -> None:
     """Set room aside for these bytes of a file, which does not get longer by that: fallocate(2).
@@ -27,12 +32,12 @@ def reserve(descriptor: int, begin: int, end: int) -> None:
 
     :raises OSError: if there is no room.
     """
-    call = _function("fallocate64") or _function("fallocate")  # 64 bits for offsets everywhere
+    # On 32 bits the plain name may mean offsets of 32 bits.
+    call = _function("fallocate64", *_FALLOCATE) or _function("fallocate", *_FALLOCATE)
     if call is None or begin >= end:
         return
-    size = ctypes.c_int64(end - begin)
-    if call(descriptor, _KEEP_SIZE, ctypes.c_int64(begin), size):
-        number = ctypes.get_errno()
+    if call(descriptor, _KEEP_SIZE, begin, end - begin):
+        number = _errno()
         if number in _NO_ROOM:
             raise OSError(number, os.strerror(number))
 
@@ -43,20 +48,32 @@ def begin_writing(descriptor: int, begin: int, end: int) -> None:
     Linux would let them wait for half a minute or for the sync, which then takes its time. This
     makes nothing durable.
     """
-    call = _function("sync_file_range")
+    call = _function("sync_file_range", *_SYNC_FILE_RANGE)
     if call is not None:
-        size = ctypes.c_int64(end - begin)
-        call(descriptor, ctypes.c_int64(begin), size, ctypes.c_uint(_WRITE))
+        call(descriptor, begin, end - begin, _WRITE)
 
 
 def give_back_memory() -> None:
     """Let the system have the memory that imports and downloads have left: malloc_trim(3)."""
-    call = _function("malloc_trim")
+    call = _function("malloc_trim", *_MALLOC_TRIM)
     if call is not None:
-        call(ctypes.c_size_t(0))
+        call(0)
 
 
 @cache
-def _function(name: str) -> ctypes._NamedFuncPointer | None:
-    """One of libc, if it has it; calls release the GIL."""
-    return getattr(ctypes.CDLL(None, use_errno=True), name, None)
+def _function(name: str, *kinds: str) -> Callable[..., int] | None:
+    """One of libc, if it has it, that takes ctypes of these kinds; calls release the GIL."""
+    try:
+        import ctypes
+    except ImportError:
+        return None
+    function = getattr(ctypes.CDLL(None, use_errno=True), name, None)
+    if function is not None:
+        function.argtypes = [getattr(ctypes, kind) for kind in kinds]
+    return function
+
+
+def _errno() -> int:
+    from ctypes import get_errno
+
+    return get_errno()
