@@ -108,9 +108,14 @@ class Agent:
         return self._process.pid
 
     @property
+    def living(self) -> int | None:
+        """Its process id, if it runs."""
+        process = self._process  # a supervisor may take it away meanwhile
+        return process.pid if process is not None and process.poll() is None else None
+
+    @property
     def alive(self) -> bool:
-        process = self._process
-        return process is not None and process.poll() is None
+        return self.living is not None
 
     @property
     def starts(self) -> int:

@@ -207,7 +207,8 @@ class World:
         return []
 
     def _rest(self) -> list[str]:
-        rest = [f"process {pid}" for pid in marked(self.agent.directory) if pid != self.agent.pid]
+        found, agent = marked(self.agent.directory), self.agent.living
+        rest = [f"process {pid}" for pid in found if pid != agent]
         rest += [f"{path}" for path in self.agent.directory.rglob("*.part")]
         rest += [f"{path}" for path in self.agent.directory.rglob("record.*")]
         return rest
