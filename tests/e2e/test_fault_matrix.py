@@ -225,7 +225,7 @@ def test_fault_of_a_hook(state: str, fault: str, tmp_path: Path) -> None:
         }[fault]
         assert (end.state, end.message) == (cell.end, message)
         assert world.hooks.names().count("install") == cell.installs
-        wait_until(lambda: world._rest() == [])
+        wait_until(lambda: world.agent.leftovers() == [])
 
 
 def test_no_cell_is_empty() -> None:

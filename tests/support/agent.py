@@ -117,6 +117,14 @@ class Agent:
     def alive(self) -> bool:
         return self.living is not None
 
+    def leftovers(self) -> list[str]:
+        """What an update has left behind: processes but for the agent itself, and files."""
+        found, agent = marked(self.directory), self.living
+        rest = [f"process {pid}" for pid in found if pid != agent]
+        for name in ("*.part", "record.*"):
+            rest += map(str, self.directory.rglob(name))
+        return rest
+
     @property
     def starts(self) -> int:
         """How often it was started."""

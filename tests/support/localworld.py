@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from upparat.job import Status
 from upparat.local.aws import LocalAws
 
-from .agent import Agent, marked
+from .agent import Agent
 from .scripts import Hooks, copy_file, digest, pause
 from .waiting import wait_until
 from .world import FAST
@@ -60,8 +59,8 @@ def torture_local(
             agent.kill()
             agent.start()
         ended = aws.wait(thing, thing, timeout=120)
-        wait_until(lambda: not list(_leftovers(agent)))
-        wrong = list(_leftovers(agent))
+        wait_until(lambda: not agent.leftovers())
+        wrong = agent.leftovers()
         if ended.status is not Status.SUCCEEDED or hooks.version_file.read_text() != "2.0":
             wrong.append(f"ended {ended.status} {ended.details}")
         if not hooks.installed_file.exists() or hooks.installed_file.read_bytes() != content:
@@ -73,9 +72,3 @@ def torture_local(
         return [str(error)]
     finally:
         agent.power_cut()
-
-
-def _leftovers(agent: Agent) -> Iterator[str]:
-    for name in ("*.part", "record.*"):
-        yield from map(str, agent.directory.rglob(name))
-    yield from (f"process {pid}" for pid in marked(agent.directory) if pid != agent.pid)

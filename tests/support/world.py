@@ -15,7 +15,7 @@ from typing import Self
 
 from upparat.job import Status
 
-from .agent import Agent, marked
+from .agent import Agent
 from .broker_rules import broker_breaches
 from .cloud import Cloud
 from .cloud_line import BROKER_OPTIONS
@@ -201,14 +201,7 @@ class World:
 
     def _leftovers(self) -> list[str]:
         try:
-            wait_until(lambda: not self._rest())
+            wait_until(lambda: not self.agent.leftovers())
         except AssertionError:
-            return self._rest()
+            return self.agent.leftovers()
         return []
-
-    def _rest(self) -> list[str]:
-        found, agent = marked(self.agent.directory), self.agent.living
-        rest = [f"process {pid}" for pid in found if pid != agent]
-        rest += [f"{path}" for path in self.agent.directory.rglob("*.part")]
-        rest += [f"{path}" for path in self.agent.directory.rglob("record.*")]
-        return rest
