@@ -1,0 +1,52 @@
+"""Signals that come at the worst moment, in a process of their own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.waiting import PATIENCE
+
+PROCESS = """
+import os, signal, sys, threading
+from twisted.internet import reactor
+from twisted.logger import Logger, globalLogBeginner
+from upparat.log import event_text
+from upparat.tap import prepare_reactor
+
+lock = threading.Lock()
+
+def write(event):
+    # A log file would wait here for ever.
+    if not lock.acquire(blocking=False):
+        os._exit(1)
+    text = event_text(event)
+    if text == "now":
+        signal.raise_signal(int(sys.argv[1]))
+    print(text, flush=True)
+    lock.release()
+
+globalLogBeginner.beginLoggingTo([write], redirectStandardIO=False)
+prepare_reactor(reactor)
+reactor.callLater(0, Logger().info, "now")
+reactor.run()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_line_of_the_log_is_being_written(number: signal.Signals) -> None:
+    """Twisted's handler writes a line itself."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROCESS, str(int(number))],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    told = done.stdout.splitlines()
+    assert told[0] == "now"
+    assert told[1] == f"Received {number.name}, shutting down."
