@@ -210,7 +210,7 @@ class Agent:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.directory,
-                env={**_environment(), MARK: str(self.directory)},
+                env={**_environment(), MARK: str(self.directory), "PYTHONFAULTHANDLER": "1"},
                 start_new_session=True,
             )
         if self.console:  # it has no option for this
@@ -224,9 +224,20 @@ class Agent:
                 return 0
             if process.poll() is None:
                 process.send_signal(number)
-            status = process.wait(PATIENCE)
+            try:
+                status = process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._abort(process)
+                raise AssertionError(f"it does not end:\n{self.log}") from None
             self._note_exit()
             return status
+
+    def _abort(self, process: subprocess.Popen[bytes]) -> None:
+        """End it so that it prints where each of its threads is."""
+        process.send_signal(signal.SIGABRT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE)
+        process.kill()
 
     def _note_exit(self) -> None:
         with self._lock:
