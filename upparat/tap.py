@@ -6,14 +6,15 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from types import FrameType
-from typing import Any, ClassVar, TextIO, cast
+from typing import ClassVar, TextIO, cast
 
 from twisted.application.service import IService
 from twisted.internet.base import ReactorBase
-from twisted.logger import ILogObserver
+from twisted.internet.error import ReactorNotRunning
+from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.logfile import LogFile
 
@@ -21,8 +22,7 @@ from .config import ConfigError, Settings, load
 from .log import make_observer
 from .service import UpparatService
 
-_Handler = Callable[[int, FrameType | None], Any]
-"""What a signal is handled by."""
+_logger = Logger()
 
 LOG_FILES = 5
 """Rotated log files that are kept, of 1 MB each: flash is small."""
@@ -102,29 +102,29 @@ def prepare_reactor(reactor: ReactorBase) -> None:
     """Make the reactor fit for a service on a device.
 
     Its timers count on a clock that never jumps: Twisted's own is the time of day, which NTP sets
-    when a device without a battery has booted. Its signal handlers wait for their turn. And a clean
-    stop on a signal ends with status 0: by itself Twisted would kill the process with the same
-    signal once more.
+    when a device without a battery has booted. And a clean stop on a signal ends with
+    status 0: by itself Twisted would kill the process with the same signal once more.
     """
     reactor.seconds = time.monotonic
-    reactor.callWhenRunning(_defer_signals, reactor)
+    reactor.callWhenRunning(_handle_signals, reactor)
     reactor.addSystemEventTrigger("after", "shutdown", setattr, reactor, "_exitSignal", None)
 
 
-def _defer_signals(reactor: ReactorBase) -> None:
-    """Let a signal do no more than to wake the reactor, which then calls Twisted's handler.
+def _handle_signals(reactor: ReactorBase) -> None:
+    """Stop on a signal, but in a turn of the reactor, which is all that the signal wakes.
 
-    The handler logs. At once it could interrupt the writing of another line just when the lock of
-    the log file is taken but not yet known to be ours, and would wait for it for ever.
+    Twisted's own handlers log at once. They could interrupt the writing of another line just when
+    the lock of the log file is taken but not yet known to be ours, and would wait for it for ever.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
-        handler = signal.getsignal(number)
-        if callable(handler):  # SIGINT may be ignored, as in a shell's background job
-            signal.signal(number, _later(reactor, handler))
+        if callable(signal.getsignal(number)):  # a shell's background job ignores SIGINT
+            signal.signal(number, lambda number, _: reactor.callFromThread(_stop, reactor, number))
 
 
-def _later(reactor: ReactorBase, handler: _Handler) -> _Handler:
-    return lambda number, frame: reactor.callFromThread(handler, number, None)
+def _stop(reactor: ReactorBase, number: int) -> None:
+    _logger.info("Received {name}, shutting down", name=signal.Signals(number).name)
+    with suppress(ReactorNotRunning):  # it is the second signal
+        reactor.stop()
 
 
 def abort(reactor: ReactorBase) -> None:

@@ -17,7 +17,7 @@ from tests.support.cloud import Cloud
 from tests.support.cloud_line import BROKER_OPTIONS
 from tests.support.files import File
 from tests.support.mosquitto import Mosquitto, requires_mosquitto
-from tests.support.scripts import Hooks, hang
+from tests.support.scripts import Hooks, hang, ignore, write
 from tests.support.waiting import runs, wait_until
 
 SCRIPTS = Path(sys.executable).parent
@@ -68,6 +68,28 @@ def test_stop_ends_the_hook(
             "installation_interrupt",
             "The agent was stopped",
         )
+
+
+@pytest.mark.parametrize("console", [False, True], ids=["twistd", "upparat"])
+def test_a_second_signal_changes_nothing(
+    console: bool,
+    agent: AgentFactory,
+    cloud: Cloud,
+    hooks: Hooks,
+    firmware: File,
+    document: Documents,
+) -> None:
+    deaf = hooks.directory / "deaf"
+    hooks.download([ignore(signal.SIGTERM), write(deaf, "now"), hang()])
+    device = agent(console=console)
+    cloud.create_job("job-1", document(firmware))
+    wait_until(deaf.exists)
+    os.kill(device.pid, signal.SIGTERM)
+    device.wait_for_log("Received SIGTERM")
+    os.kill(device.pid, signal.SIGTERM)
+    wait_until(lambda: device.log.count("Received SIGTERM") == 2)
+    os.kill(hooks.calls("download")[0].pid, signal.SIGKILL)
+    assert device.wait_exit() == 0
 
 
 def test_a_restart_hook_outlives_the_agent_that_it_stops(

@@ -38,7 +38,7 @@ reactor.run()
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_line_of_the_log_is_being_written(number: signal.Signals) -> None:
-    """Twisted's handler writes a line itself."""
+    """What handles the signal writes a line itself."""
     done = subprocess.run(
         [sys.executable, "-c", PROCESS, str(int(number))],
         capture_output=True,
@@ -49,4 +49,4 @@ def test_a_line_of_the_log_is_being_written(number: signal.Signals) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     told = done.stdout.splitlines()
     assert told[0] == "now"
-    assert told[1] == f"Received {number.name}, shutting down."
+    assert told[1] == f"Received {number.name}, shutting down"
