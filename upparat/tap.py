@@ -18,6 +18,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.logfile import LogFile
 
+from .adapters.lookup import Lookups
 from .config import ConfigError, Settings, load
 from .log import make_observer
 from .service import UpparatService
@@ -102,10 +103,12 @@ def prepare_reactor(reactor: ReactorBase) -> None:
     """Make the reactor fit for a service on a device.
 
     Its timers count on a clock that never jumps: Twisted's own is the time of day, which NTP sets
-    when a device without a battery has booted. And a clean stop on a signal ends with
-    status 0: by itself Twisted would kill the process with the same signal once more.
+    when a device without a battery has booted. No lookup of a name keeps it from ending. And it
+    stops on a signal with status 0: by itself Twisted would kill the process with the same signal
+    once more.
     """
     reactor.seconds = time.monotonic
+    reactor.installNameResolver(Lookups(reactor))
     reactor.callWhenRunning(_handle_signals, reactor)
     reactor.addSystemEventTrigger("after", "shutdown", setattr, reactor, "_exitSignal", None)
 
