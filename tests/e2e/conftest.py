@@ -5,13 +5,12 @@ What must hold whatever a test does is checked when it is over.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
 
 import pytest
 
+from tests.e2e.updates import META, AgentFactory, Updates
 from tests.support.agent import Agent, kill_marked, marked
 from tests.support.broker_rules import broker_breaches
 from tests.support.cloud import Cloud
@@ -20,7 +19,7 @@ from tests.support.files import File, FileServer
 from tests.support.mosquitto import Mosquitto, requires_mosquitto
 from tests.support.scripts import Hooks
 from tests.support.waiting import wait_until
-from tests.support.world import CLIENT_ID, THING, device_config, signed
+from tests.support.world import CLIENT_ID, THING, device_config
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,17 +66,10 @@ def hooks(tmp_path: Path) -> Hooks:
     return Hooks(tmp_path / "hooks", tmp_path / "agent" / "agent.pid").standard()
 
 
-class AgentFactory(Protocol):
-    """Starts an agent; keywords other than these are sections of its configuration."""
-
-    def __call__(
-        self,
-        *,
-        supervised: bool = False,
-        reboots: bool = False,
-        console: bool = False,
-        **sections: Mapping[str, object],
-    ) -> Agent: ...
+@pytest.fixture
+def updates(agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File) -> Updates:
+    """All that an update needs, in one hand."""
+    return Updates(agent, cloud, hooks, firmware)
 
 
 @pytest.fixture
@@ -116,6 +108,7 @@ def _check(agent: Agent, cloud: Cloud) -> None:
         print(agent.log)
         assert status == 0
         assert "X-Amz" not in agent.log, "the query of a URL is a secret"
+        assert META not in agent.log
         if not agent.tolerates_tracebacks:
             assert "Traceback" not in agent.log
             assert "Unhandled" not in agent.log
@@ -124,30 +117,3 @@ def _check(agent: Agent, cloud: Cloud) -> None:
             assert list(agent.directory.rglob("*.part")) == []
     finally:
         kill_marked(agent.directory)
-
-
-# --- what tests say often ---
-
-
-class Documents(Protocol):
-    """Makes a job document of ours for a file; ``more`` adds members or replaces them."""
-
-    def __call__(self, file: File, **more: object) -> dict[str, object]: ...
-
-
-@pytest.fixture
-def document() -> Documents:
-    def make(file: File, **more: object) -> dict[str, object]:
-        return {"action": "upparat-update", "version": "2.0", "file": signed(file), **more}
-
-    return make
-
-
-def steps(history: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    """A job's history without the progress of its download, which must make sense."""
-    told = [step for step in history if step[1] == "download_progress"]
-    figures: list[dict[str, Any]] = [json.loads(message) for _, _, message in told]
-    done = [each["downloaded_bytes"] for each in figures]
-    assert done == sorted(done)
-    assert {status for status, _, _ in told} <= {"IN_PROGRESS"}
-    return [step for step in history if step[1] != "download_progress"]

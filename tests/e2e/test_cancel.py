@@ -6,21 +6,24 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.conftest import AgentFactory, Documents, steps
+from tests.e2e.updates import Updates
 from tests.support.agent import Agent
 from tests.support.cloud import Cloud
-from tests.support.files import File
-from tests.support.scripts import Hooks, copy_file, hang, leave, wait_for_file
+from tests.support.scripts import copy_file, hang, leave, wait_for_file
 from upparat.job import Status
 
 CANCELLED = "ended by others"
 
 
-def the_next_job_runs(cloud: Cloud, document: dict[str, object]) -> None:
+def the_next_job_runs(updates: Updates) -> None:
     """A job that the device need not install shows that it is free for the next."""
-    cloud.create_job("job-2", {**document, "version": "1.0"})
-    cloud.wait_for_end("job-2")
-    assert cloud.history("job-2") == [("SUCCEEDED", "version_already_installed", "none")]
+    done = ("SUCCEEDED", "version_already_installed", "none")
+    assert updates.run("job-2", version="1.0") == [done]
+
+
+def cancel(updates: Updates, device: Agent) -> None:
+    updates.cloud.cancel("job-1", force=True)
+    device.wait_for_log(CANCELLED)
 
 
 def no_file_left(device: Agent) -> bool:
@@ -28,64 +31,41 @@ def no_file_left(device: Agent) -> bool:
 
 
 @pytest.mark.parametrize("hook", ["version", "download"])
-def test_while_a_hook_runs_before_the_download(
-    hook: str,
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-) -> None:
+def test_while_a_hook_runs_before_the_download(hook: str, updates: Updates) -> None:
     """The hook is ended: nothing depends on it."""
-    last = [["show", str(hooks.version_file)]] if hook == "version" else [leave(0)]
-    hooks.set(hook, [hang()], last)
-    device = agent()
-    cloud.create_job("job-1", document(firmware))
-    hooks.wait_for_call(hook)
-    cloud.cancel("job-1", force=True)
-    device.wait_for_log(CANCELLED)
-    the_next_job_runs(cloud, document(firmware))
-    assert cloud.history("job-1") == []
-    assert "install" not in hooks.names()
+    last = [["show", str(updates.hooks.version_file)]] if hook == "version" else [leave(0)]
+    updates.hooks.set(hook, [hang()], last)
+    device = updates.start()
+    updates.create()
+    updates.hooks.wait_for_call(hook)
+    cancel(updates, device)
+    the_next_job_runs(updates)
+    assert updates.cloud.history("job-1") == []
+    assert "install" not in updates.hooks.names()
 
 
 @pytest.mark.parametrize("hook", ["version", "download", "install", "restart", "ready"])
-def test_while_a_hook_waits_for_its_next_try(
-    hook: str,
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-) -> None:
-    last = [["show", str(hooks.version_file)]] if hook == "version" else [leave(0)]
-    hooks.set(hook, [leave(3)], last)
-    device = agent(hooks={"retry_interval": 600})
-    cloud.create_job("job-1", document(firmware))
+def test_while_a_hook_waits_for_its_next_try(hook: str, updates: Updates) -> None:
+    last = [["show", str(updates.hooks.version_file)]] if hook == "version" else [leave(0)]
+    updates.hooks.set(hook, [leave(3)], last)
+    device = updates.start(hooks={"retry_interval": 600})
+    updates.create()
     device.wait_for_log(f"{hook} hook: again in")
-    cloud.cancel("job-1", force=True)
-    device.wait_for_log(CANCELLED)
-    hooks.version_file.write_text("1.0")
-    the_next_job_runs(cloud, document(firmware))
-    assert [call.hook for call in hooks.calls() if call.hook == hook] == (
+    cancel(updates, device)
+    updates.hooks.version_file.write_text("1.0")
+    the_next_job_runs(updates)
+    assert [call.hook for call in updates.hooks.calls() if call.hook == hook] == (
         [hook, hook] if hook == "version" else [hook]
     )
 
 
-def test_while_the_file_is_downloaded(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    firmware.stall(50_000)
-    device = agent()
-    cloud.create_job("job-1", document(firmware))
-    assert firmware.stalled.wait(30)
-    cloud.wait_for_state("job-1", "download_start")
-    cloud.cancel("job-1", force=True)
-    device.wait_for_log(CANCELLED)
-    firmware.release()
-    the_next_job_runs(cloud, document(firmware))
+def test_while_the_file_is_downloaded(updates: Updates) -> None:
+    device = updates.stand_still()
+    cancel(updates, device)
+    updates.file.release()
+    the_next_job_runs(updates)
     assert no_file_left(device)
-    assert "install" not in hooks.names()
+    assert "install" not in updates.hooks.names()
 
 
 @pytest.mark.parametrize(
@@ -96,70 +76,56 @@ def test_while_the_file_is_downloaded(
     ],
 )
 def test_while_a_hook_runs_that_must_not_be_killed(
-    hook: str,
-    history: list[str],
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
+    hook: str, history: list[str], updates: Updates
 ) -> None:
     """A flasher is left to finish, with its file, and nothing follows from its result."""
-    go_on = hooks.directory / "go-on"
+    go_on = updates.hooks.directory / "go-on"
     steps_ = [wait_for_file(go_on)]
-    hooks.set(hook, [*steps_, copy_file(hooks.installed_file)] if hook == "install" else steps_)
-    device = agent()
-    cloud.create_job("job-1", document(firmware))
-    hooks.wait_for_call(hook)
-    cloud.cancel("job-1", force=True)
-    device.wait_for_log(CANCELLED)
-    cloud.create_job("job-2", {**document(firmware), "version": "1.0"})
-    assert cloud.execution("job-2").status is Status.QUEUED
+    updates.hooks.set(
+        hook, [*steps_, copy_file(updates.hooks.installed_file)] if hook == "install" else steps_
+    )
+    device = updates.start()
+    updates.create()
+    updates.hooks.wait_for_call(hook)
+    cancel(updates, device)
+    updates.create("job-2", version="1.0")
+    assert updates.cloud.execution("job-2").status is Status.QUEUED
     go_on.touch()
-    cloud.wait_for_end("job-2")
-    assert hooks.calls(hook)[0].code == 0
-    assert [state for _, state, _ in steps(cloud.history("job-1"))] == history
-    assert hooks.installed_file.read_bytes() == firmware.content
+    updates.cloud.wait_for_end("job-2")
+    assert updates.hooks.calls(hook)[0].code == 0
+    assert [state for _, state, _ in updates.history()] == history
+    assert updates.installed == updates.file.content
     assert no_file_left(device)
 
 
-def test_kill_on_cancel(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    hooks.install([hang()])
-    device = agent(hooks={"kill_on_cancel": "yes"})
-    cloud.create_job("job-1", document(firmware))
-    hooks.wait_for_call("install")
-    cloud.cancel("job-1", force=True)
-    device.wait_for_log(CANCELLED)
-    the_next_job_runs(cloud, document(firmware))
-    assert hooks.calls("install")[0].code is None
+def test_kill_on_cancel(updates: Updates) -> None:
+    updates.hooks.install([hang()])
+    device = updates.start(hooks={"kill_on_cancel": "yes"})
+    updates.create()
+    updates.hooks.wait_for_call("install")
+    cancel(updates, device)
+    the_next_job_runs(updates)
+    assert updates.hooks.calls("install")[0].code is None
 
 
-def test_while_the_device_waits_whether_it_goes_down(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    device = agent(hooks={"restart_grace": 600, "restart_timeout": 900})
-    cloud.create_job("job-1", document(firmware))
+def test_while_the_device_waits_whether_it_goes_down(updates: Updates) -> None:
+    device = updates.start(hooks={"restart_grace": 600, "restart_timeout": 900})
+    updates.create()
     device.wait_for_log("restart hook done")
-    cloud.cancel("job-1", force=True)
-    device.wait_for_log(CANCELLED)
-    hooks.version_file.write_text("1.0")
-    the_next_job_runs(cloud, document(firmware))
+    cancel(updates, device)
+    updates.hooks.version_file.write_text("1.0")
+    the_next_job_runs(updates)
 
 
-def test_while_the_installation_is_verified(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    hooks.ready([hang()])
-    device = agent()
-    cloud.create_job("job-1", document(firmware))
-    hooks.wait_for_call("ready")
-    cloud.cancel("job-1", force=True)
-    device.wait_for_log(CANCELLED)
-    hooks.version_file.write_text("1.0")
-    the_next_job_runs(cloud, document(firmware))
-    assert cloud.execution("job-1").status is Status.CANCELED
+def test_while_the_installation_is_verified(updates: Updates) -> None:
+    updates.hooks.ready([hang()])
+    device = updates.start()
+    updates.create()
+    updates.hooks.wait_for_call("ready")
+    cancel(updates, device)
+    updates.hooks.version_file.write_text("1.0")
+    the_next_job_runs(updates)
+    assert updates.cloud.execution("job-1").status is Status.CANCELED
 
 
 ENDS: list[Callable[[Cloud], object]] = [
@@ -169,69 +135,44 @@ ENDS: list[Callable[[Cloud], object]] = [
 
 
 @pytest.mark.parametrize("end", ENDS, ids=["deleted", "timed out"])
-def test_other_ends(
-    end: Callable[[Cloud], object],
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-) -> None:
-    firmware.stall(50_000)
-    device = agent()
-    cloud.create_job("job-1", document(firmware))
-    cloud.wait_for_state("job-1", "download_start")
-    assert firmware.stalled.wait(30)
-    end(cloud)
+def test_other_ends(end: Callable[[Cloud], object], updates: Updates) -> None:
+    device = updates.stand_still()
+    end(updates.cloud)
     device.wait_for_log(CANCELLED)
-    the_next_job_runs(cloud, document(firmware))
-    assert "install" not in hooks.names()
+    the_next_job_runs(updates)
+    assert "install" not in updates.hooks.names()
 
 
-def test_timed_out_and_queued_again_by_aws(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
+def test_timed_out_and_queued_again_by_aws(updates: Updates) -> None:
     """The new execution of the same job is another piece of work, from its start."""
-    firmware.stall(50_000)
-    device = agent()
-    cloud.create_job("job-1", document(firmware))
-    cloud.wait_for_state("job-1", "download_start")
-    assert firmware.stalled.wait(30)
-    cloud.time_out("job-1")
-    cloud.retry("job-1")
+    device = updates.stand_still()
+    updates.cloud.time_out("job-1")
+    updates.cloud.retry("job-1")
     device.wait_for_log(CANCELLED)
-    cloud.wait_for(lambda: cloud.execution("job-1").status is Status.SUCCEEDED)
-    assert cloud.execution("job-1").number == 2
-    assert hooks.names().count("install") == 1
+    updates.cloud.wait_for(lambda: updates.cloud.execution("job-1").status is Status.SUCCEEDED)
+    assert updates.cloud.execution("job-1").number == 2
+    assert updates.hooks.names().count("install") == 1
 
 
-def test_not_in_the_list_is_not_cancelled(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
+def test_not_in_the_list_is_not_cancelled(updates: Updates) -> None:
     """A maintenance window hides what is still there."""
-    go_on = hooks.directory / "go-on"
-    hooks.download([wait_for_file(go_on)])
-    agent()
-    cloud.create_job("job-1", document(firmware))
-    hooks.wait_for_call("download")
-    described = len(cloud.asked("describe"))
-    cloud.hide("job-1")
-    cloud.wait_for(lambda: len(cloud.asked("describe")) > described)
+    go_on = updates.hooks.directory / "go-on"
+    updates.hooks.download([wait_for_file(go_on)])
+    updates.start()
+    updates.create()
+    updates.hooks.wait_for_call("download")
+    described = len(updates.cloud.asked("describe"))
+    updates.cloud.hide("job-1")
+    updates.cloud.wait_for(lambda: len(updates.cloud.asked("describe")) > described)
     go_on.touch()
-    assert cloud.wait_for_end("job-1").status is Status.SUCCEEDED
+    assert updates.cloud.wait_for_end("job-1").status is Status.SUCCEEDED
 
 
-def test_cancelled_while_the_agent_was_away(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    firmware.stall(50_000)
-    device = agent()
-    cloud.create_job("job-1", document(firmware))
-    cloud.wait_for_state("job-1", "download_start")
-    assert firmware.stalled.wait(30)
+def test_cancelled_while_the_agent_was_away(updates: Updates) -> None:
+    device = updates.stand_still()
     device.kill()
-    firmware.release()
-    cloud.cancel("job-1", force=True)
+    updates.file.release()
+    updates.cloud.cancel("job-1", force=True)
     device.start()
-    the_next_job_runs(cloud, document(firmware))
-    assert "install" not in hooks.names()
+    the_next_job_runs(updates)
+    assert "install" not in updates.hooks.names()

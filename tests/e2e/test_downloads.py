@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import AgentFactory, Documents, steps
-from tests.support.agent import Agent
+from tests.e2e.updates import ALL_CALLS, STARTED, SUCCEEDED, Step, Updates
 from tests.support.certs import make_certs
-from tests.support.cloud import Cloud
 from tests.support.files import FOREVER, File, FileServer
 from tests.support.mosquitto import Mosquitto
-from tests.support.scripts import Hooks
-from tests.support.waiting import PATIENCE, wait_until
+from tests.support.waiting import wait_until
 
 SIZE = 100_000
 HALF = SIZE // 2
 
-START = ("IN_PROGRESS", "download_start", "none")
 EXPIRED = ("IN_PROGRESS", "download_interrupt", "HTTP 403 AccessDenied: Request has expired")
 STOPPED = ("IN_PROGRESS", "download_interrupt", "The agent was stopped")
-INSTALLED = [
-    ("IN_PROGRESS", "installation_start", "none"),
-    ("IN_PROGRESS", "reboot_start", "none"),
-    ("SUCCEEDED", "complete_soft_restart", "none"),
-]
-ALL_HOOKS = ["version", "download", "install", "restart", "version", "ready"]
-ASKED_AGAIN = ["version", "download", *ALL_HOOKS[1:]]
+INSTALLED = SUCCEEDED[1:]
+ASKED_AGAIN = ["version", "download", *ALL_CALLS[1:]]
 """The hooks of a download that another run of the agent has begun."""
 
 
@@ -48,176 +39,108 @@ def ranges(file: File) -> list[str | None]:
     return [request.range for request in file.requests]
 
 
-def without_progress(cloud: Cloud) -> list[tuple[str, str, str]]:
-    """The history of a download that starts over, whose progress falls back."""
-    return [step for step in cloud.history("job-1") if step[1] != "download_progress"]
-
-
-def failure(message: str, state: str = "download_failed") -> list[tuple[str, str, str]]:
+def failure(message: str, state: str = "download_failed") -> list[Step]:
     """The history of a job whose file is not to be had."""
-    return [START, ("FAILED", state, message)]
-
-
-def update(cloud: Cloud, document: Mapping[str, object]) -> None:
-    cloud.create_job("job-1", document)
-    cloud.wait_for_end("job-1")
-
-
-def half_way(device: Agent, cloud: Cloud, file: File) -> None:
-    """Wait until the server is silent and half of the file is on the disk."""
-    assert file.stalled.wait(PATIENCE)
-    wait_until(lambda: [each.stat().st_size for each in device.directory.rglob("*.part")] == [HALF])
-    cloud.wait_for_state("job-1", "download_start")
+    return [STARTED, ("FAILED", state, message)]
 
 
 # --- URLs that expire ---
 
 
-def test_a_url_that_expires_in_mid_download(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
+def test_a_url_that_expires_in_mid_download(updates: Updates) -> None:
     """The agent asks for the job again, and fetches what is missing with the fresh URL."""
-    firmware.cut(HALF)
-    firmware.expire()
-    agent()
-    update(cloud, document(firmware))
-    assert steps(cloud.history("job-1")) == [START, EXPIRED, *INSTALLED]
-    assert ranges(firmware) == [None, f"bytes={HALF}-", f"bytes={HALF}-"]
-    first, refused, last = [request.query for request in firmware.requests]
+    updates.file.cut(HALF)
+    updates.file.expire()
+    assert updates.run() == [STARTED, EXPIRED, *INSTALLED]
+    assert ranges(updates.file) == [None, f"bytes={HALF}-", f"bytes={HALF}-"]
+    first, refused, last = [request.query for request in updates.file.requests]
     assert first == refused != last
     assert "Signature=secret-" in last
-    assert hooks.installed_file.read_bytes() == firmware.content
-    assert hooks.names() == ALL_HOOKS
+    assert updates.installed == updates.file.content
+    assert updates.hooks.names() == ALL_CALLS
 
 
-def test_a_url_that_has_expired_before_the_first_byte(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    firmware.expire(times=2)
-    agent()
-    update(cloud, document(firmware))
-    assert steps(cloud.history("job-1")) == [START, EXPIRED, EXPIRED, *INSTALLED]
-    assert len({request.query for request in firmware.requests}) == 3
-    assert hooks.installed_file.read_bytes() == firmware.content
+def test_a_url_that_has_expired_before_the_first_byte(updates: Updates) -> None:
+    updates.file.expire(times=2)
+    assert updates.run() == [STARTED, EXPIRED, EXPIRED, *INSTALLED]
+    assert len({request.query for request in updates.file.requests}) == 3
+    assert updates.installed == updates.file.content
 
 
-def test_a_file_that_nobody_may_read(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
+def test_a_file_that_nobody_may_read(updates: Updates) -> None:
     """Three fresh URLs that are refused are enough."""
-    firmware.expire(times=FOREVER)
-    agent()
-    update(cloud, document(firmware))
+    updates.file.expire(times=FOREVER)
     failed = ("FAILED", "download_failed", EXPIRED[2])
-    assert cloud.history("job-1") == [START, EXPIRED, EXPIRED, failed]
-    assert len(firmware.requests) == 3
-    assert hooks.names() == ["version", "download"]
+    assert updates.run() == [STARTED, EXPIRED, EXPIRED, failed]
+    assert len(updates.file.requests) == 3
+    assert updates.hooks.names() == ["version", "download"]
 
 
 # --- connections that break ---
 
 
 @pytest.mark.parametrize("offset", [0, 1, HALF, SIZE - 1])
-def test_a_connection_that_is_closed(
-    offset: int,
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-) -> None:
+def test_a_connection_that_is_closed(offset: int, updates: Updates) -> None:
     """No byte is fetched twice."""
-    firmware.cut(offset)
-    agent()
-    update(cloud, document(firmware))
-    assert steps(cloud.history("job-1")) == [START, *INSTALLED]
-    assert ranges(firmware) == [None, f"bytes={offset}-" if offset else None]
-    assert hooks.installed_file.read_bytes() == firmware.content
-    assert hooks.names() == ALL_HOOKS
+    updates.file.cut(offset)
+    assert updates.run() == SUCCEEDED
+    assert ranges(updates.file) == [None, f"bytes={offset}-" if offset else None]
+    assert updates.installed == updates.file.content
+    assert updates.hooks.names() == ALL_CALLS
 
 
 @pytest.mark.parametrize("offset", [0, 1, HALF, SIZE - 1])
-def test_a_connection_that_is_reset(
-    offset: int,
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-) -> None:
+def test_a_connection_that_is_reset(offset: int, updates: Updates) -> None:
     """A reset may overtake bytes: those that did arrive are not fetched again."""
-    firmware.cut(offset, reset=True)
-    agent()
-    update(cloud, document(firmware))
-    assert steps(cloud.history("job-1")) == [START, *INSTALLED]
-    first, second = ranges(firmware)
+    updates.file.cut(offset, reset=True)
+    assert updates.run() == SUCCEEDED
+    first, second = ranges(updates.file)
     assert first is None
     assert int((second or "bytes=0-")[len("bytes=") : -1]) <= offset
-    assert hooks.installed_file.read_bytes() == firmware.content
+    assert updates.installed == updates.file.content
 
 
-def test_a_connection_that_breaks_again_and_again(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
+def test_a_connection_that_breaks_again_and_again(updates: Updates) -> None:
     """Attempts count only while nothing comes: this is more often than ``max_attempts``."""
-    firmware.cut(SIZE // 5, times=4)
-    agent(download={"max_attempts": 2})
-    update(cloud, document(firmware))
-    assert steps(cloud.history("job-1")) == [START, *INSTALLED]
-    assert ranges(firmware) == [None, *(f"bytes={SIZE // 5 * n}-" for n in (1, 2, 3, 4))]
-    assert hooks.installed_file.read_bytes() == firmware.content
+    updates.file.cut(SIZE // 5, times=4)
+    updates.start(download={"max_attempts": 2})
+    assert updates.run() == SUCCEEDED
+    assert ranges(updates.file) == [None, *(f"bytes={SIZE // 5 * n}-" for n in (1, 2, 3, 4))]
+    assert updates.installed == updates.file.content
 
 
-def test_a_server_that_falls_silent(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    firmware.stall(HALF)
-    agent(download={"idle_timeout": 0.5})
-    update(cloud, document(firmware))
-    assert steps(cloud.history("job-1")) == [START, *INSTALLED]
-    assert ranges(firmware) == [None, f"bytes={HALF}-"]
-    assert hooks.installed_file.read_bytes() == firmware.content
+def test_a_server_that_falls_silent(updates: Updates) -> None:
+    updates.file.stall(HALF)
+    updates.start(download={"idle_timeout": 0.5})
+    assert updates.run() == SUCCEEDED
+    assert ranges(updates.file) == [None, f"bytes={HALF}-"]
+    assert updates.installed == updates.file.content
 
 
-def test_a_server_that_never_answers(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    firmware.stall(times=FOREVER)
-    agent(download={"idle_timeout": 0.2, "max_attempts": 2})
-    update(cloud, document(firmware))
-    assert cloud.history("job-1") == failure("no answer for 0.2 s (2 attempts)")
-    assert "install" not in hooks.names()
+def test_a_server_that_never_answers(updates: Updates) -> None:
+    updates.file.stall(times=FOREVER)
+    updates.start(download={"idle_timeout": 0.2, "max_attempts": 2})
+    assert updates.run() == failure("no answer for 0.2 s (2 attempts)")
+    assert "install" not in updates.hooks.names()
 
 
 # --- answers that differ ---
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
-def test_a_server_that_is_busy_for_a_moment(
-    status: int,
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-) -> None:
-    firmware.cut(HALF)
-    firmware.status(status, b"<Error><Code>ServiceUnavailable</Code></Error>")
-    agent()
-    update(cloud, document(firmware))
-    assert steps(cloud.history("job-1")) == [START, *INSTALLED]
-    assert ranges(firmware) == [None, f"bytes={HALF}-", f"bytes={HALF}-"]
-    assert hooks.installed_file.read_bytes() == firmware.content
+def test_a_server_that_is_busy_for_a_moment(status: int, updates: Updates) -> None:
+    updates.file.cut(HALF)
+    updates.file.status(status, b"<Error><Code>ServiceUnavailable</Code></Error>")
+    assert updates.run() == SUCCEEDED
+    assert ranges(updates.file) == [None, f"bytes={HALF}-", f"bytes={HALF}-"]
+    assert updates.installed == updates.file.content
 
 
-def test_a_server_that_stays_busy(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    firmware.status(503, times=FOREVER)
-    agent(download={"max_attempts": 2})
-    update(cloud, document(firmware))
-    assert cloud.history("job-1") == failure("HTTP 503 Service Unavailable (2 attempts)")
-    assert "install" not in hooks.names()
+def test_a_server_that_stays_busy(updates: Updates) -> None:
+    updates.file.status(503, times=FOREVER)
+    updates.start(download={"max_attempts": 2})
+    assert updates.run() == failure("HTTP 503 Service Unavailable (2 attempts)")
+    assert "install" not in updates.hooks.names()
 
 
 @pytest.mark.parametrize(
@@ -228,385 +151,257 @@ def test_a_server_that_stays_busy(
         (410, b"", "HTTP 410 Gone"),
     ],
 )
-def test_a_file_that_is_not_there(
-    status: int,
-    body: bytes,
-    message: str,
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-) -> None:
-    firmware.status(status, body, times=FOREVER)
-    agent()
-    update(cloud, document(firmware))
-    assert cloud.history("job-1") == failure(message)
-    assert len(firmware.requests) == 1
-    assert hooks.names() == ["version", "download"]
+def test_a_file_that_is_not_there(status: int, body: bytes, message: str, updates: Updates) -> None:
+    updates.file.status(status, body, times=FOREVER)
+    assert updates.run() == failure(message)
+    assert len(updates.file.requests) == 1
+    assert updates.hooks.names() == ["version", "download"]
 
 
-def test_a_server_without_range(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, files: FileServer, document: Documents
-) -> None:
+def test_a_server_without_range(updates: Updates, files: FileServer) -> None:
     old_fashioned = files.add("/old-fashioned", content(1), ranges=False)
     old_fashioned.cut(HALF)
-    agent()
-    update(cloud, document(old_fashioned))
-    assert without_progress(cloud) == [START, *INSTALLED]
+    updates.file, updates.starts_over = old_fashioned, True
+    assert updates.run() == SUCCEEDED
     assert len(old_fashioned.requests) == 2
-    assert hooks.installed_file.read_bytes() == old_fashioned.content
+    assert updates.installed == old_fashioned.content
 
 
-def test_a_server_that_ignores_range_once(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    firmware.cut(HALF)
-    firmware.ignore_range()
-    agent()
-    update(cloud, document(firmware))
-    assert without_progress(cloud) == [START, *INSTALLED]
-    assert ranges(firmware) == [None, f"bytes={HALF}-"]
-    assert hooks.installed_file.read_bytes() == firmware.content
+def test_a_server_that_ignores_range_once(updates: Updates) -> None:
+    updates.file.cut(HALF)
+    updates.file.ignore_range()
+    updates.starts_over = True
+    assert updates.run() == SUCCEEDED
+    assert ranges(updates.file) == [None, f"bytes={HALF}-"]
+    assert updates.installed == updates.file.content
 
 
-def test_a_server_that_sends_another_range(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    firmware.cut(HALF)
-    firmware.wrong_range(HALF - 7)
-    agent()
-    update(cloud, document(firmware))
-    assert without_progress(cloud) == [START, *INSTALLED]
-    assert hooks.installed_file.read_bytes() == firmware.content
+def test_a_server_that_sends_another_range(updates: Updates) -> None:
+    updates.file.cut(HALF)
+    updates.file.wrong_range(HALF - 7)
+    updates.starts_over = True
+    assert updates.run() == SUCCEEDED
+    assert updates.installed == updates.file.content
 
 
-def test_a_body_in_chunks(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    firmware.chunked()
-    agent()
-    update(cloud, document(firmware))
-    assert steps(cloud.history("job-1")) == [START, *INSTALLED]
-    assert hooks.installed_file.read_bytes() == firmware.content
+def test_a_body_in_chunks(updates: Updates) -> None:
+    updates.file.chunked()
+    assert updates.run() == SUCCEEDED
+    assert updates.installed == updates.file.content
 
 
 @pytest.mark.parametrize("size", [SIZE, SIZE + 10, HALF - 10], ids=["same", "longer", "shorter"])
 @pytest.mark.parametrize("honours", [True, False], ids=["if-match", "no if-match"])
 def test_a_file_that_changes_between_two_attempts(
-    size: int,
-    honours: bool,
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
+    size: int, honours: bool, updates: Updates
 ) -> None:
     """Old and new bytes are never spliced: the new file is installed, whole."""
-    firmware.honours_if_match = honours
-    firmware.cut(HALF)
-    firmware.change(content(2, size))
-    agent()
-    update(cloud, document(firmware))
-    assert without_progress(cloud) == [START, *INSTALLED]
-    assert ranges(firmware) == [None, f"bytes={HALF}-", None]
-    assert hooks.installed_file.read_bytes() == content(2, size)
+    updates.file.honours_if_match = honours
+    updates.file.cut(HALF)
+    updates.file.change(content(2, size))
+    updates.starts_over = True
+    assert updates.run() == SUCCEEDED
+    assert ranges(updates.file) == [None, f"bytes={HALF}-", None]
+    assert updates.installed == content(2, size)
 
 
 def test_a_file_that_changes_where_only_its_digest_can_tell(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, files: FileServer, document: Documents
+    updates: Updates, files: FileServer
 ) -> None:
     """No ETag and the same size: the splice is found out and everything fetched afresh."""
     bare = files.add("/bare", content(1), validators=False)
-    job = document(bare, sha256=files.add("/new", content(2)).sha256)
     bare.cut(HALF)
     bare.change(content(2))
-    agent()
-    update(cloud, job)
-    assert without_progress(cloud) == [START, *INSTALLED]
+    updates.file, updates.starts_over = bare, True
+    assert updates.run(sha256=files.add("/new", content(2)).sha256) == SUCCEEDED
     assert ranges(bare) == [None, f"bytes={HALF}-", None]
-    assert hooks.installed_file.read_bytes() == content(2)
+    assert updates.installed == content(2)
 
 
 # --- what the document says of the file ---
 
 
-def test_a_file_that_is_what_the_document_says(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    agent()
-    update(cloud, document(firmware, sha256=firmware.sha256.upper(), size=SIZE))
-    assert steps(cloud.history("job-1")) == [START, *INSTALLED]
-    assert hooks.installed_file.read_bytes() == firmware.content
+def test_a_file_that_is_what_the_document_says(updates: Updates) -> None:
+    assert updates.run(sha256=updates.file.sha256.upper(), size=SIZE) == SUCCEEDED
+    assert updates.installed == updates.file.content
 
 
-def test_the_wrong_digest(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
+def test_the_wrong_digest(updates: Updates) -> None:
     """What came may have been damaged on the way: it is fetched once more, and no oftener."""
-    agent()
-    update(cloud, document(firmware, sha256="0" * 64))
-    message = f"sha256: expected {'0' * 64}, got {firmware.sha256}"
-    assert without_progress(cloud) == failure(message, "verification_failed")
-    assert ranges(firmware) == [None, None]
-    assert hooks.names() == ["version", "download"]
+    message = f"sha256: expected {'0' * 64}, got {updates.file.sha256}"
+    updates.starts_over = True
+    assert updates.run(sha256="0" * 64) == failure(message, "verification_failed")
+    assert ranges(updates.file) == [None, None]
+    assert updates.hooks.names() == ["version", "download"]
 
 
-def test_the_wrong_size(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    agent()
-    update(cloud, document(firmware, size=SIZE - 1))
+def test_the_wrong_size(updates: Updates) -> None:
     message = f"size: expected {SIZE - 1} bytes, the server has {SIZE}"
-    assert without_progress(cloud) == failure(message, "verification_failed")
-    assert hooks.names() == ["version", "download"]
+    assert updates.run(size=SIZE - 1) == failure(message, "verification_failed")
+    assert updates.hooks.names() == ["version", "download"]
 
 
-def test_a_truncated_body_of_unknown_length(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
+def test_a_truncated_body_of_unknown_length(updates: Updates) -> None:
     """It looks like a whole file; nothing can tell, so it is not installed."""
-    firmware.truncate(HALF)
-    agent()
-    update(cloud, document(firmware))
+    updates.file.truncate(HALF)
     message = "the server tells no length: give size or a digest in the job document"
-    assert without_progress(cloud) == failure(message)
-    assert hooks.names() == ["version", "download"]
+    assert updates.run() == failure(message)
+    assert updates.hooks.names() == ["version", "download"]
 
 
-def test_a_truncated_body_where_the_size_is_known(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    firmware.truncate(HALF)
-    agent()
-    update(cloud, document(firmware, size=SIZE))
-    assert steps(cloud.history("job-1")) == [START, *INSTALLED]
-    assert ranges(firmware) == [None, f"bytes={HALF}-"]
-    assert hooks.installed_file.read_bytes() == firmware.content
+def test_a_truncated_body_where_the_size_is_known(updates: Updates) -> None:
+    updates.file.truncate(HALF)
+    assert updates.run(size=SIZE) == SUCCEEDED
+    assert ranges(updates.file) == [None, f"bytes={HALF}-"]
+    assert updates.installed == updates.file.content
 
 
-def test_a_truncated_body_where_the_digest_is_known(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    firmware.truncate(HALF)
-    agent()
-    update(cloud, document(firmware, sha256=firmware.sha256))
-    assert without_progress(cloud) == [START, *INSTALLED]
-    assert len(firmware.requests) == 2
-    assert hooks.installed_file.read_bytes() == firmware.content
+def test_a_truncated_body_where_the_digest_is_known(updates: Updates) -> None:
+    updates.file.truncate(HALF)
+    updates.starts_over = True
+    assert updates.run(sha256=updates.file.sha256) == SUCCEEDED
+    assert len(updates.file.requests) == 2
+    assert updates.installed == updates.file.content
 
 
 # --- which URLs are fetched ---
 
 
-def test_plain_http_is_refused(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    agent(download={"allow_http": "no"})
-    update(cloud, document(firmware))
+def test_plain_http_is_refused(updates: Updates) -> None:
+    updates.start(download={"allow_http": "no"})
     message = (
         "file: plain http needs [download] allow_http, or a sha256 or sha512 in the job document"
     )
-    assert cloud.history("job-1") == failure(message)
-    assert firmware.requests == []
-    assert "install" not in hooks.names()
+    assert updates.run() == failure(message)
+    assert updates.file.requests == []
+    assert "install" not in updates.hooks.names()
 
 
-def test_plain_http_with_a_digest_needs_no_permission(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    agent(download={"allow_http": "no"})
-    update(cloud, document(firmware, sha256=firmware.sha256))
-    assert steps(cloud.history("job-1")) == [START, *INSTALLED]
-    assert hooks.installed_file.read_bytes() == firmware.content
+def test_plain_http_with_a_digest_needs_no_permission(updates: Updates) -> None:
+    updates.start(download={"allow_http": "no"})
+    assert updates.run(sha256=updates.file.sha256) == SUCCEEDED
+    assert updates.installed == updates.file.content
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x"])
-def test_other_schemes_are_refused(
-    url: str,
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-) -> None:
+def test_other_schemes_are_refused(url: str, updates: Updates) -> None:
     """Such a document can never work: REJECTED, which AWS does not try again."""
-    agent()
-    update(cloud, {**document(firmware), "file": url})
     message = "file: must be an https: or http: URL"
-    assert cloud.history("job-1") == [("REJECTED", "invalid_job_document", message)]
-    assert hooks.names() == []
+    assert updates.run(file=url) == [("REJECTED", "invalid_job_document", message)]
+    assert updates.hooks.names() == []
 
 
-def test_a_redirect_is_followed(
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    files: FileServer,
-    firmware: File,
-    document: Documents,
-) -> None:
+def test_a_redirect_is_followed(updates: Updates, files: FileServer) -> None:
     moved = files.add("/moved", b"")
-    moved.redirect(firmware.signed_url)
-    agent()
-    update(cloud, document(moved))
-    assert steps(cloud.history("job-1")) == [START, *INSTALLED]
-    assert [request.query for request in firmware.requests] == [firmware.query]
-    assert hooks.installed_file.read_bytes() == firmware.content
+    target, updates.file = updates.file, moved
+    moved.redirect(target.signed_url)
+    assert updates.run() == SUCCEEDED
+    assert [request.query for request in target.requests] == [target.query]
+    assert updates.installed == target.content
 
 
-def test_a_redirect_to_another_scheme_is_refused(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    firmware.redirect("file:///etc/passwd", times=FOREVER)
-    agent()
-    update(cloud, document(firmware))
-    assert cloud.history("job-1") == failure("the server redirects from http to file")
-    assert "install" not in hooks.names()
+def test_a_redirect_to_another_scheme_is_refused(updates: Updates) -> None:
+    updates.file.redirect("file:///etc/passwd", times=FOREVER)
+    assert updates.run() == failure("the server redirects from http to file")
+    assert "install" not in updates.hooks.names()
 
 
-def test_https(
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    document: Documents,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_https(updates: Updates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a cut, so that the second connection is one over TLS as well."""
     certs = make_certs(tmp_path / "certs")
     monkeypatch.setenv("SSL_CERT_FILE", certs.cafile)
     with FileServer((certs.server_cert, certs.server_key), "localhost") as server:
-        secret = server.add("/secret", content(1))
-        secret.cut(HALF)
-        agent(download={"allow_http": "no"})
-        update(cloud, document(secret))
-    assert steps(cloud.history("job-1")) == [START, *INSTALLED]
-    assert ranges(secret) == [None, f"bytes={HALF}-"]
-    assert hooks.installed_file.read_bytes() == content(1)
+        updates.file = server.add("/secret", content(1))
+        updates.file.cut(HALF)
+        updates.start(download={"allow_http": "no"})
+        assert updates.run() == SUCCEEDED
+    assert ranges(updates.file) == [None, f"bytes={HALF}-"]
+    assert updates.installed == content(1)
 
 
-def test_https_from_a_stranger(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, document: Documents, tmp_path: Path
-) -> None:
+def test_https_from_a_stranger(updates: Updates, tmp_path: Path) -> None:
     certs = make_certs(tmp_path / "certs")
     with FileServer((certs.server_cert, certs.server_key), "localhost") as server:
-        stranger = server.add("/secret", content(1))
-        agent(download={"max_attempts": 2})
-        update(cloud, document(stranger))
-    assert cloud.history("job-1") == failure("TLS: certificate verify failed (2 attempts)")
-    assert stranger.requests == []
-    assert "install" not in hooks.names()
+        updates.file = server.add("/secret", content(1))
+        updates.start(download={"max_attempts": 2})
+        assert updates.run() == failure("TLS: certificate verify failed (2 attempts)")
+    assert updates.file.requests == []
+    assert "install" not in updates.hooks.names()
 
 
 # --- the agent and its line, in mid-download ---
 
 
-def test_stopped_in_mid_download(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    firmware.stall(HALF)
-    device = agent()
-    cloud.create_job("job-1", document(firmware))
-    half_way(device, cloud, firmware)
+def test_stopped_in_mid_download(updates: Updates) -> None:
+    device = updates.stand_still(HALF)
     assert device.stop() == 0
-    assert steps(cloud.history("job-1")) == [START, STOPPED]
+    assert updates.history() == [STARTED, STOPPED]
     device.start()
-    cloud.wait_for_end("job-1")
-    assert steps(cloud.history("job-1")) == [START, STOPPED, START, *INSTALLED]
-    assert ranges(firmware) == [None, f"bytes={HALF}-"]
-    assert hooks.installed_file.read_bytes() == firmware.content
-    assert hooks.names() == ASKED_AGAIN
+    assert updates.end() == [STARTED, STOPPED, STARTED, *INSTALLED]
+    assert ranges(updates.file) == [None, f"bytes={HALF}-"]
+    assert updates.installed == updates.file.content
+    assert updates.hooks.names() == ASKED_AGAIN
 
 
-def test_killed_in_mid_download(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    firmware.stall(HALF)
-    device = agent()
-    cloud.create_job("job-1", document(firmware))
-    half_way(device, cloud, firmware)
+def test_killed_in_mid_download(updates: Updates) -> None:
+    device = updates.stand_still(HALF)
     device.kill()
     device.start()
-    cloud.wait_for_end("job-1")
-    assert steps(cloud.history("job-1")) == [START, START, *INSTALLED]
-    assert ranges(firmware) == [None, f"bytes={HALF}-"]
-    assert hooks.installed_file.read_bytes() == firmware.content
-    assert hooks.names() == ASKED_AGAIN
+    assert updates.end() == [STARTED, STARTED, *INSTALLED]
+    assert ranges(updates.file) == [None, f"bytes={HALF}-"]
+    assert updates.installed == updates.file.content
+    assert updates.hooks.names() == ASKED_AGAIN
 
 
-def test_the_file_changes_while_the_agent_is_away(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
+def test_the_file_changes_while_the_agent_is_away(updates: Updates) -> None:
     """The note beside the part tells what the part belongs to."""
-    firmware.stall(HALF)
-    device = agent()
-    cloud.create_job("job-1", document(firmware))
-    half_way(device, cloud, firmware)
+    device = updates.stand_still(HALF)
     device.kill()
-    firmware.change(content(2))
+    updates.file.change(content(2))
     device.start()
-    cloud.wait_for_end("job-1")
-    assert without_progress(cloud) == [START, START, *INSTALLED]
-    assert hooks.installed_file.read_bytes() == content(2)
+    updates.starts_over = True
+    assert updates.end() == [STARTED, STARTED, *INSTALLED]
+    assert updates.installed == content(2)
 
 
-def test_a_part_that_the_crash_has_damaged(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
+def test_a_part_that_the_crash_has_damaged(updates: Updates) -> None:
     """A power cut can leave zeros; with a digest in the document they are found out."""
-    firmware.stall(HALF)
-    device = agent()
-    cloud.create_job("job-1", document(firmware, sha256=firmware.sha256))
-    half_way(device, cloud, firmware)
+    device = updates.stand_still(HALF, sha256=updates.file.sha256)
     device.kill()
     [part] = device.directory.rglob("*.part")
     part.write_bytes(bytes(HALF))
     device.start()
-    cloud.wait_for_end("job-1")
-    assert without_progress(cloud) == [START, START, *INSTALLED]
-    assert ranges(firmware) == [None, f"bytes={HALF}-", None]
-    assert hooks.installed_file.read_bytes() == firmware.content
+    updates.starts_over = True
+    assert updates.end() == [STARTED, STARTED, *INSTALLED]
+    assert ranges(updates.file) == [None, f"bytes={HALF}-", None]
+    assert updates.installed == updates.file.content
 
 
 @pytest.mark.parametrize("end", [Mosquitto.stop, Mosquitto.kill], ids=["stopped", "killed"])
 def test_the_broker_restarts_in_mid_download(
-    end: Callable[[Mosquitto], None],
-    agent: AgentFactory,
-    broker: Mosquitto,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
+    end: Callable[[Mosquitto], None], updates: Updates, broker: Mosquitto
 ) -> None:
     """The download goes on without it, and nothing runs twice."""
-    firmware.stall(HALF)
-    device = agent()
-    cloud.create_job("job-1", document(firmware))
-    half_way(device, cloud, firmware)
+    device = updates.stand_still(HALF)
     end(broker)
-    firmware.release()
+    updates.file.release()
     wait_until(lambda: f"{SIZE} bytes are complete" in device.log)
     broker.start()
-    cloud.wait_for_end("job-1")
-    assert steps(cloud.history("job-1")) == [START, *INSTALLED]
-    assert ranges(firmware) == [None]
-    assert hooks.installed_file.read_bytes() == firmware.content
-    assert hooks.names() == ALL_HOOKS
+    assert updates.end() == SUCCEEDED
+    assert ranges(updates.file) == [None]
+    assert updates.installed == updates.file.content
+    assert updates.hooks.names() == ALL_CALLS
 
 
-def test_progress(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
+def test_progress(updates: Updates) -> None:
     """In bytes, and the end is told as well."""
-    firmware.stall(HALF)
-    device = agent()
-    cloud.create_job("job-1", document(firmware))
-    half_way(device, cloud, firmware)
-    cloud.wait_for_state("job-1", "download_progress")
-    firmware.release()
-    cloud.wait_for_end("job-1")
-    told: list[Any] = [step for step in cloud.history("job-1") if step[1] == "download_progress"]
+    updates.stand_still(HALF)
+    updates.cloud.wait_for_state("job-1", "download_progress")
+    updates.file.release()
+    updates.cloud.wait_for_end("job-1")
+    told: list[Any] = [
+        step for step in updates.cloud.history("job-1") if step[1] == "download_progress"
+    ]
     assert told[-1] == (
         "IN_PROGRESS",
         "download_progress",

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import AgentFactory, Documents, steps
+from tests.e2e.updates import SUCCEEDED, Updates
 from tests.support.agent import Agent
-from tests.support.cloud import Cloud
 from tests.support.files import File, FileServer
-from tests.support.scripts import Hooks
+from tests.support.waiting import PATIENCE
 
 SIZE = 4 * 1024 * 1024
 
@@ -47,8 +46,8 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
 
 
 @pytest.fixture
-def image(files: FileServer) -> File:
-    """A file that fills most of the disk, but fits."""
+def firmware(files: FileServer) -> File:
+    """It fills most of the disk, but fits."""
     return files.add("/image.bin", bytes(range(256)) * (SIZE // 512))
 
 
@@ -62,131 +61,87 @@ def fill(disk: Path, leave: int) -> Path:
     return stuff
 
 
-def the_next_job_works(cloud: Cloud, firmware: File, document: Documents) -> None:
-    cloud.create_job("job-2", document(firmware))
-    cloud.wait_for_end("job-2")
-    assert steps(cloud.history("job-2"))[-1] == ("SUCCEEDED", "complete_soft_restart", "none")
+def the_next_job_works(updates: Updates) -> None:
+    assert updates.run("job-2")[-1] == SUCCEEDED[-1]
 
 
-def test_a_file_that_will_not_fit(
-    mount: Mount,
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    image: File,
-    firmware: File,
-    document: Documents,
-) -> None:
+def test_a_file_that_will_not_fit(mount: Mount, updates: Updates) -> None:
     """The size is known before: nothing of it is written."""
     disk = mount("disk")
     stuff = fill(disk, leave=SIZE // 4)
-    agent(service={"download_location": disk})
-    cloud.create_job("job-1", document(image))
-    end = cloud.wait_for_end("job-1", timeout=60)
+    updates.start(service={"download_location": disk})
+    updates.create()
+    end = updates.cloud.wait_for_end("job-1", timeout=60)
     assert end.state == "insufficient_storage"
     assert end.message.startswith("the disk lacks ")
-    assert "install" not in hooks.names()
+    assert "install" not in updates.hooks.names()
     stuff.unlink()
-    the_next_job_works(cloud, firmware, document)
+    the_next_job_works(updates)
 
 
 NOTES = 64 * 1024
 """Room for what is written beside the file."""
 
 
-def half_way(
-    agent: AgentFactory, cloud: Cloud, image: File, disk: Path, document: dict[str, object]
-) -> Agent:
-    """An agent whose download stands still, on its way to a disk."""
-    device = agent(service={"download_location": disk})
-    cloud.create_job("job-1", document)
-    assert image.stalled.wait(30)
-    cloud.wait_for_state("job-1", "download_progress")
+def half_way(updates: Updates, disk: Path, *, endless: bool = False, **more: object) -> Agent:
+    """An agent whose download stands still, on its way to a disk; ``endless`` tells no size."""
+    updates.file.stall(len(updates.file.content) // 2, endless=endless)
+    device = updates.start(service={"download_location": disk})
+    updates.file.fine()
+    updates.create(**more)
+    assert updates.file.stalled.wait(PATIENCE)
+    updates.cloud.wait_for_state("job-1", "download_progress")
     return device
 
 
-def test_others_cannot_take_the_room_that_was_set_aside(
-    mount: Mount,
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    image: File,
-    document: Documents,
-) -> None:
+def test_others_cannot_take_the_room_that_was_set_aside(mount: Mount, updates: Updates) -> None:
     """Also when the agent is killed and the download goes on later."""
     disk = mount("disk")
-    image.stall(len(image.content) // 2)
-    image.fine()
-    device = half_way(agent, cloud, image, disk, document(image))
+    device = half_way(updates, disk)
     fill(disk, leave=NOTES)
     device.kill()
     device.start()
-    cloud.wait_for_end("job-1", timeout=60)
-    image.release()
-    assert steps(cloud.history("job-1"))[-1] == ("SUCCEEDED", "complete_soft_restart", "none")
-    assert hooks.installed_file.read_bytes() == image.content
-    assert image.requests[-1].range is not None
+    updates.cloud.wait_for_end("job-1", timeout=60)
+    updates.file.release()
+    assert updates.history()[-1] == ("SUCCEEDED", "complete_soft_restart", "none")
+    assert updates.installed == updates.file.content
+    assert updates.file.requests[-1].range is not None
 
 
 def test_others_fill_the_disk_during_a_download_of_unknown_size(
-    mount: Mount,
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    image: File,
-    firmware: File,
-    document: Documents,
+    mount: Mount, updates: Updates
 ) -> None:
     disk = mount("disk")
-    image.stall(len(image.content) // 2, endless=True)
-    half_way(agent, cloud, image, disk, document(image, sha256=image.sha256))
+    half_way(updates, disk, endless=True, sha256=updates.file.sha256)
     stuff = fill(disk, leave=0)
-    image.release()
-    end = cloud.wait_for_end("job-1", timeout=60)
+    updates.file.release()
+    end = updates.cloud.wait_for_end("job-1", timeout=60)
     assert end.state == "insufficient_storage"
-    assert "install" not in hooks.names()
+    assert "install" not in updates.hooks.names()
     stuff.unlink()
-    the_next_job_works(cloud, firmware, document)
+    the_next_job_works(updates)
 
 
-def test_others_make_room_in_time(
-    mount: Mount,
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    image: File,
-    document: Documents,
-) -> None:
+def test_others_make_room_in_time(mount: Mount, updates: Updates) -> None:
     disk = mount("disk")
-    image.stall(len(image.content) // 2, endless=True)
-    device = half_way(agent, cloud, image, disk, document(image, sha256=image.sha256))
+    device = half_way(updates, disk, endless=True, sha256=updates.file.sha256)
     stuff = fill(disk, leave=0)
-    image.release()
+    updates.file.release()
     device.wait_for_log("No space left on device")
     stuff.unlink()
-    cloud.wait_for_end("job-1", timeout=60)
-    assert steps(cloud.history("job-1"))[-1] == ("SUCCEEDED", "complete_soft_restart", "none")
-    assert hooks.installed_file.read_bytes() == image.content
-    assert image.requests[-1].range is not None
+    assert updates.end(timeout=60)[-1] == SUCCEEDED[-1]
+    assert updates.installed == updates.file.content
+    assert updates.file.requests[-1].range is not None
 
 
-def test_no_room_for_the_record(
-    mount: Mount,
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-) -> None:
+def test_no_room_for_the_record(mount: Mount, updates: Updates) -> None:
     """The status details alone lead to a sound end."""
     disk = mount("disk")
     fill(disk, leave=0)
-    hooks.standard(restart=hooks.kill_agent())
-    device = agent(supervised=True, service={"state_dir": disk})
-    cloud.create_job("job-1", document(firmware))
-    cloud.wait_for_end("job-1")
-    assert steps(cloud.history("job-1"))[-1] == ("SUCCEEDED", "complete_ready", "none")
-    assert hooks.names().count("install") == 1
+    updates.hooks.standard(restart=updates.hooks.kill_agent())
+    device = updates.start(supervised=True, service={"state_dir": disk})
+    assert updates.run()[-1] == ("SUCCEEDED", "complete_ready", "none")
+    assert updates.hooks.names().count("install") == 1
     assert "The record cannot be written: [Errno 28] No space left on device" in device.log
 
 

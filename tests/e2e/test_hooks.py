@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import AgentFactory, Documents
 from tests.e2e.updates import (
     ALL_CALLS,
     INSTALLING,
@@ -20,9 +19,7 @@ from tests.e2e.updates import (
     environment,
     nothing_secret_is_logged,
 )
-from tests.support.cloud import Cloud
-from tests.support.files import File
-from tests.support.scripts import Hooks, leave, say, show
+from tests.support.scripts import leave, say, show
 from upparat.job import Hook
 
 
@@ -30,13 +27,6 @@ from upparat.job import Hook
 def _no_secrets(tmp_path: Path) -> Iterator[None]:
     with nothing_secret_is_logged(tmp_path / "agent"):
         yield
-
-
-@pytest.fixture
-def updates(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> Updates:
-    return Updates(agent, cloud, hooks, firmware, document)
 
 
 # --- is it needed? ---
@@ -173,7 +163,7 @@ def test_all_are_missing(updates: Updates) -> None:
 def test_a_version_that_never_matches(updates: Updates) -> None:
     """It is asked for again, as a first call each time."""
     updates.hooks.restart([])
-    updates.start(retry_interval=0.2, restart_timeout=3)
+    updates.start(hooks={"retry_interval": 0.2, "restart_timeout": 3})
     assert updates.run() == [
         STARTED,
         INSTALLING,
@@ -189,7 +179,7 @@ def test_a_version_that_never_matches(updates: Updates) -> None:
 
 def test_a_version_that_must_match_at_once(updates: Updates) -> None:
     updates.hooks.restart([])
-    updates.start(restart_grace=0.5, restart_timeout=0.5)
+    updates.start(hooks={"restart_grace": 0.5, "restart_timeout": 0.5})
     last = ("FAILED", "version_mismatch", "Expected version '2.0', got '1.0'")
     assert updates.run() == [STARTED, INSTALLING, RESTARTING, last]
     assert updates.names() == ["version", "download", "install", "restart", "version"]
@@ -197,7 +187,7 @@ def test_a_version_that_must_match_at_once(updates: Updates) -> None:
 
 def test_a_version_that_comes_to_match(updates: Updates) -> None:
     updates.hooks.version([show(updates.hooks.version_file)], [say("1.0")], [], [say("2.0")])
-    updates.start(restart_timeout=600)
+    updates.start(hooks={"restart_timeout": 600})
     assert updates.run() == SUCCEEDED
     assert updates.names() == [*ALL_CALLS[:4], "version", "version", "version", "ready"]
 
@@ -205,7 +195,7 @@ def test_a_version_that_comes_to_match(updates: Updates) -> None:
 def test_a_version_hook_that_prints_nothing(updates: Updates) -> None:
     """No answer is another version than the job's, before the download and after the restart."""
     updates.hooks.version([], [say("", "  ")])
-    updates.start(restart_grace=0.2, restart_timeout=0.2)
+    updates.start(hooks={"restart_grace": 0.2, "restart_timeout": 0.2})
     last = ("FAILED", "version_mismatch", "Expected version '2.0', got ''")
     assert updates.run() == [STARTED, INSTALLING, RESTARTING, last]
     assert updates.names() == ["version", "download", "install", "restart", "version"]
@@ -215,7 +205,7 @@ def test_a_version_hook_that_is_not_ready_after_the_restart(updates: Updates) ->
     """Its own retries come before the next question."""
     plan = [[say("1.0")], [say("2.0"), leave(3)], [say("1.0")], [say("2.0")]]
     updates.hooks.version(*plan)
-    updates.start(restart_timeout=600)
+    updates.start(hooks={"restart_timeout": 600})
     assert updates.run() == SUCCEEDED
     assert [call.argv[1] for call in updates.calls(hook="version")] == ["0", "0", "1", "0"]
     assert updates.names()[-4:] == ["version", "version", "version", "ready"]

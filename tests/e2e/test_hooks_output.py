@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import AgentFactory, Documents
 from tests.e2e.updates import (
     ALL_CALLS,
     INSTALLING,
@@ -18,9 +17,7 @@ from tests.e2e.updates import (
     Updates,
     nothing_secret_is_logged,
 )
-from tests.support.cloud import Cloud
-from tests.support.files import File
-from tests.support.scripts import Hooks, complain, leave, say, say_raw, show, wait_for_file
+from tests.support.scripts import complain, leave, say, say_raw, show, wait_for_file
 from upparat.job import Hook
 
 
@@ -28,13 +25,6 @@ from upparat.job import Hook
 def _no_secrets(tmp_path: Path) -> Iterator[None]:
     with nothing_secret_is_logged(tmp_path / "agent"):
         yield
-
-
-@pytest.fixture
-def updates(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> Updates:
-    return Updates(agent, cloud, hooks, firmware, document)
 
 
 def progress(line: str) -> Step:
@@ -54,12 +44,12 @@ def test_lines_of_the_install_hook_are_progress(updates: Updates, tmp_path: Path
     seen = [tmp_path / f"seen-{number}" for number in range(3)]
     plan = [(say(line), wait_for_file(file)) for line, file in zip(lines, seen, strict=True)]
     updates.hooks.install([step for pair in plan for step in pair])
+    updates.start()
     updates.create()
     for line, file in zip(lines, seen, strict=True):
         updates.wait_for_step(progress(line))
         file.touch()
-    updates.cloud.wait_for_end("job-1")
-    assert updates.history() == with_progress(*lines)
+    assert updates.end() == with_progress(*lines)
 
 
 def test_the_last_line_comes_before_a_failure(updates: Updates) -> None:
@@ -176,7 +166,7 @@ def test_the_last_line_that_is_not_blank_is_the_version(printed: str, updates: U
 def test_the_version_of_an_earlier_try_does_not_count(updates: Updates) -> None:
     """What a hook prints before it asks for another try is not its answer."""
     updates.hooks.version([say("2.0"), leave(3)], [])
-    updates.start(restart_grace=0.2, restart_timeout=0.2)
+    updates.start(hooks={"restart_grace": 0.2, "restart_timeout": 0.2})
     assert updates.run()[-1] == (
         "FAILED",
         "version_mismatch",
@@ -186,7 +176,7 @@ def test_the_version_of_an_earlier_try_does_not_count(updates: Updates) -> None:
 
 def test_an_odd_version_is_reported_readably(updates: Updates) -> None:
     updates.hooks.version([say_raw("1\t\x1b[31m\udcff\x00\n")])
-    updates.start(restart_grace=0.2, restart_timeout=0.2)
+    updates.start(hooks={"restart_grace": 0.2, "restart_timeout": 0.2})
     last = ("FAILED", "version_mismatch", "Expected version '2.0', got '1 \ufffd '")
     assert updates.run() == [STARTED, INSTALLING, RESTARTING, last]
 

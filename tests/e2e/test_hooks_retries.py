@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import AgentFactory, Documents
 from tests.e2e.updates import (
     ALL_CALLS,
     META,
@@ -22,8 +21,6 @@ from tests.e2e.updates import (
     nothing_secret_is_logged,
 )
 from tests.support.agent import marked
-from tests.support.cloud import Cloud
-from tests.support.files import File
 from tests.support.scripts import Hooks, fork, hang, ignore, leave, show, wait_for_file
 from tests.support.waiting import runs
 
@@ -36,13 +33,6 @@ everywhere = pytest.mark.parametrize(
 def _no_secrets(tmp_path: Path) -> Iterator[None]:
     with nothing_secret_is_logged(tmp_path / "agent"):
         yield
-
-
-@pytest.fixture
-def updates(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> Updates:
-    return Updates(agent, cloud, hooks, firmware, document)
 
 
 def the_next_job_runs(updates: Updates) -> None:
@@ -64,7 +54,7 @@ def test_each_hook_asks_for_another_try_twice(updates: Updates) -> None:
     hooks.install(*again, [])
     hooks.restart(*again, [hooks.become("2.0")])
     hooks.ready(*again, [])
-    device = updates.start(retry_interval=0.5, max_retries=3)
+    device = updates.start(hooks={"retry_interval": 0.5, "max_retries": 3})
     assert updates.run() == SUCCEEDED
     calls = updates.calls()
     assert [call.hook for call in calls] == [hook for hook in ALL_CALLS for _ in range(3)]
@@ -96,7 +86,7 @@ def fails_at_its_second_try(point: Point, hooks: Hooks) -> str:
 
 @everywhere
 def test_failure(point: Point, updates: Updates) -> None:
-    updates.start(retry_interval=0.1, max_retries=2)
+    updates.start(hooks={"retry_interval": 0.1, "max_retries": 2})
     failures: list[tuple[Callable[[Point, Hooks], str], int]] = [
         (asks_again_for_ever, 2),
         (fails, 1),
@@ -119,8 +109,7 @@ def test_killed_by_a_signal(point: Point, updates: Updates) -> None:
     updates.create()
     call = updates.hooks.wait_for_call(point.hook, 2 if point.after_restart else 1)
     os.kill(call.pid, signal.SIGKILL)
-    updates.cloud.wait_for_end("job-1")
-    assert updates.history() == point.failure("Killed by signal 9 (SIGKILL)")
+    assert updates.end() == point.failure("Killed by signal 9 (SIGKILL)")
     assert updates.names() == [*point.called, point.hook]
     the_next_job_runs(updates)
 
@@ -177,7 +166,7 @@ def test_cannot_be_executed(point: Point, updates: Updates) -> None:
 @everywhere
 def test_time_out(point: Point, updates: Updates) -> None:
     """The hook is ended with all that belongs to it, and not tried again."""
-    device = updates.start(**{f"timeout_{point.hook}": 2})
+    device = updates.start(hooks={f"timeout_{point.hook}": 2})
     point.plan(updates.hooks, [fork(hang()), hang()])
     history = updates.run()
     assert marked(device.directory) == [device.pid]
@@ -188,7 +177,7 @@ def test_time_out(point: Point, updates: Updates) -> None:
 
 def test_time_out_of_all_hooks(updates: Updates) -> None:
     updates.hooks.download([hang()])
-    updates.start(timeout=2.5, timeout_version=600)
+    updates.start(hooks={"timeout": 2.5, "timeout_version": 600})
     message = "Timed out after 2.5s and was ended"
     assert updates.run() == [("FAILED", "download_hook_failed", message)]
 
@@ -197,7 +186,7 @@ def test_time_out_of_a_hook_that_does_not_care(updates: Updates) -> None:
     """SIGKILL follows, for its children too."""
     stubborn = [ignore(signal.SIGTERM), fork(hang()), hang()]
     updates.hooks.install(stubborn)
-    device = updates.start(timeout_install=2)
+    device = updates.start(hooks={"timeout_install": 2})
     history = updates.run()
     assert marked(device.directory) == [device.pid]
     assert history == POINTS[2].failure("Timed out after 2s and was ended")
@@ -213,7 +202,7 @@ def test_time_out_of_a_hook_that_tidies_up(code: int, updates: Updates, tmp_path
     hook.write_text(
         f"#!/bin/sh\ntrap 'echo tidied >> {tidied}; exit {code}' TERM\nsleep 3600 & wait\n"
     )
-    device = updates.start(timeout_install=2)
+    device = updates.start(hooks={"timeout_install": 2})
     history = updates.run()
     assert marked(device.directory) == [device.pid]
     assert history == POINTS[2].failure("Timed out after 2s and was ended")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.updates import ALL_CALLS, SUCCEEDED
 from tests.support.agent import Agent, kill_marked, marked
 from tests.support.files import FileServer
 from tests.support.judge import Judge
@@ -27,13 +28,7 @@ from upparat.local.watch import Update, Watcher
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 CONTENT = bytes(range(256)) * 4000
 
-BEGUN = [
-    ("IN_PROGRESS", "download_start", "none"),
-    ("IN_PROGRESS", "installation_start", "none"),
-    ("IN_PROGRESS", "reboot_start", "none"),
-]
-SUCCEEDED = [*BEGUN, ("SUCCEEDED", "complete_soft_restart", "none")]
-ALL_HOOKS = ["version", "download", "install", "restart", "version", "ready"]
+BEGUN = SUCCEEDED[:3]
 SUBSCRIBED = "Subscribed to the jobs of"
 
 _numbers = itertools.count(1)
@@ -155,7 +150,7 @@ def test_a_soft_restart(aws: LocalAws, device: Device, hooks: Hooks, reports: Re
     ended = aws.wait("soft", device.thing_name)
     assert ended.details == {"state": "complete_soft_restart", "message": "none"}
     assert reports.to_the_end("soft") == SUCCEEDED
-    assert hooks.names() == ALL_HOOKS
+    assert hooks.names() == ALL_CALLS
     assert {call.meta for call in hooks.calls()} == {'{"slot": "B"}'}
     assert hooks.installed_file.read_bytes() == CONTENT
 
@@ -168,7 +163,7 @@ def test_a_reboot(aws: LocalAws, device: Device, hooks: Hooks, reports: Reports)
         assert aws.wait("reboot", device.thing_name).status is Status.SUCCEEDED
         assert agent.starts == 2
     assert reports.to_the_end("reboot") == [*BEGUN, ("SUCCEEDED", "complete_ready", "none")]
-    assert hooks.names() == ALL_HOOKS
+    assert hooks.names() == ALL_CALLS
 
 
 @pytest.mark.usefixtures("agent")
@@ -204,7 +199,7 @@ def test_a_document_that_can_never_work(
     message = "version: must be a string, not a number; file: is missing"
     assert reports.to_the_end("bad") == [("REJECTED", "invalid_job_document", message)]
     assert reports.to_the_end("good") == SUCCEEDED
-    assert hooks.names() == ALL_HOOKS
+    assert hooks.names() == ALL_CALLS
 
 
 @pytest.mark.usefixtures("agent")
@@ -313,5 +308,5 @@ def test_an_update_through_a_bridge(
         aws.create_job("bridged", job, [device.thing_name])
         aws.wait("bridged", device.thing_name)
     assert reports.to_the_end("bridged") == SUCCEEDED
-    assert hooks.names() == ALL_HOOKS
+    assert hooks.names() == ALL_CALLS
     assert hooks.installed_file.read_bytes() == CONTENT

@@ -9,26 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import AgentFactory, Documents, steps
+from tests.e2e.updates import ALL_CALLS, SUCCEEDED, Updates
 from tests.support import faults
 from tests.support.certs import LOCAL, Certs, make_certs
 from tests.support.cloud import Cloud
 from tests.support.cloud_line import BROKER_OPTIONS
 from tests.support.faults import FOREVER
-from tests.support.files import File
 from tests.support.mosquitto import Mosquitto, free_port, tls_listener
-from tests.support.scripts import Hooks
 from tests.support.waiting import PATIENCE
 from upparat.job import Status
 
-SUCCEEDED = [
-    ("IN_PROGRESS", "download_start", "none"),
-    ("IN_PROGRESS", "installation_start", "none"),
-    ("IN_PROGRESS", "reboot_start", "none"),
-    ("SUCCEEDED", "complete_soft_restart", "none"),
-]
 STATES = [state for _, state, _ in SUCCEEDED]
-ALL_HOOKS = ["version", "download", "install", "restart", "version", "ready"]
 SUBSCRIBED = "Subscribed to the jobs of"
 RESTARTING = "running the restart hook"
 
@@ -39,143 +30,126 @@ of_each_request = pytest.mark.parametrize(("operation", "state"), REQUESTS)
 
 
 @pytest.fixture
-def job(cloud: Cloud, firmware: File, document: Documents) -> str:
+def job(updates: Updates) -> str:
     """The id of a job that is there before the agent is."""
-    cloud.create_job("job-1", document(firmware))
+    updates.create("job-1")
     return "job-1"
 
 
-def succeeds(cloud: Cloud, hooks: Hooks) -> None:
+def succeeds(updates: Updates) -> None:
     """Every step is reported once, and every hook runs once."""
-    cloud.wait_for_end("job-1")
-    assert steps(cloud.history("job-1")) == SUCCEEDED
-    assert hooks.names() == ALL_HOOKS
+    assert updates.end() == SUCCEEDED
+    assert updates.hooks.names() == ALL_CALLS
 
 
 # --- the broker is away ---
 
 
 def test_a_job_that_is_created_while_the_broker_is_away(
-    agent: AgentFactory,
-    broker: Mosquitto,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
+    updates: Updates, broker: Mosquitto
 ) -> None:
     """Its notification never comes: the agent has to ask when it is connected again."""
-    device = agent()
+    device = updates.start()
     device.wait_for_log("fetch_jobs -> monitor")
     broker.stop()
-    cloud.quiet = True
-    cloud.create_job("job-1", document(firmware))
+    updates.cloud.quiet = True
+    updates.create()
     broker.start()
-    succeeds(cloud, hooks)
+    succeeds(updates)
 
 
 def test_a_job_in_the_hands_of_hooks_while_the_broker_is_away(
-    agent: AgentFactory, broker: Mosquitto, cloud: Cloud, hooks: Hooks, job: str
+    updates: Updates, broker: Mosquitto, job: str
 ) -> None:
     """What happened meanwhile is reported later, in its order."""
-    go_on = hooks.directory / "go-on"
-    hooks.install([["wait", str(go_on)]])
-    device = agent()
-    hooks.wait_for_call("install")
-    cloud.wait_for_state(job, "installation_start")
+    go_on = updates.hooks.directory / "go-on"
+    updates.hooks.install([["wait", str(go_on)]])
+    device = updates.start()
+    updates.hooks.wait_for_call("install")
+    updates.cloud.wait_for_state(job, "installation_start")
     broker.stop()
     device.wait_for_log("connecting again in")
     go_on.touch()
     device.wait_for_log("install -> restart")
     broker.start()
-    succeeds(cloud, hooks)
+    succeeds(updates)
 
 
-def test_the_restart_waits_for_the_broker(
-    agent: AgentFactory, broker: Mosquitto, cloud: Cloud, hooks: Hooks, job: str
-) -> None:
+def test_the_restart_waits_for_the_broker(updates: Updates, broker: Mosquitto, job: str) -> None:
     """The device must not go down before AWS knows that it will."""
-    rule = cloud.on("update", faults.lost(), state="reboot_start")
-    device = agent()
-    cloud.wait_for(lambda: rule.hits)
+    rule = updates.cloud.on("update", faults.lost(), state="reboot_start")
+    device = updates.start()
+    updates.cloud.wait_for(lambda: rule.hits)
     broker.stop()
     device.wait_for_log("connecting again in")
     assert RESTARTING not in device.log
     broker.start()
-    succeeds(cloud, hooks)
+    succeeds(updates)
 
 
 def test_the_broker_is_not_there_at_the_start(
-    agent: AgentFactory, broker: Mosquitto, cloud: Cloud, hooks: Hooks, job: str
+    updates: Updates, broker: Mosquitto, job: str
 ) -> None:
     broker.stop()
-    device = agent()
+    device = updates.start()
     device.wait_for_log("connecting again in")
     broker.start()
-    succeeds(cloud, hooks)
+    succeeds(updates)
 
 
 def test_the_agent_can_be_stopped_while_the_broker_is_away(
-    agent: AgentFactory, broker: Mosquitto, cloud: Cloud
+    updates: Updates, broker: Mosquitto
 ) -> None:
-    device = agent()
+    device = updates.start()
     device.wait_for_log(SUBSCRIBED)
     broker.stop()
     device.wait_for_log("connecting again in")
     assert device.stop() == 0
 
 
-def test_the_broker_comes_and_goes(
-    agent: AgentFactory, broker: Mosquitto, cloud: Cloud, hooks: Hooks, job: str
-) -> None:
+def test_the_broker_comes_and_goes(updates: Updates, broker: Mosquitto, job: str) -> None:
     """It restarts on every report of the job, before AWS hears of it."""
-    rules = [cloud.on("update", faults.lost(), state=state) for state in STATES[1:]]
-    agent()
+    rules = [updates.cloud.on("update", faults.lost(), state=state) for state in STATES[1:]]
+    updates.start()
     for rule in rules:
-        cloud.wait_for(functools.partial(getattr, rule, "hits"))
+        updates.cloud.wait_for(functools.partial(getattr, rule, "hits"))
         broker.restart()
-    succeeds(cloud, hooks)
+    succeeds(updates)
 
 
 # --- notifications are lost ---
 
 
-def test_a_lost_notification_is_made_up_for_by_the_poll(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    device = agent(service={"poll_interval": 1})
+def test_a_lost_notification_is_made_up_for_by_the_poll(updates: Updates) -> None:
+    device = updates.start(service={"poll_interval": 1})
     device.wait_for_log("fetch_jobs -> monitor")
-    cloud.quiet = True
-    cloud.create_job("job-1", document(firmware))
-    succeeds(cloud, hooks)
+    updates.cloud.quiet = True
+    updates.create()
+    succeeds(updates)
 
 
 def test_a_cancellation_whose_notification_is_lost_is_found_by_the_poll(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, job: str
+    updates: Updates, job: str
 ) -> None:
-    firmware.stall(50_000)
-    device = agent(service={"poll_interval": 1})
-    assert firmware.stalled.wait(PATIENCE)
-    cloud.quiet = True
-    cloud.cancel(job, force=True)
+    updates.file.stall(50_000)
+    device = updates.start(service={"poll_interval": 1})
+    assert updates.file.stalled.wait(PATIENCE)
+    updates.cloud.quiet = True
+    updates.cloud.cancel(job, force=True)
     device.wait_for_log("ended by others")
-    assert steps(cloud.history(job)) == SUCCEEDED[:1]
-    assert "install" not in hooks.names()
+    assert updates.history(job) == SUCCEEDED[:1]
+    assert "install" not in updates.hooks.names()
 
 
 def test_a_lost_notification_is_made_up_for_by_a_reconnection(
-    agent: AgentFactory,
-    broker: Mosquitto,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
+    updates: Updates, broker: Mosquitto
 ) -> None:
-    device = agent()
+    device = updates.start()
     device.wait_for_log("fetch_jobs -> monitor")
-    cloud.quiet = True
-    cloud.create_job("job-1", document(firmware))
+    updates.cloud.quiet = True
+    updates.create()
     broker.restart()
-    succeeds(cloud, hooks)
+    succeeds(updates)
 
 
 # --- answers go wrong ---
@@ -186,60 +160,54 @@ def test_a_lost_notification_is_made_up_for_by_a_reconnection(
     [("get", None), ("update", "reboot_start"), ("update", "complete_soft_restart")],
 )
 def test_an_answer_that_is_lost(
-    operation: str, state: str | None, agent: AgentFactory, cloud: Cloud, hooks: Hooks, job: str
+    operation: str, state: str | None, updates: Updates, job: str
 ) -> None:
     """The request was worked on. It is asked again, and an update is not made twice."""
-    cloud.on(operation, faults.dropped(), state=state)
-    agent()
-    succeeds(cloud, hooks)
+    updates.cloud.on(operation, faults.dropped(), state=state)
+    updates.start()
+    succeeds(updates)
 
 
-def test_a_request_that_is_lost(agent: AgentFactory, cloud: Cloud, hooks: Hooks, job: str) -> None:
-    cloud.on("describe", faults.lost())
-    agent()
-    succeeds(cloud, hooks)
+def test_a_request_that_is_lost(updates: Updates, job: str) -> None:
+    updates.cloud.on("describe", faults.lost())
+    updates.start()
+    succeeds(updates)
 
 
 @of_each_request
 def test_an_answer_that_is_late(
-    operation: str, state: str | None, agent: AgentFactory, cloud: Cloud, hooks: Hooks, job: str
+    operation: str, state: str | None, updates: Updates, job: str
 ) -> None:
-    rule = cloud.on(operation, faults.delayed(), state=state)
-    agent()
-    cloud.wait_for(lambda: rule.hits)
-    cloud.notify()
-    cloud.release()
-    succeeds(cloud, hooks)
+    rule = updates.cloud.on(operation, faults.delayed(), state=state)
+    updates.start()
+    updates.cloud.wait_for(lambda: rule.hits)
+    updates.cloud.notify()
+    updates.cloud.release()
+    succeeds(updates)
 
 
-def test_the_restart_waits_for_the_answer(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, job: str
-) -> None:
+def test_the_restart_waits_for_the_answer(updates: Updates, job: str) -> None:
     """The agent is stopped to see that it would not have gone on by itself."""
-    rule = cloud.on("update", faults.delayed(), state="reboot_start")
-    device = agent()
-    cloud.wait_for(lambda: rule.hits)
+    rule = updates.cloud.on("update", faults.delayed(), state="reboot_start")
+    device = updates.start()
+    updates.cloud.wait_for(lambda: rule.hits)
     assert device.stop() == 0
     assert RESTARTING not in device.log
-    assert "restart" not in hooks.names()
+    assert "restart" not in updates.hooks.names()
 
 
-def test_an_answer_that_comes_after_the_second_one(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, job: str
-) -> None:
+def test_an_answer_that_comes_after_the_second_one(updates: Updates, job: str) -> None:
     """The request was repeated meanwhile: the late answer says nothing new."""
-    cloud.on("update", faults.delayed(), state="reboot_start")
-    cloud.when(job, "complete_soft_restart", cloud.release)
-    agent()
-    succeeds(cloud, hooks)
+    updates.cloud.on("update", faults.delayed(), state="reboot_start")
+    updates.cloud.when(job, "complete_soft_restart", updates.cloud.release)
+    updates.start()
+    succeeds(updates)
 
 
-def test_every_answer_comes_twice(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, job: str
-) -> None:
-    cloud.on("*", faults.duplicated(), FOREVER)
-    agent()
-    succeeds(cloud, hooks)
+def test_every_answer_comes_twice(updates: Updates, job: str) -> None:
+    updates.cloud.on("*", faults.duplicated(), FOREVER)
+    updates.start()
+    succeeds(updates)
 
 
 MALFORMED = {
@@ -252,25 +220,23 @@ MALFORMED = {
 
 @pytest.mark.parametrize("payload", MALFORMED.values(), ids=MALFORMED)
 def test_an_answer_that_makes_no_sense(
-    payload: object, agent: AgentFactory, broker: Mosquitto, cloud: Cloud, hooks: Hooks, job: str
+    payload: object, updates: Updates, broker: Mosquitto, job: str
 ) -> None:
     """It counts as none: the next connection brings a better one."""
-    rule = cloud.on("update", faults.malformed(payload), state="reboot_start")
-    agent()
-    cloud.wait_for(lambda: rule.hits)
+    rule = updates.cloud.on("update", faults.malformed(payload), state="reboot_start")
+    updates.start()
+    updates.cloud.wait_for(lambda: rule.hits)
     broker.restart()
-    succeeds(cloud, hooks)
+    succeeds(updates)
 
 
-def test_an_answer_for_somebody_else(
-    agent: AgentFactory, broker: Mosquitto, cloud: Cloud, hooks: Hooks, job: str
-) -> None:
-    cloud.on("update", faults.wrong_token(), state="reboot_start")
-    device = agent()
+def test_an_answer_for_somebody_else(updates: Updates, broker: Mosquitto, job: str) -> None:
+    updates.cloud.on("update", faults.wrong_token(), state="reboot_start")
+    device = updates.start()
     device.wait_for_log("/jobs/job-1/update is not for us")
     assert RESTARTING not in device.log
     broker.restart()
-    succeeds(cloud, hooks)
+    succeeds(updates)
 
 
 @pytest.mark.parametrize(
@@ -282,12 +248,10 @@ def test_an_answer_for_somebody_else(
     ],
     ids=["no list", "no jobs", "unknown jobs"],
 )
-def test_a_list_with_nonsense_in_it(
-    members: dict[str, object], agent: AgentFactory, cloud: Cloud, hooks: Hooks, job: str
-) -> None:
-    cloud.on("get", faults.with_members(**members))
-    agent(service={"poll_interval": 1})
-    succeeds(cloud, hooks)
+def test_a_list_with_nonsense_in_it(members: dict[str, object], updates: Updates, job: str) -> None:
+    updates.cloud.on("get", faults.with_members(**members))
+    updates.start(service={"poll_interval": 1})
+    succeeds(updates)
 
 
 @pytest.mark.parametrize(
@@ -295,47 +259,39 @@ def test_a_list_with_nonsense_in_it(
     ["a text", {}, {"jobId": "job-1", "status": "BAKING"}, {"jobId": "job-2", "status": "QUEUED"}],
     ids=["no object", "empty", "no status", "another job"],
 )
-def test_a_description_with_nonsense_in_it(
-    execution: object, agent: AgentFactory, cloud: Cloud, hooks: Hooks, job: str
-) -> None:
-    cloud.on("describe", faults.with_members(execution=execution))
-    agent(service={"poll_interval": 1})
-    succeeds(cloud, hooks)
+def test_a_description_with_nonsense_in_it(execution: object, updates: Updates, job: str) -> None:
+    updates.cloud.on("describe", faults.with_members(execution=execution))
+    updates.start(service={"poll_interval": 1})
+    succeeds(updates)
 
 
 # --- requests are refused ---
 
 
 @pytest.mark.parametrize("code", ["RequestThrottled", "InternalError"])
-def test_refused_for_the_moment(
-    code: str, agent: AgentFactory, cloud: Cloud, hooks: Hooks, job: str
-) -> None:
+def test_refused_for_the_moment(code: str, updates: Updates, job: str) -> None:
     for operation in ("get", "describe", "update"):
-        cloud.on(operation, faults.rejected(code))
-    agent()
-    succeeds(cloud, hooks)
+        updates.cloud.on(operation, faults.rejected(code))
+    updates.start()
+    succeeds(updates)
 
 
 @pytest.mark.parametrize("code", ["ResourceNotFound", "InvalidRequest", "Unheard-Of"])
-def test_a_description_is_refused(
-    code: str, agent: AgentFactory, cloud: Cloud, hooks: Hooks, job: str
-) -> None:
+def test_a_description_is_refused(code: str, updates: Updates, job: str) -> None:
     """The next look at the list tries it again."""
-    cloud.on("describe", faults.rejected(code))
-    agent(service={"poll_interval": 1})
-    succeeds(cloud, hooks)
+    updates.cloud.on("describe", faults.rejected(code))
+    updates.start(service={"poll_interval": 1})
+    succeeds(updates)
 
 
 @pytest.mark.parametrize("code", ["InvalidRequest", "InvalidTopic"])
-def test_the_list_is_refused(
-    code: str, agent: AgentFactory, broker: Mosquitto, cloud: Cloud, hooks: Hooks, job: str
-) -> None:
+def test_the_list_is_refused(code: str, updates: Updates, broker: Mosquitto, job: str) -> None:
     """No list is not an empty list; everything is asked again after a reconnection."""
-    cloud.on("get", faults.rejected(code))
-    device = agent()
+    updates.cloud.on("get", faults.rejected(code))
+    device = updates.start()
     device.wait_for_log("The list of jobs was refused")
     broker.restart()
-    succeeds(cloud, hooks)
+    succeeds(updates)
 
 
 @pytest.mark.parametrize(
@@ -349,44 +305,40 @@ def test_the_list_is_refused(
     ],
 )
 def test_updates_are_refused_though_they_are_right(
-    code: str, told: bool, agent: AgentFactory, cloud: Cloud, hooks: Hooks, job: str
+    code: str, told: bool, updates: Updates, job: str
 ) -> None:
     """AWS's copies agree after a while: one refusal of each does not end a job.
 
     :param told: whether the refusal tells how the execution is.
     """
     for state in STATES:
-        cloud.on("update", faults.rejected(code, state=told), state=state)
-    agent()
-    succeeds(cloud, hooks)
+        updates.cloud.on("update", faults.rejected(code, state=told), state=state)
+    updates.start()
+    succeeds(updates)
 
 
-def test_details_that_are_refused(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, job: str
-) -> None:
+def test_details_that_are_refused(updates: Updates, job: str) -> None:
     """Should AWS not like what is said, it hears the bare status, and keeps the last details."""
-    cloud.on("update", faults.rejected("InvalidRequest"), state="complete_soft_restart")
-    agent()
-    assert cloud.wait_for_end(job).status is Status.SUCCEEDED
-    assert steps(cloud.history(job)) == [*SUCCEEDED[:3], ("SUCCEEDED", "reboot_start", "none")]
-    assert hooks.names() == ALL_HOOKS
+    updates.cloud.on("update", faults.rejected("InvalidRequest"), state="complete_soft_restart")
+    updates.start()
+    assert updates.cloud.wait_for_end(job).status is Status.SUCCEEDED
+    assert updates.history(job) == [*SUCCEEDED[:3], ("SUCCEEDED", "reboot_start", "none")]
+    assert updates.hooks.names() == ALL_CALLS
 
 
-def test_somebody_else_changes_the_execution(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, job: str
-) -> None:
+def test_somebody_else_changes_the_execution(updates: Updates, job: str) -> None:
     """Real version mismatches: the agent takes the version over and reports again."""
 
     def meddle() -> None:
-        cloud.report(job, "IN_PROGRESS", by="hand")
+        updates.cloud.report(job, "IN_PROGRESS", by="hand")
 
     for state in STATES:
-        cloud.when(job, state, meddle, before=True)
-    agent()
-    cloud.wait_for_end(job)
+        updates.cloud.when(job, state, meddle, before=True)
+    updates.start()
+    updates.cloud.wait_for_end(job)
     by_hand = ("IN_PROGRESS", "", "")
-    assert steps(cloud.history(job)) == [each for step in SUCCEEDED for each in (by_hand, step)]
-    assert hooks.names() == ALL_HOOKS
+    assert updates.history(job) == [each for step in SUCCEEDED for each in (by_hand, step)]
+    assert updates.hooks.names() == ALL_CALLS
 
 
 ENDS: dict[str, Callable[[Cloud], object]] = {
@@ -398,38 +350,29 @@ ENDS: dict[str, Callable[[Cloud], object]] = {
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 @pytest.mark.parametrize("state", STATES[1:])
 def test_the_execution_has_ended_when_the_update_arrives(
-    state: str,
-    end: Callable[[Cloud], object],
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-    job: str,
+    state: str, end: Callable[[Cloud], object], updates: Updates, job: str
 ) -> None:
     """AWS refuses it with what is true; nothing more is done, and the next job runs."""
-    cloud.quiet = True
-    cloud.when(job, state, lambda: end(cloud), before=True)
-    device = agent(service={"poll_interval": 1})
+    updates.cloud.quiet = True
+    updates.cloud.when(job, state, lambda: end(updates.cloud), before=True)
+    device = updates.start(service={"poll_interval": 1})
     device.wait_for_log("the execution is over in AWS")
-    cloud.create_job("job-2", document(firmware, version=hooks.version_file.read_text()))
-    cloud.wait_for_end("job-2")
-    assert steps(cloud.history(job)) == SUCCEEDED[: STATES.index(state)]
-    assert cloud.history("job-2") == [("SUCCEEDED", "version_already_installed", "none")]
-    assert ("restart" in hooks.names()) == (state == STATES[-1])
+    updates.create("job-2", version=updates.hooks.version_file.read_text())
+    updates.cloud.wait_for_end("job-2")
+    assert updates.history(job) == SUCCEEDED[: STATES.index(state)]
+    assert updates.cloud.history("job-2") == [("SUCCEEDED", "version_already_installed", "none")]
+    assert ("restart" in updates.hooks.names()) == (state == STATES[-1])
 
 
 @pytest.mark.parametrize("code", ["ResourceNotFound", "TerminalStateReached"])
-def test_an_update_is_refused_for_good(
-    code: str, agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, job: str
-) -> None:
+def test_an_update_is_refused_for_good(code: str, updates: Updates, job: str) -> None:
     """AWS does not know the execution any more: its download is stopped."""
-    firmware.stall(50_000)
-    cloud.on("update", faults.rejected(code), FOREVER, job_id=job)
-    device = agent()
+    updates.file.stall(50_000)
+    updates.cloud.on("update", faults.rejected(code), FOREVER, job_id=job)
+    device = updates.start()
     device.wait_for_log("ended by others")
-    assert "install" not in hooks.names()
-    assert cloud.history(job) == []
+    assert "install" not in updates.hooks.names()
+    assert updates.cloud.history(job) == []
 
 
 # --- things on our topics that nobody has asked for ---
@@ -457,30 +400,26 @@ RUBBISH = [
 ]
 
 
-def test_rubbish_in_mid_job(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, job: str
-) -> None:
-    firmware.stall(50_000)
-    agent()
-    assert firmware.stalled.wait(PATIENCE)
-    cloud.wait_for_state(job, "download_start")
+def test_rubbish_in_mid_job(updates: Updates, job: str) -> None:
+    updates.file.stall(50_000)
+    updates.start()
+    assert updates.file.stalled.wait(PATIENCE)
+    updates.cloud.wait_for_state(job, "download_start")
     for topic in NOBODY_ASKED:
         for payload in RUBBISH:
-            cloud.publish(topic, payload)
-    firmware.release()
-    succeeds(cloud, hooks)
+            updates.cloud.publish(topic, payload)
+    updates.file.release()
+    succeeds(updates)
 
 
-def test_a_large_message(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
+def test_a_large_message(updates: Updates) -> None:
     """More than one TCP segment, and more than AWS would send."""
-    device = agent()
+    device = updates.start()
     device.wait_for_log(SUBSCRIBED)
     jobs = [{"jobId": f"job-{n}", "executionNumber": 1, "queuedAt": n} for n in range(40_000)]
-    cloud.publish("notify", {"jobs": {"QUEUED": jobs}, "timestamp": 1})
-    cloud.create_job("job-1", document(firmware))
-    succeeds(cloud, hooks)
+    updates.cloud.publish("notify", {"jobs": {"QUEUED": jobs}, "timestamp": 1})
+    updates.create()
+    succeeds(updates)
 
 
 # --- TLS ---
@@ -515,66 +454,47 @@ class TestTls:
         }
 
     def test_a_job(
-        self,
-        agent: AgentFactory,
-        broker: Mosquitto,
-        cloud: Cloud,
-        hooks: Hooks,
-        job: str,
-        secure: dict[str, object],
+        self, updates: Updates, broker: Mosquitto, job: str, secure: dict[str, object]
     ) -> None:
-        agent(broker=secure)
-        succeeds(cloud, hooks)
+        updates.start(broker=secure)
+        succeeds(updates)
         assert "as agent-1 (p2, c1, k60, u'device')" in broker.log
 
     def test_the_broker_restarts(
-        self,
-        agent: AgentFactory,
-        broker: Mosquitto,
-        cloud: Cloud,
-        hooks: Hooks,
-        firmware: File,
-        job: str,
-        secure: dict[str, object],
+        self, updates: Updates, broker: Mosquitto, job: str, secure: dict[str, object]
     ) -> None:
-        firmware.stall(50_000)
-        agent(broker=secure)
-        assert firmware.stalled.wait(PATIENCE)
-        cloud.wait_for_state(job, "download_start")
+        updates.file.stall(50_000)
+        updates.start(broker=secure)
+        assert updates.file.stalled.wait(PATIENCE)
+        updates.cloud.wait_for_state(job, "download_start")
         broker.restart()
-        firmware.release()
-        succeeds(cloud, hooks)
+        updates.file.release()
+        succeeds(updates)
 
     def test_a_certificate_of_another_authority(
-        self,
-        agent: AgentFactory,
-        cloud: Cloud,
-        hooks: Hooks,
-        job: str,
-        secure: dict[str, object],
-        tmp_path: Path,
+        self, updates: Updates, job: str, secure: dict[str, object], tmp_path: Path
     ) -> None:
         """The agent does not tell a stranger anything, and tries again later."""
         other = make_certs(tmp_path / "other")
-        device = agent(broker={**secure, "cafile": other.cafile})
+        device = updates.start(broker={**secure, "cafile": other.cafile})
         device.wait_for_log("certificate verify failed")
         device.wait_for_log("connecting again in")
         assert device.alive
-        assert cloud.requests == []
+        assert updates.cloud.requests == []
 
     @pytest.mark.parametrize("certs", [["broker.example", "127.0.0.2"]], indirect=True)
     def test_a_broker_of_another_name(
-        self, agent: AgentFactory, cloud: Cloud, job: str, secure: dict[str, object]
+        self, updates: Updates, job: str, secure: dict[str, object]
     ) -> None:
-        device = agent(broker=secure)
+        device = updates.start(broker=secure)
         device.wait_for_log("certificate is not valid for '127.0.0.1'")
         device.wait_for_log("connecting again in")
         assert device.alive
-        assert cloud.requests == []
+        assert updates.cloud.requests == []
 
     def test_without_a_certificate_the_broker_lets_nobody_in(
-        self, agent: AgentFactory, cloud: Cloud, job: str, tls_port: int
+        self, updates: Updates, job: str, tls_port: int
     ) -> None:
-        device = agent(broker={"port": tls_port})
+        device = updates.start(broker={"port": tls_port})
         device.wait_for_log("connecting again in")
-        assert cloud.requests == []
+        assert updates.cloud.requests == []

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import AgentFactory, Documents, steps
+from tests.e2e.updates import SUCCEEDED, Updates
 from tests.support.agent import Agent
 from tests.support.cloud import Cloud
 from tests.support.cloud_line import BROKER_OPTIONS
-from tests.support.files import File
 from tests.support.mosquitto import Mosquitto, requires_mosquitto
-from tests.support.scripts import Hooks, hang, ignore, write
+from tests.support.scripts import hang, ignore, write
 from tests.support.waiting import runs, wait_until
 
 SCRIPTS = Path(sys.executable).parent
@@ -26,44 +25,38 @@ SCRIPTS = Path(sys.executable).parent
 @pytest.mark.parametrize("console", [False, True], ids=["twistd", "upparat"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stops_cleanly(
-    number: signal.Signals, console: bool, agent: AgentFactory, cloud: Cloud, broker: Mosquitto
+    number: signal.Signals, console: bool, updates: Updates, broker: Mosquitto
 ) -> None:
-    device = agent(console=console)
+    device = updates.start(console=console)
     device.wait_for_log("Subscribed")
     os.kill(device.pid, number)
     assert device.wait_exit() == 0
     wait_until(lambda: "Received DISCONNECT from agent-1" in broker.log)
 
 
-def test_stops_cleanly_without_a_broker(agent: AgentFactory, broker: Mosquitto) -> None:
+def test_stops_cleanly_without_a_broker(updates: Updates, broker: Mosquitto) -> None:
     broker.stop()
-    device = agent()
+    device = updates.start()
     device.wait_for_log("Connection refused")
     assert device.stop() == 0
 
 
 @pytest.mark.parametrize("console", [False, True], ids=["twistd", "upparat"])
-def test_both_ways_do_the_same(
-    console: bool, agent: AgentFactory, cloud: Cloud, firmware: File, document: Documents
-) -> None:
-    agent(console=console)
-    cloud.create_job("job-1", document(firmware))
-    cloud.wait_for_end("job-1")
-    assert steps(cloud.history("job-1"))[-1] == ("SUCCEEDED", "complete_soft_restart", "none")
+def test_both_ways_do_the_same(console: bool, updates: Updates) -> None:
+    updates.start(console=console)
+    assert updates.run()[-1] == SUCCEEDED[-1]
 
 
 @pytest.mark.parametrize("hook", ["version", "download", "install", "ready"])
-def test_stop_ends_the_hook(
-    hook: str, agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    hooks.set(hook, [hang()])
-    device = agent()
-    cloud.create_job("job-1", document(firmware))
-    pid = hooks.wait_for_call(hook).pid
+def test_stop_ends_the_hook(hook: str, updates: Updates) -> None:
+    updates.hooks.set(hook, [hang()])
+    device = updates.start()
+    updates.create()
+    pid = updates.hooks.wait_for_call(hook).pid
     assert device.stop() == 0
     assert not runs(pid)
     if hook == "install":
-        assert cloud.history("job-1")[-1] == (
+        assert updates.cloud.history("job-1")[-1] == (
             "IN_PROGRESS",
             "installation_interrupt",
             "The agent was stopped",
@@ -71,42 +64,34 @@ def test_stop_ends_the_hook(
 
 
 @pytest.mark.parametrize("console", [False, True], ids=["twistd", "upparat"])
-def test_a_second_signal_changes_nothing(
-    console: bool,
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-) -> None:
-    deaf = hooks.directory / "deaf"
-    hooks.download([ignore(signal.SIGTERM), write(deaf, "now"), hang()])
-    device = agent(console=console)
-    cloud.create_job("job-1", document(firmware))
+def test_a_second_signal_changes_nothing(console: bool, updates: Updates) -> None:
+    deaf = updates.hooks.directory / "deaf"
+    updates.hooks.download([ignore(signal.SIGTERM), write(deaf, "now"), hang()])
+    device = updates.start(console=console)
+    updates.create()
     wait_until(deaf.exists)
     os.kill(device.pid, signal.SIGTERM)
     device.wait_for_log("Received SIGTERM")
     os.kill(device.pid, signal.SIGTERM)
     wait_until(lambda: device.log.count("Received SIGTERM") == 2)
-    os.kill(hooks.calls("download")[0].pid, signal.SIGKILL)
+    os.kill(updates.hooks.calls("download")[0].pid, signal.SIGKILL)
     assert device.wait_exit() == 0
 
 
-def test_a_restart_hook_outlives_the_agent_that_it_stops(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
+def test_a_restart_hook_outlives_the_agent_that_it_stops(updates: Updates) -> None:
     """``systemctl restart`` waits for the new agent, and the hook may have more to do."""
-    done = hooks.directory / "done"
-    hooks.standard(restart=hooks.kill_agent())
-    hooks.restart([hooks.become("2.0"), hooks.kill_agent(), ["wait", str(done)]])
-    device = agent()
-    cloud.create_job("job-1", document(firmware))
+    done = updates.hooks.directory / "done"
+    updates.hooks.standard(restart=updates.hooks.kill_agent())
+    updates.hooks.restart(
+        [updates.hooks.become("2.0"), updates.hooks.kill_agent(), ["wait", str(done)]]
+    )
+    device = updates.start()
+    updates.create()
     assert device.wait_exit() == 0
-    pid = hooks.calls("restart")[0].pid
+    pid = updates.hooks.calls("restart")[0].pid
     assert runs(pid)
     device.start()
-    cloud.wait_for_end("job-1")
-    assert steps(cloud.history("job-1"))[-1] == ("SUCCEEDED", "complete_ready", "none")
+    assert updates.end()[-1] == ("SUCCEEDED", "complete_ready", "none")
     done.touch()
     wait_until(lambda: not runs(pid))
 
@@ -115,8 +100,8 @@ def daemon(device: Agent) -> list[str]:
     return [word for word in device.command() if word != "--nodaemon"]
 
 
-def test_daemonized(agent: AgentFactory, cloud: Cloud, firmware: File, document: Documents) -> None:
-    device = agent()
+def test_daemonized(updates: Updates) -> None:
+    device = updates.start()
     device.wait_for_log("Subscribed")
     device.stop()
     subprocess.run(daemon(device), cwd="/", check=True, timeout=30)
@@ -124,8 +109,8 @@ def test_daemonized(agent: AgentFactory, cloud: Cloud, firmware: File, document:
     wait_until(lambda: device.pidfile.read_text().strip())
     pid = int(device.pidfile.read_text())
     try:
-        cloud.create_job("job-1", document(firmware))
-        cloud.wait_for_end("job-1")
+        updates.create()
+        updates.cloud.wait_for_end("job-1")
     finally:
         os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not runs(pid))
@@ -133,22 +118,18 @@ def test_daemonized(agent: AgentFactory, cloud: Cloud, firmware: File, document:
     assert "job-1: SUCCEEDED complete_soft_restart" in device.log
 
 
-def test_logs_by_level(
-    agent: AgentFactory, cloud: Cloud, firmware: File, document: Documents
-) -> None:
-    device = agent(service={"log_level": "WARNING"})
-    cloud.create_job("job-1", document(firmware))
-    cloud.wait_for_end("job-1")
+def test_logs_by_level(updates: Updates) -> None:
+    device = updates.start(service={"log_level": "WARNING"})
+    updates.create()
+    updates.cloud.wait_for_end("job-1")
     device.stop()
     assert re.search(r"#(debug|info)\]", device.log) is None
 
 
-def test_one_line_for_each_state(
-    agent: AgentFactory, cloud: Cloud, firmware: File, document: Documents
-) -> None:
-    device = agent(service={"log_level": "INFO"})
-    cloud.create_job("job-1", document(firmware))
-    cloud.wait_for_end("job-1")
+def test_one_line_for_each_state(updates: Updates) -> None:
+    device = updates.start(service={"log_level": "INFO"})
+    updates.create()
+    updates.cloud.wait_for_end("job-1")
     device.stop()
     states = re.findall(r"job-1: (\w+) -> (\w+)", device.log)
     assert states == [
@@ -160,12 +141,10 @@ def test_one_line_for_each_state(
     ]
 
 
-def test_no_secret_is_logged(
-    agent: AgentFactory, cloud: Cloud, firmware: File, document: Documents
-) -> None:
-    device = agent()
-    cloud.create_job("job-1", document(firmware, meta="s3cr3t-meta"))
-    cloud.wait_for_end("job-1")
+def test_no_secret_is_logged(updates: Updates) -> None:
+    device = updates.start()
+    updates.create(meta="s3cr3t-meta")
+    updates.cloud.wait_for_end("job-1")
     device.stop()
     assert "X-Amz-Signature" not in device.log
     assert "s3cr3t" not in device.log

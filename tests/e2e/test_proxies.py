@@ -7,14 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import AgentFactory, Documents, steps
-from tests.support.agent import Agent
+from tests.e2e.updates import Updates
 from tests.support.certs import Certs, make_certs
-from tests.support.cloud import Cloud
 from tests.support.cloud_line import BROKER_OPTIONS
-from tests.support.files import File, FileServer
+from tests.support.files import FileServer
 from tests.support.mosquitto import Mosquitto, free_port, tls_listener
-from tests.support.scripts import Hooks
 from tests.support.tinyproxy import Tinyproxy, requires_tinyproxy
 from tests.support.waiting import wait_until
 
@@ -50,26 +47,13 @@ def proxy(tmp_path: Path) -> Iterator[Tinyproxy]:
         yield proxy
 
 
-def part_size(device: Agent) -> int:
-    return sum(part.stat().st_size for part in device.directory.rglob("*.part"))
-
-
 def test_the_proxy_dies_in_the_middle(
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-    certs: Certs,
-    tls_port: int,
-    proxy: Tinyproxy,
+    updates: Updates, certs: Certs, tls_port: int, proxy: Tinyproxy
 ) -> None:
     """Once in the middle of the download, and once while the install hook runs."""
-    go_on = hooks.directory / "go-on"
-    hooks.install([["wait", str(go_on)]])
-    firmware.stall(50_000)
-    cloud.create_job("job-1", document(firmware))
-    device = agent(
+    go_on = updates.hooks.directory / "go-on"
+    updates.hooks.install([["wait", str(go_on)]])
+    device = updates.start(
         broker={
             "port": tls_port,
             "cafile": certs.cafile,
@@ -79,22 +63,21 @@ def test_the_proxy_dies_in_the_middle(
         },
         download={"cafile": certs.cafile, "proxy": proxy.url},
     )
-    wait_until(lambda: part_size(device) == 50_000)
+    updates.stand_still()
     proxy.kill()
     device.wait_for_log("tries again in")
     device.wait_for_log("connecting again in")
     proxy.start()
-    hooks.wait_for_call("install")
-    cloud.wait_for_state("job-1", "installation_start")
+    updates.hooks.wait_for_call("install")
+    updates.cloud.wait_for_state("job-1", "installation_start")
     proxy.kill()
     told = device.log.count("connecting again in")
     wait_until(lambda: device.log.count("connecting again in") > told)
     go_on.touch()
     device.wait_for_log("install -> restart")
     proxy.start()
-    cloud.wait_for_end("job-1")
-    assert steps(cloud.history("job-1"))[-1][:2] == ("SUCCEEDED", "complete_soft_restart")
-    assert [request.range for request in firmware.requests] == [None, "bytes=50000-"]
+    assert updates.end()[-1][:2] == ("SUCCEEDED", "complete_soft_restart")
+    assert [request.range for request in updates.file.requests] == [None, "bytes=50000-"]
     host = f"CONNECT 127.0.0.1:{tls_port}"
-    assert set(proxy.asked) == {host, f"CONNECT {firmware.url.split('/')[2]}"}
+    assert set(proxy.asked) == {host, f"CONNECT {updates.file.url.split('/')[2]}"}
     assert "pass4word" not in device.log

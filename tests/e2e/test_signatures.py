@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import AgentFactory, Documents
-from tests.support.cloud import Cloud
+from tests.e2e.updates import Updates
 from tests.support.files import File
 from tests.support.minisign import FORMATS, MinisignPair, changed_minisig, make_minisign_keys
 from tests.support.openssl import KeyPair, make_keys
-from tests.support.scripts import Hooks, show
+from tests.support.scripts import show
 from upparat.signatures import statement
 
 NOT_OURS = "signature: no key of ours has made it"
@@ -43,32 +42,19 @@ def signed(sign: Sign, file: File, version: str = "2.0") -> dict[str, Any]:
     return {"sha256": file.sha256, "signature": sign(statement(version, file.sha256))}
 
 
-def test_a_signed_file(
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-    keys: KeyPair,
-    sign: Sign,
-) -> None:
-    agent(verify={"require": "signature", "public_keys": keys.public})
-    cloud.create_job("job-1", document(firmware, **signed(sign, firmware)))
-    assert cloud.wait_for_end("job-1").state == "complete_soft_restart"
-    assert hooks.installed_file.read_bytes() == firmware.content
+def test_a_signed_file(updates: Updates, keys: KeyPair, sign: Sign) -> None:
+    updates.start(verify={"require": "signature", "public_keys": keys.public})
+    updates.create(**signed(sign, updates.file))
+    assert updates.cloud.wait_for_end("job-1").state == "complete_soft_restart"
+    assert updates.installed == updates.file.content
 
 
 def test_the_files_own_signature_as_aws_makes_it(
-    agent: AgentFactory,
-    cloud: Cloud,
-    firmware: File,
-    document: Documents,
-    keys: KeyPair,
-    sign: Sign,
+    updates: Updates, keys: KeyPair, sign: Sign
 ) -> None:
-    agent(verify={"require": "signature", "public_keys": keys.public, "bind_version": "no"})
-    cloud.create_job("job-1", document(firmware, signature=sign(firmware.content)))
-    assert cloud.wait_for_end("job-1").state == "complete_soft_restart"
+    updates.start(verify={"require": "signature", "public_keys": keys.public, "bind_version": "no"})
+    updates.create(signature=sign(updates.file.content))
+    assert updates.cloud.wait_for_end("job-1").state == "complete_soft_restart"
 
 
 def changed(sign: Sign, file: File) -> dict[str, tuple[dict[str, Any], str]]:
@@ -94,43 +80,28 @@ def changed(sign: Sign, file: File) -> dict[str, tuple[dict[str, Any], str]]:
 
 
 def test_whatever_is_changed_is_refused(
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-    keys: KeyPair,
-    sign: Sign,
-    tmp_path: Path,
+    updates: Updates, keys: KeyPair, sign: Sign, tmp_path: Path
 ) -> None:
-    agent(verify={"require": "signature", "public_keys": keys.public})
-    cases = changed(sign, firmware)
+    updates.start(verify={"require": "signature", "public_keys": keys.public})
+    cases = changed(sign, updates.file)
     assert len(cases) == 7
     for number, (what, (more, problem)) in enumerate(cases.items()):
-        cloud.create_job(f"job-{number}", document(firmware, **more))
-        end = cloud.wait_for_end(f"job-{number}")
+        updates.create(f"job-{number}", **more)
+        end = updates.cloud.wait_for_end(f"job-{number}")
         assert (what, end.state, end.message) == (what, "verification_failed", problem)
-    assert "install" not in hooks.names()
-    assert not hooks.installed_file.exists()
+    assert "install" not in updates.hooks.names()
+    assert not updates.hooks.installed_file.exists()
     left = [path.name for path in (tmp_path / "agent" / "downloads" / "upparat").iterdir()]
     assert left == []
 
 
-def test_keys_of_others(
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-    sign: Sign,
-    tmp_path: Path,
-) -> None:
+def test_keys_of_others(updates: Updates, sign: Sign, tmp_path: Path) -> None:
     others = make_keys(tmp_path, "p384", "others")
-    agent(verify={"require": "signature", "public_keys": others.public})
-    cloud.create_job("job-1", document(firmware, **signed(sign, firmware)))
-    end = cloud.wait_for_end("job-1")
+    updates.start(verify={"require": "signature", "public_keys": others.public})
+    updates.create(**signed(sign, updates.file))
+    end = updates.cloud.wait_for_end("job-1")
     assert (end.state, end.message) == ("verification_failed", NOT_OURS)
-    assert "install" not in hooks.names()
+    assert "install" not in updates.hooks.names()
 
 
 @pytest.fixture
@@ -147,76 +118,59 @@ def minisigned(pair: MinisignPair, content: bytes, form: str) -> str:
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("bind", ["yes", "no"])
 def test_a_file_that_minisign_has_signed(
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-    minisign: MinisignPair,
-    form: str,
-    bind: str,
+    updates: Updates, minisign: MinisignPair, form: str, bind: str
 ) -> None:
-    agent(verify={"require": "signature", "public_keys": minisign.public, "bind_version": bind})
-    content = statement("2.0", firmware.sha256) if bind == "yes" else firmware.content
-    cloud.create_job("job-1", document(firmware, signature=minisigned(minisign, content, form)))
-    assert cloud.wait_for_end("job-1").state == "complete_soft_restart"
-    assert hooks.installed_file.read_bytes() == firmware.content
+    updates.start(
+        verify={"require": "signature", "public_keys": minisign.public, "bind_version": bind}
+    )
+    content = statement("2.0", updates.file.sha256) if bind == "yes" else updates.file.content
+    updates.create(signature=minisigned(minisign, content, form))
+    assert updates.cloud.wait_for_end("job-1").state == "complete_soft_restart"
+    assert updates.installed == updates.file.content
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_whatever_is_changed_in_what_minisign_has_signed_is_refused(
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-    minisign: MinisignPair,
-    form: str,
+    updates: Updates, minisign: MinisignPair, form: str
 ) -> None:
-    agent(verify={"require": "signature", "public_keys": minisign.public})
-    good = minisigned(minisign, statement("2.0", firmware.sha256), form)
-    cases = {what: document(firmware, signature=wrong) for what, wrong in changed_minisig(good)}
-    cases["version"] = document(firmware, version="2.1", signature=good)
-    cases["before the download"] = {**cases["signature"], "sha256": firmware.sha256}
+    updates.start(verify={"require": "signature", "public_keys": minisign.public})
+    good = minisigned(minisign, statement("2.0", updates.file.sha256), form)
+    cases = {what: updates.document(signature=wrong) for what, wrong in changed_minisig(good)}
+    cases["version"] = updates.document(version="2.1", signature=good)
+    cases["before the download"] = {**cases["signature"], "sha256": updates.file.sha256}
     for number, (what, wrong) in enumerate(cases.items()):
-        cloud.create_job(f"job-{number}", wrong)
-        end = cloud.wait_for_end(f"job-{number}")
+        updates.cloud.create_job(f"job-{number}", wrong)
+        end = updates.cloud.wait_for_end(f"job-{number}")
         assert (what, end.state, end.message) == (what, "verification_failed", NOT_OURS)
-    firmware.content = firmware.content[:-1] + b"!"  # from here on the server has another file
-    cloud.create_job("job-file", document(firmware, signature=good))
-    end = cloud.wait_for_end("job-file")
+    updates.file.content = (
+        updates.file.content[:-1] + b"!"
+    )  # from here on the server has another file
+    updates.create("job-file", signature=good)
+    end = updates.cloud.wait_for_end("job-file")
     assert (end.state, end.message) == ("verification_failed", NOT_OURS)
-    assert "install" not in hooks.names()
-    assert not hooks.installed_file.exists()
+    assert "install" not in updates.hooks.names()
+    assert not updates.hooks.installed_file.exists()
 
 
-def test_half_of_what_minisign_writes(
-    agent: AgentFactory,
-    cloud: Cloud,
-    firmware: File,
-    document: Documents,
-    minisign: MinisignPair,
-) -> None:
-    agent(verify={"require": "signature", "public_keys": minisign.public})
-    text = minisigned(minisign, statement("2.0", firmware.sha256), "prehashed")
+def test_half_of_what_minisign_writes(updates: Updates, minisign: MinisignPair) -> None:
+    updates.start(verify={"require": "signature", "public_keys": minisign.public})
+    text = minisigned(minisign, statement("2.0", updates.file.sha256), "prehashed")
     half = "\n".join(text.splitlines()[:2])
-    cloud.create_job("job-1", document(firmware, signature=half))
-    end = cloud.wait_for_end("job-1")
+    updates.create(signature=half)
+    end = updates.cloud.wait_for_end("job-1")
     problem = "signature: is not what minisign writes: has 2 lines, not 4"
     assert (end.status, end.state) == ("REJECTED", "invalid_job_document")
     assert problem in end.message
 
 
-def test_an_older_version(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    hooks.version([show(hooks.version_file)])
-    hooks.version_file.write_text("2.0.1")
-    agent(verify={"allow_downgrade": "no"})
-    cloud.create_job("job-1", document(firmware, force=True))
-    end = cloud.wait_for_end("job-1")
+def test_an_older_version(updates: Updates) -> None:
+    updates.hooks.version([show(updates.hooks.version_file)])
+    updates.hooks.version_file.write_text("2.0.1")
+    updates.start(verify={"allow_downgrade": "no"})
+    updates.create(force=True)
+    end = updates.cloud.wait_for_end("job-1")
     message = "Version '2.0' is older than '2.0.1', which runs"
     assert (end.state, end.message) == ("downgrade_refused", message)
-    assert hooks.names() == ["version"]
-    cloud.create_job("job-2", document(firmware, version="2.0.1", force=True))
-    assert cloud.wait_for_end("job-2").state != "downgrade_refused"
+    assert updates.hooks.names() == ["version"]
+    updates.create("job-2", version="2.0.1", force=True)
+    assert updates.cloud.wait_for_end("job-2").state != "downgrade_refused"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import AgentFactory, Documents, steps
+from tests.e2e.updates import SUCCEEDED, Updates
 from tests.support.agent import Agent
 from tests.support.cloud import Cloud
 from tests.support.files import File, FileServer
@@ -27,7 +27,7 @@ from tests.support.scripts import (
     swallow,
     wait_for_file,
 )
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 from upparat.adapters.download_stream import HELD_BACK
 from upparat.signatures import statement
 
@@ -53,13 +53,9 @@ def flash(hooks: Hooks, slot: Path) -> Step:
 
 
 @pytest.fixture
-def sure(document: Documents) -> Documents:
-    """Documents that tell the file from any other."""
-
-    def make(file: File, **more: object) -> dict[str, object]:
-        return document(file, **{"sha256": file.sha256, **more})
-
-    return make
+def sure(updates: Updates) -> None:
+    """All documents tell the file from any other."""
+    updates.members["sha256"] = updates.file.sha256
 
 
 def files_of(device: Agent) -> list[Path]:
@@ -70,11 +66,11 @@ def progress_of_slot(slot: Path) -> int:
     return slot.stat().st_size if slot.exists() else 0
 
 
-def in_the_middle(firmware: File, cloud: Cloud, slot: Path, document: dict[str, object]) -> None:
+def in_the_middle(updates: Updates, slot: Path) -> None:
     """A job whose file stays in the middle of its way."""
-    firmware.stall(SIZE // 2)
-    cloud.create_job("job-1", document)
-    assert firmware.stalled.wait(30)
+    updates.file.stall(SIZE // 2)
+    updates.create()
+    assert updates.file.stalled.wait(PATIENCE)
     wait_until(lambda: progress_of_slot(slot) > 0)
 
 
@@ -86,117 +82,88 @@ def refused(cloud: Cloud, state: str, message: str) -> None:
 # --- all is well ---
 
 
-def test_the_main_job(
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    sure: Documents,
-    slot: Path,
-) -> None:
-    hooks.install([say("writing"), swallow(slot), say("switched")])
-    device = agent(hooks=STREAM)
-    cloud.create_job("job-1", sure(firmware))
-    assert cloud.wait_for_end("job-1").state == "complete_soft_restart"
-    history = steps(cloud.history("job-1"))
-    assert [step for step in history if step[1] != "installation_progress"] == [
-        ("IN_PROGRESS", "download_start", "none"),
-        ("IN_PROGRESS", "installation_start", "none"),
-        ("IN_PROGRESS", "reboot_start", "none"),
-        ("SUCCEEDED", "complete_soft_restart", "none"),
-    ]
-    assert slot.read_bytes() == firmware.content
-    [call] = hooks.calls("install")
+@pytest.mark.usefixtures("sure")
+def test_the_main_job(updates: Updates, slot: Path) -> None:
+    updates.hooks.install([say("writing"), swallow(slot), say("switched")])
+    device = updates.start(hooks=STREAM)
+    updates.create()
+    assert updates.cloud.wait_for_end("job-1").state == "complete_soft_restart"
+    history = updates.history()
+    assert [step for step in history if step[1] != "installation_progress"] == SUCCEEDED
+    assert slot.read_bytes() == updates.file.content
+    [call] = updates.hooks.calls("install")
     assert (call.argv[3], call.env["UPPARAT_FILE"]) == ("-", "-")
-    assert hooks.ends() == 1
-    assert len(firmware.requests) == 1
+    assert updates.hooks.ends() == 1
+    assert len(updates.file.requests) == 1
     assert files_of(device) == []
 
 
 @pytest.mark.usefixtures("flash")
-def test_a_signed_file(
-    agent: AgentFactory,
-    cloud: Cloud,
-    firmware: File,
-    document: Documents,
-    slot: Path,
-    tmp_path: Path,
-) -> None:
+def test_a_signed_file(updates: Updates, slot: Path, tmp_path: Path) -> None:
     keys = make_keys(tmp_path, "p256")
     message = tmp_path / "message"
-    message.write_bytes(statement("2.0", firmware.sha256))
+    message.write_bytes(statement("2.0", updates.file.sha256))
     signature = base64.b64encode(keys.sign(message, "ecdsa-p256-sha256")).decode()
-    agent(hooks=STREAM, verify={"require": "signature", "public_keys": keys.public})
-    cloud.create_job("job-1", document(firmware, signature=signature))
-    assert cloud.wait_for_end("job-1").state == "complete_soft_restart"
-    assert slot.read_bytes() == firmware.content
+    updates.start(hooks=STREAM, verify={"require": "signature", "public_keys": keys.public})
+    updates.create(signature=signature)
+    assert updates.cloud.wait_for_end("job-1").state == "complete_soft_restart"
+    assert slot.read_bytes() == updates.file.content
 
 
 @pytest.mark.usefixtures("flash")
-def test_a_file_that_minisign_has_signed(
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-    slot: Path,
-    tmp_path: Path,
-) -> None:
+def test_a_file_that_minisign_has_signed(updates: Updates, slot: Path, tmp_path: Path) -> None:
     """Over the file alone: the legacy format needs all of it, the other one its digest."""
     keys = make_minisign_keys(tmp_path)
     copy = tmp_path / "copy"
-    copy.write_bytes(firmware.content)
+    copy.write_bytes(updates.file.content)
     verify = {"require": "signature", "public_keys": keys.public, "bind_version": "no"}
-    agent(hooks=STREAM, verify=verify)
-    cloud.create_job("job-1", document(firmware, signature=keys.sign(copy, "legacy")))
+    updates.start(hooks=STREAM, verify=verify)
+    updates.create(signature=keys.sign(copy, "legacy"))
     whole = "signature: Ed25519 over the file alone needs a file that is stored"
-    refused(cloud, "verification_failed", whole)
-    assert hooks.ends() == 0
-    cloud.create_job("job-2", document(firmware, signature=keys.sign(copy)))
-    assert cloud.wait_for_end("job-2").state == "complete_soft_restart"
-    assert slot.read_bytes() == firmware.content
+    refused(updates.cloud, "verification_failed", whole)
+    assert updates.hooks.ends() == 0
+    updates.create("job-2", signature=keys.sign(copy))
+    assert updates.cloud.wait_for_end("job-2").state == "complete_soft_restart"
+    assert slot.read_bytes() == updates.file.content
 
 
-@pytest.mark.usefixtures("flash")
-def test_cut_connections_go_unnoticed(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, sure: Documents, slot: Path
-) -> None:
+@pytest.mark.usefixtures("flash", "sure")
+def test_cut_connections_go_unnoticed(updates: Updates, slot: Path) -> None:
     """The stream stands still, and goes on where it was."""
-    firmware.cut(1_000_000)
-    firmware.cut(1_000_000, reset=True)
-    agent(hooks=STREAM)
-    cloud.create_job("job-1", sure(firmware))
-    assert cloud.wait_for_end("job-1").state == "complete_soft_restart"
-    assert len(hooks.calls("install")) == 1
-    assert slot.read_bytes() == firmware.content
-    assert [request.range is None for request in firmware.requests] == [True, False, False]
-    assert {request.if_match for request in firmware.requests[1:]} == {firmware.etag}
+    updates.file.cut(1_000_000)
+    updates.file.cut(1_000_000, reset=True)
+    updates.start(hooks=STREAM)
+    updates.create()
+    assert updates.cloud.wait_for_end("job-1").state == "complete_soft_restart"
+    assert len(updates.hooks.calls("install")) == 1
+    assert slot.read_bytes() == updates.file.content
+    assert [request.range is None for request in updates.file.requests] == [True, False, False]
+    assert {request.if_match for request in updates.file.requests[1:]} == {updates.file.etag}
 
 
-@pytest.mark.usefixtures("flash")
-def test_a_fresh_url_in_the_middle(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, sure: Documents, slot: Path
-) -> None:
-    firmware.cut(1_000_000)
-    firmware.expire()
-    agent(hooks=STREAM)
-    cloud.create_job("job-1", sure(firmware))
-    assert cloud.wait_for_end("job-1").state == "complete_soft_restart"
-    assert len(hooks.calls("install")) == 1
-    assert slot.read_bytes() == firmware.content
-    queries = [request.query for request in firmware.requests]
+@pytest.mark.usefixtures("flash", "sure")
+def test_a_fresh_url_in_the_middle(updates: Updates, slot: Path) -> None:
+    updates.file.cut(1_000_000)
+    updates.file.expire()
+    updates.start(hooks=STREAM)
+    updates.create()
+    assert updates.cloud.wait_for_end("job-1").state == "complete_soft_restart"
+    assert len(updates.hooks.calls("install")) == 1
+    assert slot.read_bytes() == updates.file.content
+    queries = [request.query for request in updates.file.requests]
     assert queries[1] == queries[0]
     assert queries[2] != queries[0]
 
 
+@pytest.mark.usefixtures("sure")
 def test_a_slow_reader_slows_the_server_down(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, files: FileServer, sure: Documents, slot: Path
+    updates: Updates, files: FileServer, slot: Path
 ) -> None:
-    large = files.add("/large.bin", bytes(64_000_000))
-    go_on = hooks.directory / "go-on"
-    hooks.install([wait_for_file(go_on), swallow(slot)])
-    agent(hooks=STREAM)
-    cloud.create_job("job-1", sure(large))
+    large = updates.file = files.add("/large.bin", bytes(64_000_000))
+    go_on = updates.hooks.directory / "go-on"
+    updates.hooks.install([wait_for_file(go_on), swallow(slot)])
+    updates.start(hooks=STREAM)
+    updates.create(sha256=large.sha256)
     seen = deque([0], maxlen=100)
 
     def stands_still() -> bool:
@@ -206,45 +173,45 @@ def test_a_slow_reader_slows_the_server_down(
     wait_until(stands_still)
     assert large.sent < 32_000_000
     go_on.touch()
-    assert cloud.wait_for_end("job-1").state == "complete_soft_restart"
+    assert updates.cloud.wait_for_end("job-1").state == "complete_soft_restart"
     assert slot.read_bytes() == large.content
 
 
 # --- the whole file anew ---
 
 
-def test_a_server_that_cannot_go_on(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, sure: Documents, slot: Path
-) -> None:
+@pytest.mark.usefixtures("sure")
+def test_a_server_that_cannot_go_on(updates: Updates, slot: Path) -> None:
     """The hook is killed, and runs again for the whole file."""
-    firmware.ranges = False
-    firmware.cut(1_000_000)
-    first = hooks.directory / "first"
-    hooks.install([swallow(first)], [swallow(slot)])
-    agent(hooks=STREAM)
-    cloud.create_job("job-1", sure(firmware))
-    assert cloud.wait_for_end("job-1").state == "complete_soft_restart"
-    assert [call.retry for call in hooks.calls("install")] == [0, 1]
-    assert hooks.ends() == 1
-    assert slot.read_bytes() == firmware.content
-    assert first.read_bytes() == firmware.content[: first.stat().st_size]
+    updates.file.ranges = False
+    updates.file.cut(1_000_000)
+    first = updates.hooks.directory / "first"
+    updates.hooks.install([swallow(first)], [swallow(slot)])
+    updates.start(hooks=STREAM)
+    updates.create()
+    assert updates.cloud.wait_for_end("job-1").state == "complete_soft_restart"
+    assert [call.retry for call in updates.hooks.calls("install")] == [0, 1]
+    assert updates.hooks.ends() == 1
+    assert slot.read_bytes() == updates.file.content
+    assert first.read_bytes() == updates.file.content[: first.stat().st_size]
 
 
-def test_a_hook_that_asks_for_another_try(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, sure: Documents, slot: Path
-) -> None:
-    hooks.install([swallow(hooks.directory / "first", 1000), leave(3)], [swallow(slot)])
-    agent(hooks=STREAM)
-    cloud.create_job("job-1", sure(firmware))
-    assert cloud.wait_for_end("job-1").state == "complete_soft_restart"
-    assert [call.retry for call in hooks.calls("install")] == [0, 1]
-    assert slot.read_bytes() == firmware.content
+@pytest.mark.usefixtures("sure")
+def test_a_hook_that_asks_for_another_try(updates: Updates, slot: Path) -> None:
+    updates.hooks.install(
+        [swallow(updates.hooks.directory / "first", 1000), leave(3)], [swallow(slot)]
+    )
+    updates.start(hooks=STREAM)
+    updates.create()
+    assert updates.cloud.wait_for_end("job-1").state == "complete_soft_restart"
+    assert [call.retry for call in updates.hooks.calls("install")] == [0, 1]
+    assert slot.read_bytes() == updates.file.content
 
 
 # --- what is not verified never ends ---
 
 
-@pytest.mark.usefixtures("flash")
+@pytest.mark.usefixtures("flash", "sure")
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -252,52 +219,39 @@ def test_a_hook_that_asks_for_another_try(
         ({"sha256": None, "sha512": "0" * 128}, "sha512: expected {more}, got {sha512}"),
     ],
 )
-def test_another_file(
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    sure: Documents,
-    slot: Path,
-    more: dict[str, Any],
-    message: str,
-) -> None:
-    device = agent(hooks=STREAM)
-    cloud.create_job("job-1", sure(firmware, **more))
-    end = cloud.wait_for_end("job-1")
+def test_another_file(updates: Updates, slot: Path, more: dict[str, Any], message: str) -> None:
+    device = updates.start(hooks=STREAM)
+    updates.create(**more)
+    end = updates.cloud.wait_for_end("job-1")
     assert end.state == "verification_failed"
     assert end.message.startswith(message.partition(":")[0])
-    assert hooks.ends() == 0
-    assert [call.code for call in hooks.calls("install")] == [None], "it was killed"
+    assert updates.hooks.ends() == 0
+    assert [call.code for call in updates.hooks.calls("install")] == [None], "it was killed"
     assert progress_of_slot(slot) <= SIZE - HELD_BACK
-    assert len(firmware.requests) == 1
-    assert "restart" not in hooks.names()
+    assert len(updates.file.requests) == 1
+    assert "restart" not in updates.hooks.names()
     assert files_of(device) == []
 
 
 @pytest.mark.usefixtures("flash")
-def test_a_file_that_nothing_tells_from_others(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, document: Documents
-) -> None:
-    agent(hooks=STREAM)
-    cloud.create_job("job-1", document(firmware))
+def test_a_file_that_nothing_tells_from_others(updates: Updates) -> None:
+    updates.start(hooks=STREAM)
+    updates.create()
     needs = "[hooks] install_stream needs sha256, sha512 or a signature in the job document"
-    refused(cloud, "verification_failed", needs)
-    assert "install" not in hooks.names()
-    assert firmware.requests == []
+    refused(updates.cloud, "verification_failed", needs)
+    assert "install" not in updates.hooks.names()
+    assert updates.file.requests == []
 
 
-@pytest.mark.usefixtures("flash")
-def test_a_file_that_is_gone(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, sure: Documents
-) -> None:
-    firmware.cut(1_000_000)
-    firmware.status(404)
-    agent(hooks=STREAM)
-    cloud.create_job("job-1", sure(firmware))
-    refused(cloud, "download_failed", "HTTP 404 Not Found")
-    assert hooks.ends() == 0
-    assert [call.code for call in hooks.calls("install")] == [None]
+@pytest.mark.usefixtures("flash", "sure")
+def test_a_file_that_is_gone(updates: Updates) -> None:
+    updates.file.cut(1_000_000)
+    updates.file.status(404)
+    updates.start(hooks=STREAM)
+    updates.create()
+    refused(updates.cloud, "download_failed", "HTTP 404 Not Found")
+    assert updates.hooks.ends() == 0
+    assert [call.code for call in updates.hooks.calls("install")] == [None]
 
 
 @pytest.mark.parametrize(
@@ -309,67 +263,55 @@ def test_a_file_that_is_gone(
         ([hang()], "Timed out after 1s and was ended"),
     ],
 )
+@pytest.mark.usefixtures("sure")
 def test_hooks_that_do_not_read(
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    sure: Documents,
-    plan: list[Step],
-    message: str,
-    slot: Path,
+    updates: Updates, plan: list[Step], message: str, slot: Path
 ) -> None:
-    hooks.install([swallow(slot, 1000), *plan])
-    agent(hooks={**STREAM, "timeout_install": 1})
-    cloud.create_job("job-1", sure(firmware))
-    refused(cloud, "installation_hook_failed", message)
-    assert "restart" not in hooks.names()
+    updates.hooks.install([swallow(slot, 1000), *plan])
+    updates.start(hooks={**STREAM, "timeout_install": 1})
+    updates.create()
+    refused(updates.cloud, "installation_hook_failed", message)
+    assert "restart" not in updates.hooks.names()
 
 
-@pytest.mark.usefixtures("flash")
-def test_the_agent_is_killed(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, sure: Documents, slot: Path
-) -> None:
+@pytest.mark.usefixtures("flash", "sure")
+def test_the_agent_is_killed(updates: Updates, slot: Path) -> None:
     """Its death closes the pipe, but for the guard."""
-    first = hooks.directory / "first"
-    hooks.install([swallow(first), pause(0.1)], [swallow(slot)])
-    device = agent(hooks=STREAM)
-    in_the_middle(firmware, cloud, first, sure(firmware))
+    first = updates.hooks.directory / "first"
+    updates.hooks.install([swallow(first), pause(0.1)], [swallow(slot)])
+    device = updates.start(hooks=STREAM)
+    in_the_middle(updates, first)
     device.kill()
     device.start()
-    assert cloud.wait_for_end("job-1").state == "complete_soft_restart"
-    assert [call.code for call in hooks.calls("install")] == [None, 0]
-    assert hooks.ends() == 1
-    assert slot.read_bytes() == firmware.content
+    assert updates.cloud.wait_for_end("job-1").state == "complete_soft_restart"
+    assert [call.code for call in updates.hooks.calls("install")] == [None, 0]
+    assert updates.hooks.ends() == 1
+    assert slot.read_bytes() == updates.file.content
 
 
-@pytest.mark.usefixtures("flash")
-def test_the_agent_is_stopped(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, sure: Documents, slot: Path
-) -> None:
-    first = hooks.directory / "first"
-    hooks.install([swallow(first)], [swallow(slot)])
-    device = agent(hooks=STREAM)
-    in_the_middle(firmware, cloud, first, sure(firmware))
+@pytest.mark.usefixtures("flash", "sure")
+def test_the_agent_is_stopped(updates: Updates, slot: Path) -> None:
+    first = updates.hooks.directory / "first"
+    updates.hooks.install([swallow(first)], [swallow(slot)])
+    device = updates.start(hooks=STREAM)
+    in_the_middle(updates, first)
     device.stop()
-    assert hooks.ends() == 0
-    assert cloud.history("job-1")[-1][1] == "installation_interrupt"
+    assert updates.hooks.ends() == 0
+    assert updates.cloud.history("job-1")[-1][1] == "installation_interrupt"
     device.start()
-    assert cloud.wait_for_end("job-1").state == "complete_soft_restart"
-    assert slot.read_bytes() == firmware.content
+    assert updates.cloud.wait_for_end("job-1").state == "complete_soft_restart"
+    assert slot.read_bytes() == updates.file.content
 
 
-@pytest.mark.usefixtures("flash")
-def test_the_job_is_cancelled(
-    agent: AgentFactory, cloud: Cloud, hooks: Hooks, firmware: File, sure: Documents, slot: Path
-) -> None:
+@pytest.mark.usefixtures("flash", "sure")
+def test_the_job_is_cancelled(updates: Updates, slot: Path) -> None:
     """What is not complete is not delicate: the hook is killed, and the next job runs."""
-    device = agent(hooks=STREAM)
-    in_the_middle(firmware, cloud, slot, sure(firmware))
-    cloud.cancel("job-1", force=True)
+    device = updates.start(hooks=STREAM)
+    in_the_middle(updates, slot)
+    updates.cloud.cancel("job-1", force=True)
     device.wait_for_log("ended by others")
     slot.unlink()
-    cloud.create_job("job-2", sure(firmware))
-    assert cloud.wait_for_end("job-2").state == "complete_soft_restart"
-    assert hooks.ends() == 1
-    assert slot.read_bytes() == firmware.content
+    updates.create("job-2")
+    assert updates.cloud.wait_for_end("job-2").state == "complete_soft_restart"
+    assert updates.hooks.ends() == 1
+    assert slot.read_bytes() == updates.file.content

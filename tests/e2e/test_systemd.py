@@ -10,10 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import AgentFactory, Documents
-from tests.support.cloud import Cloud
-from tests.support.files import File
-from tests.support.scripts import Hooks, wait_for_file
+from tests.e2e.updates import Updates
+from tests.support.scripts import wait_for_file
 from tests.support.waiting import PATIENCE
 
 
@@ -35,33 +33,24 @@ def heard_until(systemd: socket.socket, text: str) -> list[str]:
     return heard
 
 
-def test_ready_status_watchdog_and_stop(
-    systemd: socket.socket,
-    agent: AgentFactory,
-    cloud: Cloud,
-    hooks: Hooks,
-    firmware: File,
-    document: Documents,
-) -> None:
-    device = agent()
+def test_ready_status_watchdog_and_stop(systemd: socket.socket, updates: Updates) -> None:
+    device = updates.start()
     assert "READY=1" in heard_until(systemd, "STATUS=monitor; connected to 127.0.0.1")
     heard_until(systemd, "WATCHDOG=1")
-    go_on = hooks.directory / "go-on"
-    hooks.install([wait_for_file(go_on)])
-    cloud.create_job("job-1", document(firmware))
+    go_on = updates.hooks.directory / "go-on"
+    updates.hooks.install([wait_for_file(go_on)])
+    updates.create()
     heard_until(systemd, "STATUS=job-1: install; connected")
     go_on.touch()
-    cloud.wait_for_end("job-1")
+    updates.cloud.wait_for_end("job-1")
     heard_until(systemd, "STATUS=monitor; connected")  # its queue is short
     device.stop()
     heard_until(systemd, "STOPPING=1")
 
 
-def test_a_frozen_agent_pings_no_more(
-    systemd: socket.socket, agent: AgentFactory, cloud: Cloud
-) -> None:
+def test_a_frozen_agent_pings_no_more(systemd: socket.socket, updates: Updates) -> None:
 
-    device = agent()
+    device = updates.start()
     heard_until(systemd, "WATCHDOG=1")
     os.kill(device.pid, signal.SIGSTOP)
     systemd.settimeout(1)

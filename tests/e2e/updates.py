@@ -1,20 +1,23 @@
-"""One update after the other on one device, for tests of what its hooks are told and what they say.
+"""One update after the other on one device: what end-to-end tests say often.
 
 All documents have a secret ``meta``, and their URLs a secret query.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
-from tests.e2e.conftest import AgentFactory, Documents, steps
 from tests.support.agent import Agent
 from tests.support.cloud import Cloud
 from tests.support.files import File
 from tests.support.scripts import Call, Hooks, show
+from tests.support.waiting import PATIENCE, wait_until
+from tests.support.world import signed
 from upparat.job import Hook
 
 META = "secret meta"
@@ -65,41 +68,87 @@ POINTS = [
 ]
 
 
-class Updates:
-    """Runs jobs to their end on an agent that is started at the latest with the first one."""
+class AgentFactory(Protocol):
+    """Starts an agent; keywords other than these are sections of its configuration."""
 
-    def __init__(
+    def __call__(
         self,
-        start: AgentFactory,
-        cloud: Cloud,
-        hooks: Hooks,
-        file: File,
-        document: Documents,
-    ) -> None:
+        *,
+        supervised: bool = False,
+        reboots: bool = False,
+        console: bool = False,
+        **sections: Mapping[str, object],
+    ) -> Agent: ...
+
+
+class Updates:
+    """A device, the cloud, and the file that jobs name.
+
+    ``members`` are what all documents have besides; ``starts_over`` says that a download will, so
+    that its progress falls back.
+
+    :param start: starts an agent.
+    """
+
+    def __init__(self, start: AgentFactory, cloud: Cloud, hooks: Hooks, file: File) -> None:
         self.cloud = cloud
         self.hooks = hooks
         self.file = file
         self.agent: Agent | None = None
+        self.members: dict[str, object] = {"meta": META}
+        self.starts_over = False
         self._start = start
-        self._document = document
 
-    def start(self, **options: object) -> Agent:
-        """Start the agent with these options of ``[hooks]``."""
-        self.agent = self._start(hooks=options)
-        self.agent.wait_for_log("fetch_jobs -> monitor")
+    def start(
+        self,
+        *,
+        supervised: bool = False,
+        reboots: bool = False,
+        console: bool = False,
+        **sections: Mapping[str, object],
+    ) -> Agent:
+        """Start the agent; see :class:`AgentFactory`."""
+        self.agent = self._start(
+            supervised=supervised, reboots=reboots, console=console, **sections
+        )
         return self.agent
 
-    def create(self, job_id: str = "job-1", **more: object) -> None:
-        """Create a job; ``more`` are members of its document."""
+    def document(self, **more: object) -> dict[str, object]:
+        """The document of a job; ``more`` adds members or replaces them."""
+        return {
+            "action": "upparat-update",
+            "version": "2.0",
+            "file": signed(self.file),
+            **self.members,
+            **more,
+        }
+
+    def create(self, job_id: str = "job-1", /, **more: object) -> None:
+        """Create a job with this document."""
+        self.cloud.create_job(job_id, self.document(**more))
+
+    def run(self, job_id: str = "job-1", /, **more: object) -> list[Step]:
+        """Create a job, start the agent unless that was done before, and see to the end."""
         if self.agent is None:
             self.start()
-        self.cloud.create_job(job_id, self._document(self.file, **{"meta": META, **more}))
-
-    def run(self, job_id: str = "job-1", **more: object) -> list[Step]:
-        """Create a job, wait until it has ended, and return its history without the download's
-        progress."""
         self.create(job_id, **more)
-        self.cloud.wait_for_end(job_id)
+        return self.end(job_id)
+
+    def stand_still(self, offset: int = 50_000, **more: object) -> Agent:
+        """Create a job whose download halts at this byte, and wait until it has; the agent is
+        started unless that was done before."""
+        self.file.stall(offset)
+        device = self.agent or self.start()
+        self.create(**more)
+        assert self.file.stalled.wait(PATIENCE)
+        parts = device.directory / "downloads" / "upparat"
+        wait_until(lambda: [part.stat().st_size for part in parts.glob("*.part")] == [offset])
+        self.cloud.wait_for_state("job-1", "download_start")
+        return device
+
+    def end(self, job_id: str = "job-1", timeout: float = PATIENCE) -> list[Step]:
+        """Wait until a job has ended, and return its history."""
+        self.cloud.wait_for_end(job_id, timeout=timeout)
         return self.history(job_id)
 
     def wait_for_step(self, step: Step, job_id: str = "job-1") -> None:
@@ -107,8 +156,20 @@ class Updates:
         self.cloud.wait_for(lambda: step in self.cloud.history(job_id))
 
     def history(self, job_id: str = "job-1") -> list[Step]:
-        """A job's status, state and message at each step, without the download's progress."""
-        return steps(self.cloud.history(job_id))
+        """A job's status, state and message at each step, without the download's progress, which
+        must make sense."""
+        history = self.cloud.history(job_id)
+        told = [step for step in history if step[1] == "download_progress"]
+        figures: list[dict[str, Any]] = [json.loads(message) for _, _, message in told]
+        done = [each["downloaded_bytes"] for each in figures]
+        assert self.starts_over or done == sorted(done)
+        assert {status for status, _, _ in told} <= {"IN_PROGRESS"}
+        return [step for step in history if step[1] != "download_progress"]
+
+    @property
+    def installed(self) -> bytes:
+        """What the install hook was given."""
+        return self.hooks.installed_file.read_bytes()
 
     def calls(self, job_id: str = "job-1", hook: str = "") -> list[Call]:
         """The calls of hooks for a job, in their order."""
