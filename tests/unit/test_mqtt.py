@@ -376,14 +376,10 @@ class LineTests(MqttTestCase):
         self.assertRaises(ValueError, self.service.publish, "a/+", b"")
 
     def test_more_messages_than_paho_lets_fly(self) -> None:
+        """AWS acknowledges nothing that it throttles: that must hold nothing up."""
         for number in range(50):
             self.assertTrue(self.service.publish("topic", b"%d" % number))
-        seen = []
-        while packets := self.packets():
-            for _, rest in packets:
-                (mid,) = struct.unpack("!H", rest[7:9])
-                seen.append(int(rest[9:]))
-                self.peer.sendall(wire.puback(mid))
+        seen = [int(rest[9:]) for _, rest in self.packets()]
         self.assertEqual(seen, list(range(50)))
 
     def test_large_message_there(self) -> None:

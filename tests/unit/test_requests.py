@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.line import FakeLine, Published
-from upparat.adapters.requests import Answer, Requests
+from upparat.adapters.requests import SILENCE, Answer, Requests
 
 
 class RequestsTests(SynchronousTestCase):
@@ -148,6 +148,23 @@ class RequestsTests(SynchronousTestCase):
         self.answer(request)
         self.assertEqual(len(self.answers), 1)
         self.quiet()
+
+    def test_silence_for_too_long(self) -> None:
+        """The connection is given up, and the request goes out on the next one."""
+        self.ready()
+        request = self.send()
+        for _ in range(2):
+            self.clock.pump([120] * (SILENCE - 1))
+            self.assertEqual(self.line.taken(), [request] * SILENCE)
+            self.assertEqual(self.line.given_up, [])
+            self.clock.advance(120)
+            self.assertEqual(self.line.taken(), [])
+            self.assertEqual(self.line.given_up, ["no answer on t/get"])
+            self.line.given_up.clear()
+            self.requests.line_down()
+            self.ready()
+        self.answer(request)
+        self.assertEqual(len(self.answers), 1)
 
     def test_silence_with_jitter(self) -> None:
         self.ready()

@@ -75,6 +75,9 @@ class Connection:
 
     def _make_client(self) -> Client:
         client = Client(self._broker.client_id, self._socket)
+        # Otherwise it keeps all messages back once 20 have got no PUBACK, and AWS gives none to a
+        # message that it throttles.
+        client.max_inflight_messages_set(0)
         if self._broker.username:
             client.username_pw_set(self._broker.username, self._broker.password or None)
         client.on_connect = self._on_connect

@@ -30,6 +30,11 @@ UNREADABLE = 3
 """Attempts at a request until answers that make no sense count as one."""
 
 
+SILENCE = 8
+"""Attempts at a request without an answer, in 10 minutes, until the connection is given up for
+another: it may have lost its subscriptions. Then as many again."""
+
+
 class Line(Protocol):
     """What the jobs client needs of a connection."""
 
@@ -167,9 +172,12 @@ class Requests:
             request.timer = self._clock.callLater(delay, self._unanswered, request)
 
     def _unanswered(self, request: _Request) -> None:
-        self.log.warn("No answer on {topic}: asking again", topic=request.topic)
+        self.log.warn("No answer on {topic}", topic=request.topic)
         request.timer = None
-        self._attempt(request)
+        if request.attempts % SILENCE:
+            self._attempt(request)
+        else:
+            self._line.disconnect_and_retry(f"no answer on {request.topic}")
 
     def _retry(self, request: _Request, code: str) -> None:
         delay = 1.0 + RETRY.delay(request.attempts, self._random)
