@@ -57,6 +57,20 @@ class OrphansTests(SynchronousTestCase):
         self.assertEqual(self.signals, [(7, TERM), (7, KILL)])
         self.assertNoResult(settled)
 
+    def test_one_that_cannot_be_ended(self) -> None:
+        """It is not waited for, nor does its pidfile go: the next agent may have more power."""
+        self.pidfiles.write(Hook.VERSION, os.getpid())
+        self.found = {Group(7, Hook.VERSION)}
+        settled = self.orphans.settle()
+        self.clock.pump([GRACE, GRACE - POLL])
+        self.assertNoResult(settled)
+        self.clock.advance(POLL)
+        self.successResultOf(settled)
+        self.assertEqual(self.signals[:2], [(7, TERM), (7, KILL)])
+        self.assertFalse(self.orphans.lingers(Hook.VERSION))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual([each.number for each in self.pidfiles.read()], [os.getpid()])
+
     def test_others_are_ended_at_once(self) -> None:
         for hook in (Hook.VERSION, Hook.DOWNLOAD, Hook.READY):
             self.setUp()

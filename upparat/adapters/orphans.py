@@ -106,7 +106,7 @@ class Orphans:
         self._cancel()
         if self._left:
             self._left &= self._find(self._agent, self._leaders)
-        for group in self._left:
+        for group in list(self._left):
             self._end_if_late(group)
         self._tidy()
         if self._left:
@@ -133,8 +133,20 @@ class Orphans:
         if late >= 0 and group not in self._ended:
             self._ended.add(group)
             self._signal(group, signal.SIGTERM)
+        elif late >= 2 * GRACE:
+            self._give_up(group)
         elif late >= GRACE:
             self._signal(group, signal.SIGKILL)
+
+    def _give_up(self, group: Group) -> None:
+        """It sleeps in the kernel for ever, or is somebody else's (``sudo``). Its pidfile stays."""
+        self.log.error(
+            "The {hook} hook of an agent that was killed cannot be ended (process group {group})",
+            hook=group.hook.value,
+            group=group.number,
+        )
+        self._left.discard(group)
+        self._untidy.discard(group.hook)
 
     def _signal(self, group: Group, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
