@@ -20,6 +20,7 @@ from tests.support.scripts import (
     Hooks,
     Step,
     deafen,
+    fork,
     hang,
     leave,
     pause,
@@ -272,6 +273,18 @@ def test_hooks_that_do_not_read(
     updates.create()
     refused(updates.cloud, "installation_hook_failed", message)
     assert "restart" not in updates.hooks.names()
+
+
+@pytest.mark.usefixtures("sure")
+def test_a_helper_that_holds_stdin_and_does_not_read(updates: Updates) -> None:
+    """It is in a session of its own, so that nothing reaches it; it keeps nobody from going on."""
+    go_on = updates.hooks.directory / "go-on"
+    updates.hooks.install([fork(wait_for_file(go_on), session=True), pause(0.5), leave(7)])
+    device = updates.start(hooks=STREAM)
+    updates.create()
+    refused(updates.cloud, "installation_hook_failed", "Exit code: 7")
+    assert device.stop() == 0
+    go_on.touch()
 
 
 @pytest.mark.usefixtures("flash", "sure")

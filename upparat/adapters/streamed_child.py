@@ -9,6 +9,7 @@ from signal import SIGKILL
 from typing import Any, ClassVar, cast
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IConsumer, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -69,10 +70,15 @@ class StreamedChild(Child):
 
     def _begun(self) -> None:
         cast(IConsumer, self.transport).registerProducer(self, True)
-        stdin = getattr(self.transport, "pipes", {}).get(0)
+        stdin = self._stdin
         if stdin is not None:
             with suppress(OSError):
                 fcntl.fcntl(stdin.fileno(), fcntl.F_SETPIPE_SZ, PIPE)
+
+    @property
+    def _stdin(self) -> Any:
+        """Our end of it, which no interface of Twisted's knows; ``None`` if it is closed."""
+        return getattr(self.transport, "pipes", {}).get(0)
 
     def _release_guard(self) -> None:
         with suppress(KeyError):  # it has gone, though nobody has told it to
@@ -82,6 +88,10 @@ class StreamedChild(Child):
     def _close(self) -> None:
         self.transport.closeChildFD(GUARD_FD)
         super()._close()
+        stdin = self._stdin
+        if stdin is not None:
+            # It waits until what it holds is read, perhaps by nobody. The guard holds it as well.
+            stdin.connectionLost(Failure(ConnectionDone()))
 
     # --- what Twisted tells ---
 
