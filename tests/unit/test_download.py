@@ -12,12 +12,13 @@ from typing import Any
 from unittest import mock
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
 from tests.support.downloads import KEY, Heard, make_job
+from upparat.adapters import download_transfer
 from upparat.adapters.download import Downloader
 from upparat.adapters.download_answer import SLOW_DOWN, Head
 from upparat.adapters.download_connections import Connections
@@ -129,6 +130,8 @@ class Bench(SynchronousTestCase):
         self.directory = Path(self.mktemp())
         self.files = Store(self.directory).files(KEY)
         self.reactor = FakeReactor()
+        at_once = lambda reactor, work, name: maybeDeferred(work)  # noqa: E731
+        self.patch(download_transfer, "in_daemon", at_once)
         self.answers: list[Answer | Exception] = []
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.closed = 0

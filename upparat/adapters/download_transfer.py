@@ -17,6 +17,7 @@ from upparat.config import Download
 from upparat.job import Job, Key, State
 from upparat.text import without_query
 
+from .daemon import in_daemon
 from .download_answer import Changed, Expired, Final, Retry
 from .download_attempt import Attempt, Verdict
 from .download_client import ExchangeFactory, Reactor
@@ -222,16 +223,23 @@ class Transfer(Generic[_Done]):
 
     async def _objection(self, content: Content) -> str:
         """In what all that has come differs from the job's file; empty if in nothing."""
-        return await self._in_thread(lambda: self._tools.verifier.check(self.job, content))
+        # Some signatures are over all of the file: nothing can interrupt that, on a slow device
+        # it takes a minute, and a stop must not wait for it.
+        verifier = self._tools.verifier
+        checked = in_daemon(self._reactor, lambda: verifier.check(self.job, content), "check")
+        return await self._wait_for(checked)
 
     def _wanted(self) -> bool:
         return not self._waiter.stopped
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        """:raises DiskError: for an ``OSError``, the only thing that can go wrong there."""
         pool = self._reactor.getThreadPool()
+        return await self._wait_for(deferToThreadPool(self._reactor, pool, work))
+
+    async def _wait_for(self, worked: Deferred[_T]) -> _T:
+        """:raises DiskError: for an ``OSError``, the only thing that can go wrong in a thread."""
         try:
-            return await self._waiter.wait(deferToThreadPool(self._reactor, pool, work))
+            return await self._waiter.wait(worked)
         except OSError as error:
             raise DiskError(error) from None
         except Stopped:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from threading import Thread
 from typing import Literal, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -15,7 +14,10 @@ from twisted.internet.interfaces import (
     IReactorFromThreads,
     IResolutionReceiver,
 )
+from twisted.logger import Logger
 from zope.interface import implementer
+
+from .daemon import in_daemon
 
 _KINDS: dict[int, type[IPv4Address | IPv6Address]] = {
     socket.AF_INET: IPv4Address,
@@ -26,16 +28,15 @@ _SOCKETS: dict[_Protocol, socket.SocketKind] = {
     "TCP": socket.SOCK_STREAM,
     "UDP": socket.SOCK_DGRAM,
 }
+_NOT_FOUND = (OSError, UnicodeError, RuntimeError)
+"""No address, no name at all, no thread to ask in."""
 
 
 @implementer(IHostnameResolver)
 class Lookups:
-    """Asks the platform, each time in a thread of its own.
+    """Asks the platform, each time in a daemon: Twisted's resolver asks in the reactor's pool."""
 
-    Twisted's resolver lends a thread of the reactor's pool. That pool is joined at exit, and
-    nothing can interrupt a lookup that gets no answer: with no DNS server in reach a stop would
-    take as long as the platform goes on asking. These threads are daemons.
-    """
+    log = Logger()
 
     def __init__(self, reactor: IReactorFromThreads) -> None:
         self._reactor = reactor
@@ -50,18 +51,13 @@ class Lookups:
     ) -> IHostResolution:
         """A name that cannot be looked up, for whatever reason, has no address."""
         protocol = cast("_Protocol", transportSemantics)
-        lookup = _Lookup(hostName, portNumber, protocol, resolutionReceiver)
+        types = tuple(_KINDS.values() if addressTypes is None else addressTypes)
+        lookup = _Lookup(hostName, portNumber, protocol, types, resolutionReceiver)
         resolutionReceiver.resolutionBegan(lookup)
-        wanted = (IPv4Address, IPv6Address) if addressTypes is None else tuple(addressTypes)
-
-        def ask() -> None:
-            found = [each for each in lookup.ask() if isinstance(each, wanted)]
-            self._reactor.callFromThread(lookup.tell, found)
-
-        try:
-            Thread(target=ask, name="upparat-lookup", daemon=True).start()
-        except RuntimeError:  # no more threads
-            lookup.tell([])
+        found = in_daemon(self._reactor, lookup.ask, "lookup")
+        found.addErrback(lambda failure: failure.trap(*_NOT_FOUND) and [])
+        found.addCallback(lookup.tell)
+        found.addErrback(lambda failure: self.log.failure("Telling of an address", failure))
         return lookup
 
 
@@ -70,27 +66,35 @@ class _Lookup:
     """One name."""
 
     def __init__(
-        self, name: str, port: int, protocol: _Protocol, receiver: IResolutionReceiver
+        self,
+        name: str,
+        port: int,
+        protocol: _Protocol,
+        types: tuple[type[IAddress], ...],
+        receiver: IResolutionReceiver,
     ) -> None:
         self.name = name
         self._port = port
         self._protocol = protocol
+        self._types = types
         self._receiver = receiver
         self._cancelled = False
 
-    def ask(self) -> list[IPv4Address | IPv6Address]:
-        """Blocks."""
-        try:
-            found = socket.getaddrinfo(self.name, self._port, type=_SOCKETS[self._protocol])
-        except (OSError, UnicodeError):  # it may be no name at all
-            return []
-        return [
+    def ask(self) -> list[IAddress]:
+        """Blocks.
+
+        :raises OSError: no address is to be had.
+        :raises UnicodeError: this is no name.
+        """
+        found = socket.getaddrinfo(self.name, self._port, type=_SOCKETS[self._protocol])
+        addresses = [
             _KINDS[family](self._protocol, *address)
             for family, _, _, _, address in found
             if family in _KINDS
         ]
+        return [address for address in addresses if isinstance(address, self._types)]
 
-    def tell(self, addresses: Sequence[IPv4Address | IPv6Address]) -> None:
+    def tell(self, addresses: Sequence[IAddress]) -> None:
         if self._cancelled:
             return
         for address in addresses:

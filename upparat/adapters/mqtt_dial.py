@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from upparat.config import Broker
 
 from .connect import ConnectAnswer, ProxyError, connect_request
+from .daemon import in_daemon
 from .tls import client_context
 
 SHORTEST = 0.1
@@ -30,11 +31,7 @@ class Abandoned(Exception):
 
 
 class Dial:
-    """One attempt to reach the broker.
-
-    The thread is a daemon and not one of the reactor's pool: that pool is joined at exit, and
-    nothing can interrupt a name lookup that gets no answer.
-    """
+    """One attempt to reach the broker, in a daemon: a name lookup cannot be interrupted."""
 
     def __init__(self, reactor: IReactorFromThreads, broker: Broker) -> None:
         self._reactor = reactor
@@ -43,7 +40,6 @@ class Dial:
         self._lock = Lock()
         self._abandoned = False
         self._socket: socket.socket | None = None
-        self._done: Deferred[socket.socket] = Deferred()
 
     def start(self) -> Deferred[socket.socket]:
         """Fires when the thread is over: with a socket that is connected and has TLS if it is
@@ -51,12 +47,8 @@ class Dial:
 
         Without it, it ends after ``connect_timeout`` and the time that the name lookup takes.
         """
-        thread = Thread(target=self._run, name="upparat-mqtt-dial", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # no more threads
-            self._done.errback()
-        return self._done
+        dialled = in_daemon(self._reactor, self._dial, "mqtt-dial")
+        return dialled.addCallbacks(self._dialled, self._not_dialled)
 
     def abandon(self) -> bool:
         """Give the attempt up; whether a socket was open, in which case the thread ends at once.
@@ -73,14 +65,6 @@ class Dial:
             return True
 
     # --- in the thread ---
-
-    def _run(self) -> None:
-        result: socket.socket | Failure
-        try:
-            result = self._dial()
-        except Exception:
-            result = Failure()
-        self._reactor.callFromThread(self._finish, result)
 
     def _dial(self) -> socket.socket:
         self._deadline = time.monotonic() + self._broker.connect_timeout
@@ -169,11 +153,12 @@ class Dial:
 
     # --- in the reactor's thread ---
 
-    def _finish(self, result: socket.socket | Failure) -> None:
+    def _dialled(self, opened: socket.socket) -> socket.socket:
         if self._abandoned:
-            result = Failure(Abandoned())
-        if isinstance(result, Failure):
             self._close()
-            self._done.errback(result)
-        else:
-            self._done.callback(result)
+            raise Abandoned
+        return opened
+
+    def _not_dialled(self, failure: Failure) -> Failure:
+        self._close()
+        return Failure(Abandoned()) if self._abandoned else failure

@@ -1,0 +1,38 @@
+"""Threads that nobody waits for."""
+
+from __future__ import annotations
+
+import threading
+from typing import NoReturn
+
+import pytest
+import pytest_twisted
+
+from tests.support.reactor import reactor
+from upparat.adapters.daemon import in_daemon
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_it_returns() -> None:
+    thread = await in_daemon(reactor, threading.current_thread, "test")
+    assert thread is not threading.current_thread()
+    assert (thread.name, thread.daemon) == ("upparat-test", True)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_it_raises() -> None:
+    def fail() -> NoReturn:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await in_daemon(reactor, fail, "test")
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: threading.Thread) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(RuntimeError):
+        await in_daemon(reactor, lambda: None, "test")
