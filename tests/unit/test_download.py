@@ -545,6 +545,26 @@ class DiskTests(Bench):
             outcome = self.fail_with(errno.ENOSPC, "write")
         self.assertEqual(outcome[1], State.INSUFFICIENT_STORAGE)
 
+    def test_a_sync_that_fails_leaves_nothing_to_build_upon(self) -> None:
+        """Linux tells it once, and takes the pages for written."""
+        trouble = [OSError(errno.EIO, "Input/output error"), None]
+        with mock.patch("os.fdatasync", side_effect=trouble):
+            self.start(whole(), whole(), sha256=SHA256)
+            self.assertEqual(self.files.part.read_bytes(), b"")
+            self.reactor.advance(DISK_PAUSE)
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+        self.assertEqual([headers.get("Range") for _, headers in self.asked], [None, None])
+
+    def test_a_directory_that_cannot_be_synced_at_first(self) -> None:
+        trouble = [OSError(errno.EIO, "Input/output error"), None]
+        with mock.patch("upparat.adapters.storage.sync_directory", side_effect=trouble):
+            self.start(whole(), sha256=SHA256)
+            self.assertFalse(self.files.complete.exists())
+            self.reactor.advance(DISK_PAUSE)
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+        self.assertEqual(self.files.complete.read_bytes(), CONTENT)
+        self.assertEqual(len(self.asked), 1)
+
     def test_a_directory_in_the_way(self) -> None:
         self.directory.write_bytes(b"")
         self.start(whole())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -52,6 +54,21 @@ class StorageCase(SynchronousTestCase):
             files.write_note(Note("/f", '"e"', 100))
         part.close()
         return files
+
+
+@contextmanager
+def fills_up_after(room: int) -> Iterator[None]:
+    """The disk takes so many bytes of a write, and then no more."""
+    write = os.pwrite
+    left = [room]
+
+    def fills_up(fd: int, data: memoryview, offset: int) -> int:
+        if not left:
+            raise OSError(errno.ENOSPC, "full")
+        return write(fd, data[: left.pop()], offset)
+
+    with mock.patch("os.pwrite", fills_up):
+        yield
 
 
 class NameTests(StorageCase):
@@ -154,21 +171,24 @@ class PartTests(StorageCase):
         part = Part(self.files)
         self.addCleanup(part.close)
         part.write(b"abc")
-        write = os.write
-        written: list[int] = []
-
-        def fills_up(fd: int, data: memoryview) -> int:
-            if written:
-                raise OSError(errno.ENOSPC, "full")
-            written.append(write(fd, data[:2]))
-            return 2
-
-        with mock.patch("os.write", fills_up):
+        with fills_up_after(2):
             self.assertRaises(OSError, part.write, b"defg")
         self.assertEqual(self.files.part.read_bytes(), b"abc")
         part.write(b"de")
         self.assertEqual(self.files.part.read_bytes(), b"abcde")
         self.assertEqual(part.sha256, hashlib.sha256(b"abcde").hexdigest())
+
+    def test_what_such_a_write_has_left_does_not_shift_the_rest(self) -> None:
+        """UBIFS can need room to shorten a file."""
+        part = Part(self.files)
+        self.addCleanup(part.close)
+        part.write(b"abc")
+        no_room = OSError(errno.ENOSPC, "full")
+        with fills_up_after(2), mock.patch("os.ftruncate", side_effect=no_room):
+            self.assertRaises(OSError, part.write, b"defg")
+        part.write(b"defg")
+        self.assertEqual(self.files.part.read_bytes(), b"abcdefg")
+        self.assertEqual(part.sha256, hashlib.sha256(b"abcdefg").hexdigest())
 
     def test_room_is_counted_with_slack(self) -> None:
         part = Part(self.files)
@@ -279,6 +299,13 @@ class RemoveTests(StorageCase):
         (self.directory / "job").write_bytes(b"somebody's")
         self.leave(KEY, complete=False).discard()
         self.assertEqual(self.names(), ["job"])
+
+    def test_discard_removes_what_has_lost_its_note_in_a_power_cut(self) -> None:
+        for torn in (b"", bytes(100), b"{"):
+            files = self.leave(KEY, complete=True)
+            files.note.write_bytes(torn)
+            self.store.clean(None, complete=False)
+            self.assertEqual(self.names(), [], torn)
 
     def test_discard_leaves_a_directory_with_our_name(self) -> None:
         files = self.leave(KEY, complete=True)

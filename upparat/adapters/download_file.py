@@ -107,7 +107,13 @@ class FileTransfer(Transfer[Done]):
             raise Wrong(problem)
         with disk():
             syncing = part.syncing()
-        await self._in_thread(syncing)
+        try:
+            await self._in_thread(syncing)
+        except DiskError:
+            # Linux tells this once: the pages count as written then, and a second look would find
+            # right in memory what is not on the disk.
+            target.start_over()
+            raise
         with disk():
             return Done(part.commit(target.complete_note), part.length)
 

@@ -97,11 +97,25 @@ class Files:
             return Note()
 
     def write_note(self, note: Note) -> None:
-        """Replace the note. It is not synced: a note that is lost costs a download, no more."""
+        """Replace the note. One of a part is not synced: its loss costs a download, no more. But
+        without its note nobody would know a complete file, and remove it."""
         new = self._path("json.new")
         with open(_open(new, os.O_WRONLY | os.O_TRUNC), "wb") as stream:
             stream.write(json.dumps(asdict(note)).encode())
+            if note.digest:
+                stream.flush()
+                os.fsync(stream.fileno())
         new.replace(self.note)
+
+    def _legible(self) -> bool:
+        """Whether the note makes sense, if there is one."""
+        try:
+            _parse(self.note.read_bytes())
+        except FileNotFoundError:
+            return True
+        except (OSError, ValueError, TypeError):
+            return False
+        return True
 
     def known_complete(self) -> bool:
         """Whether there is a complete file and it is this execution's."""
@@ -109,8 +123,9 @@ class Files:
         return bool(note.digest) and _size(self.complete) == note.total
 
     def discard(self) -> None:
-        """Remove them all. The complete file only if the note says that it is ours."""
-        ours = bool(self.read_note().digest)
+        """Remove them all. The complete file only if the note says that it is ours, or a power cut
+        has made the note unreadable."""
+        ours = bool(self.read_note().digest) or not self._legible()
         self.part.unlink(missing_ok=True)
         if ours and _size(self.complete) is not None:
             self.complete.unlink(missing_ok=True)
@@ -173,7 +188,6 @@ class Part:
         self._sent = self.length
         self._wanted = 0
         self._hash = hashlib.sha256()
-        os.lseek(self._fd, 0, os.SEEK_END)
 
     @property
     def sha256(self) -> str:
@@ -204,11 +218,13 @@ class Part:
         self._wanted = total
 
     def write(self, data: bytes | bytearray) -> None:
-        view = memoryview(data)
+        view, end = memoryview(data), self.length
         try:
             self._reserve()
             while view:
-                view = view[os.write(self._fd, view) :]
+                # Not where the last write has ended: if that one failed, it does not count.
+                written = os.pwrite(self._fd, view, end)
+                view, end = view[written:], end + written
         except OSError:
             self._take_back()
             raise
@@ -226,11 +242,9 @@ class Part:
         """What was written or set aside but not counted would stand in the way of what comes."""
         with suppress(OSError):
             os.ftruncate(self._fd, self.length)
-            os.lseek(self._fd, self.length, os.SEEK_SET)
 
     def start_over(self) -> None:
         os.ftruncate(self._fd, 0)
-        os.lseek(self._fd, 0, os.SEEK_SET)
         self._hash = hashlib.sha256()
         self.length = self._sent = 0
 
@@ -247,11 +261,16 @@ class Part:
         return sync
 
     def commit(self, note: Note) -> Path:
-        """Give the synced file its final name, durably."""
+        """Give the synced file its final name, durably; can be tried again."""
+        part, complete = self.files.part, self.files.complete
         self.files.write_note(note)
-        self.files.part.replace(self.files.complete)
-        sync_directory(self.files.directory)
-        return self.files.complete
+        part.replace(complete)
+        try:
+            sync_directory(self.files.directory)
+        except OSError:
+            complete.replace(part)
+            raise
+        return complete
 
     def close(self) -> None:
         os.close(self._fd)
