@@ -12,6 +12,7 @@ from tests.unit.test_download import URL, Answer, FakeExchange
 from tests.unit.test_download import Bench as DownloadBench
 from upparat.adapters.download_stream import HELD_BACK
 from upparat.adapters.download_through import StreamDownloader
+from upparat.adapters.download_writer import MOMENT
 from upparat.adapters.verify import Verifier
 from upparat.config import Require, Verify
 from upparat.job import Job, State
@@ -207,6 +208,24 @@ class FailureTests(Bench):
         self.through.unstream(self.outlet)
         self.outlet.room.callback(None)
         self.assertEqual((self.outlet.told, self.outcomes()), ([], []))
+
+    def test_a_hook_that_ends_while_bytes_are_hashed(self) -> None:
+        """They must not be the first that the next run reads: the outlet is the same."""
+        self.reactor.pool.held = []
+        self.begin(half(end=None))
+        self.release()
+        self.reactor.advance(MOMENT)
+        self.assertEqual(len(self.reactor.pool.held), 1)
+        self.through.unstream(self.outlet)
+        self.through.stream(self.job(), self.outlet)
+        self.release()
+        self.assertEqual(self.outlet.written, b"")
+
+    def release(self) -> None:
+        """Let the threads do what waits for them."""
+        held, self.reactor.pool.held = self.reactor.pool.held, []
+        for work in held or ():
+            work()
 
     def test_after_the_end_nothing_begins(self) -> None:
         self.through.shut_down()

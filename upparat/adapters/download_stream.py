@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from upparat.job import Job, State
 
@@ -42,8 +42,13 @@ class Passage:
         self._outlet = outlet
         self._hashes = {name: hashlib.new(name) for name in {"sha256", *algorithms}}
         self._end = b""
+        self._closed = False
 
     # --- the way ---
+
+    def close(self) -> None:
+        """Nothing passes any more: the outlet may belong to another stream already."""
+        self._closed = True
 
     def hash(self, data: bytes) -> None:
         for each in self._hashes.values():
@@ -51,6 +56,8 @@ class Passage:
 
     def pass_on(self, data: bytes) -> Deferred[None]:
         """Give the outlet what may go; fires when there is room for more."""
+        if self._closed:
+            return succeed(None)
         self.length += len(data)
         known = self._end + data
         self._end = known[-HELD_BACK:]

@@ -38,7 +38,9 @@ class StreamDownloader(Turns[int]):
 
     def stop(self) -> None:
         super().stop()
-        self._stream = None
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.passage.close()
 
     # --- the source of the install hook ---
 
