@@ -118,9 +118,15 @@ def certified(pem: str, authorities: Sequence[x509.Certificate], now: datetime) 
     :raises BadKey: if it does not.
     """
     try:
-        signer, *between = x509.load_pem_x509_certificates(pem.encode())
-    except ValueError as error:
+        return _certified(pem, authorities, now)
+    except BadKey:
+        raise
+    except Exception as error:  # the library names no base class for what can be wrong
         raise BadKey(f"cannot be read: {error}") from None
+
+
+def _certified(pem: str, authorities: Sequence[x509.Certificate], now: datetime) -> PublicKey:
+    signer, *between = x509.load_pem_x509_certificates(pem.encode())
     _check_usage(signer)
     store = X509Store()
     for authority in authorities:
@@ -140,8 +146,6 @@ def _check_usage(signer: x509.Certificate) -> None:
         usage = signer.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
         return
-    except ValueError as error:
-        raise BadKey(f"cannot be read: {error}") from None
     if ExtendedKeyUsageOID.CODE_SIGNING not in usage:
         raise BadKey("is not meant for code signing")
 

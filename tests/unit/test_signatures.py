@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificates
 from hypothesis import given
 from hypothesis import strategies as st
@@ -291,6 +292,17 @@ class CertifiedTests(Bench):
         forged = self.signers._issue("forged", "signer")
         pem = forged + (self.directory / "signer.crt").read_text() + self.signers.between
         self.assertTrue(self.problem(pem))
+
+    def test_the_same_extension_twice(self) -> None:
+        """The library's own error for this is no ValueError; nobody need have signed it."""
+        one, other = "1.3.6.1.4.1.5.1", "1.3.6.1.4.1.5.2"
+        _, pem = self.signers.issue("signer", f"{one}=DER:05:00", f"{other}=DER:05:00")
+        signer = load_pem_x509_certificates(pem.encode())[0].public_bytes(Encoding.DER)
+        twice = signer.replace(bytes.fromhex("2b060104010502"), bytes.fromhex("2b060104010501"))
+        self.assertNotEqual(twice, signer)
+        torn = base64.encodebytes(twice).decode()
+        text = f"-----BEGIN CERTIFICATE-----\n{torn}-----END CERTIFICATE-----\n"
+        self.assertIn("cannot be read", self.problem(text))
 
     def test_not_a_certificate(self) -> None:
         self.assertIn("cannot be read", self.problem("nothing"))
