@@ -113,6 +113,12 @@ class JudgeTests(SynchronousTestCase):
         self.assertIsInstance(judge(PART, None, head(416)), Changed)
         self.assertIsInstance(judge(Held(100, '"e"'), None, head(416)), Changed)
         shorter = head(416, content_range="bytes */9")
+        for held, other in (
+            (Held(9, '"e"', 100), shorter),
+            (Held(9, '"e"'), head(416, content_range="bytes */9", etag='"other"')),
+            (Held(100, '"e"', 100), head(416, content_range="bytes */9")),
+        ):
+            self.assertIsInstance(judge(held, None, other), Changed, held)
         self.assertIsInstance(judge(Held(10, '"e"', 10), 10, shorter), Changed)
         self.assertIsInstance(judge(Held(), None, head(416)), Problem)
 

@@ -156,10 +156,13 @@ def _partial(held: Held, headers: Headers) -> Body | Changed | Problem:
 def _unsatisfiable(held: Held, size: int | None, headers: Headers) -> Whole | Changed:
     match = _CONTENT_RANGE.fullmatch(_header(headers, "content-range"))
     told = int(match[3]) if match and match[3] != "*" else None
-    total = next((t for t in (told, size, held.total) if t is not None), None)
-    if held.length == total:
+    known = [total for total in (told, size, held.total) if total is not None]
+    etag = _strong_etag(headers)
+    if held.etag and etag and etag != held.etag:
+        return Changed("the file on the server has another ETag")
+    if known and all(total == held.length for total in known):
         return Whole()
-    return Changed("the file on the server is shorter than what is here")
+    return Changed("the server has no such range: its file is another one")
 
 
 def refusal(head: Head, body: bytes) -> Retry | Expired | Final:
