@@ -24,9 +24,10 @@ from tests.support.fetcher import CONTENT, SETTINGS, clean_log, fetching
 from tests.support.files import EXPIRED, FOREVER, File, FileServer
 from tests.support.nginx import Nginx, requires_nginx
 from tests.support.ports import key
+from tests.support.rawbroker import Peer, RawBroker
 from tests.support.reactor import reactor, until
 from tests.support.waiting import wait_until
-from upparat.adapters import download_transfer
+from upparat.adapters import download_http, download_transfer
 from upparat.adapters.download_client import Client
 from upparat.adapters.durable import read_boot_id
 from upparat.adapters.storage import Note, Part, Store
@@ -594,6 +595,48 @@ async def test_silence_in_an_error_body_keeps_the_status(file: File, directory: 
     async with fetching(directory, IMPATIENT) as fetcher:
         outcome = await fetcher.fetch(make_job(file.url))
     assert outcome == ("url_expired", "HTTP 403 AccessDenied: Request has expired")
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_error_body_that_drips_keeps_the_status(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a time for all of it, however little comes at a time."""
+    monkeypatch.setattr(download_http, "ASKED_WHY", 0.3)
+
+    def drip(peer: Peer) -> None:
+        peer.connection.recv(65536)
+        peer.send(b"HTTP/1.1 404 No\r\nContent-Length: 4096\r\n\r\n")
+        while True:
+            peer.send(b".")
+            time.sleep(0.05)
+
+    with RawBroker(drip) as server:
+        async with fetching(directory) as fetcher:
+            failed = await fetcher.fail(make_job(f"http://127.0.0.1:{server.port}/f"))
+    assert failed == (State.DOWNLOAD_FAILED, "HTTP 404 Not Found")
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("status", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 302 Go\r\n", b""])
+async def test_a_head_without_end(directory: Path, status: bytes) -> None:
+    """It must not fill the memory. Without a status it is one line without end."""
+    sent = []
+
+    def go_on(peer: Peer) -> None:
+        peer.connection.recv(65536)
+        peer.send(status)
+        lines = b"x: y\r\n" * 1000 if status else b"x" * 6000
+        while True:
+            sent.append(peer.connection.send(lines))
+
+    with RawBroker(go_on) as server:
+        async with fetching(directory, replace(SETTINGS, max_attempts=1)) as fetcher:
+            state, message = await fetcher.fail(make_job(f"http://127.0.0.1:{server.port}/f"))
+    assert state is State.DOWNLOAD_FAILED
+    if status:
+        assert message == "the head has no end (1 attempts)"
+    assert sum(sent) < 16 * 1024 * 1024, "what the sockets hold"
 
 
 # --- redirects ------------------------------------------------------------------------------------

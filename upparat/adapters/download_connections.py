@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable
 from typing import Any, cast
 from weakref import WeakSet
@@ -71,6 +72,33 @@ class _Telling:
 def at_rest(connection: Any) -> bool:
     """Whether it waits for the next request, or could."""
     return connection.state == "QUIESCENT" and not connection.transport.disconnecting
+
+
+def measure(connection: Any, most: float, exceeded: Callable[[], None]) -> None:
+    """Call ``exceeded``, and drop the connection, when it has brought more than ``most`` bytes from
+    now on and still brings some; ``math.inf`` ends that."""
+    vars(connection).pop("dataReceived", None)
+    if most < math.inf:
+        connection.dataReceived = _Measured(connection, most, exceeded)
+
+
+class _Measured:
+    """Stands before a connection's own ``dataReceived``."""
+
+    def __init__(self, connection: Any, most: float, exceeded: Callable[[], None]) -> None:
+        self._connection = connection
+        self._receive = connection.dataReceived
+        self._most = most
+        self._exceeded = exceeded
+        self._received = 0
+
+    def __call__(self, data: bytes) -> None:
+        if self._received > self._most:
+            abort(self._connection)
+            self._exceeded()
+            return
+        self._received += len(data)
+        self._receive(data)
 
 
 def abort(connection: Any) -> None:

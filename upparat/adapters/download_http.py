@@ -22,7 +22,7 @@ from upparat.config import Download
 
 from .download_answer import Head
 from .download_client import Reactor
-from .download_connections import Connections, abort, at_rest
+from .download_connections import Connections, abort, at_rest, measure
 from .download_rate import Rate
 from .download_trouble import Silence
 from .download_waiter import Waiter
@@ -32,6 +32,12 @@ ERROR_BODY = 4096
 
 NO_URL = "http://upparat.invalid/"
 """What treq is told instead of the URL: it spells URLs anew, and cannot spell IPv6 addresses."""
+
+HEAD = 1 << 16
+"""Bytes, about, that the head of an answer may have: Twisted itself limits only its lines."""
+
+ASKED_WHY = 10.0
+"""Seconds that a server has to say why it does not send the file."""
 
 DRAIN = 1.0
 """Seconds that are spent on the body of an answer that tells nothing more."""
@@ -88,6 +94,7 @@ class HttpExchange:
             reactor=cast(Any, self._reactor),
         )
         response: Any = await self._wait(answer)
+        self._measure(math.inf)
         self._response = response
         length = None if response.length is UNKNOWN_LENGTH else int(response.length)
         return Head(response.code, response.headers, length)
@@ -99,10 +106,13 @@ class HttpExchange:
         return await self._wait(body.ended)
 
     async def drain(self) -> None:
-        await self.error_body(DRAIN)
+        await self._beginning(DRAIN)
 
-    async def error_body(self, patience: float = math.inf) -> bytes:
-        """:param patience: seconds for all of it, as far as anything comes at all."""
+    async def error_body(self) -> bytes:
+        return await self._beginning(ASKED_WHY)
+
+    async def _beginning(self, patience: float) -> bytes:
+        """:param patience: seconds for all of it."""
         chunks = bytearray()
         self._patience = min(patience, self._patience)
         until = self._reactor.seconds() + patience
@@ -184,7 +194,13 @@ class HttpExchange:
         if not at_rest(connection):  # the server has said something that nobody asked for
             raise ConnectionLost
         self._rate.shape(getattr(connection, "transport", None))
+        self._measure(HEAD)
         self._limit(self._settings.idle_timeout, "no answer")
+
+    def _measure(self, most: float) -> None:
+        """Let the connection bring so many bytes, and not much more."""
+        if self._connection is not None:
+            measure(self._connection, most, lambda: self._stop_waiting("the head has no end"))
 
     def _received(self, receive: Callable[[bytes], None], data: bytes) -> None:
         if self._timer is not None:
@@ -198,7 +214,10 @@ class HttpExchange:
 
     def _expire(self, what: str) -> None:
         self._timer = None
-        self._silence = what
+        self._stop_waiting(what)
+
+    def _stop_waiting(self, why: str) -> None:
+        self._silence = why
         self._waiter.cancel()
 
     def _quiet(self) -> None:
