@@ -98,6 +98,25 @@ def test_while_a_hook_runs_that_must_not_be_killed(
     assert no_file_left(device)
 
 
+@pytest.mark.parametrize("end", [Agent.stop, Agent.kill], ids=["stopped", "killed"])
+def test_the_agent_ends_while_it_waits_for_such_a_hook(
+    end: Callable[[Agent], object], updates: Updates
+) -> None:
+    """The file goes all the same."""
+    go_on = updates.hooks.directory / "go-on"
+    updates.hooks.install([wait_for_file(go_on)])
+    device = updates.start()
+    updates.create()
+    updates.hooks.wait_for_call("install")
+    cancel(updates, device)
+    end(device)
+    go_on.touch()
+    device.start()
+    the_next_job_runs(updates)
+    assert no_file_left(device)
+    assert len(updates.hooks.calls("install")) == 1
+
+
 def test_kill_on_cancel(updates: Updates) -> None:
     updates.hooks.install([hang()])
     device = updates.start(hooks={"kill_on_cancel": "yes"})

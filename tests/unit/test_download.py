@@ -172,9 +172,9 @@ def whole(**values: Any) -> Answer:
     return Answer(headers={"etag": '"e"'}, length=10, chunks=[CONTENT], **values)
 
 
-def rest(start: int) -> Answer:
+def rest(start: int, end: int = 10) -> Answer:
     headers = {"etag": '"e"', "content-range": f"bytes {start}-9/10"}
-    return Answer(206, headers, 10 - start, [CONTENT[start:]])
+    return Answer(206, headers, 10 - start, [CONTENT[start:end]], end == 10 or ConnectionError())
 
 
 def broken(after: int) -> Answer:
@@ -362,13 +362,13 @@ class ResumeTests(Bench):
         self.assertEqual(self.heard.events[-1][0], "downloaded")
         self.assertEqual(self.asked, [])
 
-    def test_a_part_that_shrinks_while_it_is_hashed_is_an_error(self) -> None:
+    def test_a_part_that_cannot_be_read_comes_anew(self) -> None:
         self.leave_part()
-        self.reactor.pool.held = []
-        self.start()
-        self.files.part.write_bytes(b"")
-        self.reactor.pool.held.pop()()
-        self.assertEqual(self.heard.outcome[:2], ("download_failed", State.DOWNLOAD_FAILED))  # type: ignore[index]
+        trouble = OSError(errno.EIO, "Input/output error")
+        with mock.patch.object(Part, "rehash", side_effect=trouble):
+            self.start(whole())
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+        self.assertEqual([headers.get("Range") for _, headers in self.asked], [None])
 
     def test_a_part_of_another_boot_may_hold_zeros(self) -> None:
         """It was not synced: only the digest of the job could tell."""
@@ -554,6 +554,15 @@ class DiskTests(Bench):
             self.reactor.advance(DISK_PAUSE)
         self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
         self.assertEqual([headers.get("Range") for _, headers in self.asked], [None, None])
+
+    def test_bytes_that_come_again_renew_the_attempts(self) -> None:
+        parts = [broken(2), *(rest(n, n + 1) for n in range(2, 9)), rest(9)]
+        trouble = [OSError(errno.EIO, "Input/output error"), None]
+        with mock.patch("os.fdatasync", side_effect=trouble):
+            self.start(whole(), *parts, sha256=SHA256)
+            self.reactor.pump([DISK_PAUSE] * 10)
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+        self.assertGreater(len(parts), self.settings.max_attempts)
 
     def test_a_directory_that_cannot_be_synced_at_first(self) -> None:
         trouble = [OSError(errno.EIO, "Input/output error"), None]

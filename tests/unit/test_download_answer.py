@@ -63,6 +63,10 @@ class JudgeTests(SynchronousTestCase):
         for held in (Held(), PART):
             self.assertEqual(judge(held, None, head(200, 5, etag='"x"')), Body(0, '"x"', 5))
 
+    def test_an_etag_that_is_no_text_is_none(self) -> None:
+        latin = Head(200, Headers({b"etag": [b'"\xe9"']}), 5)
+        self.assertEqual(judge(Held(), None, latin), Body(0, "", 5))
+
     def test_weak_and_broken_etags_are_none(self) -> None:
         for etag in ('W/"x"', "x", '"x', '"x"y"', ""):
             self.assertEqual(judge(Held(), None, head(200, etag=etag)), Body(0))

@@ -862,14 +862,13 @@ class CancelTests(SynchronousTestCase):
                     ("unfollow",),
                     ("cancel timer",),
                     ("stop download",),
-                    ("clear record",),
                     ("release",),
                 ],
             )
             life.machine.installed()
             self.assertEqual(life.taken(), [])
             life.machine.released()
-            self.assertEqual(life.taken(), [("discard", "a"), ("fetch",)])
+            self.assertEqual(life.taken(), [("discard", "a"), ("clear record",), ("fetch",)])
             self.assertEqual(life.state, "fetch_jobs")
 
 

@@ -190,6 +190,17 @@ class PartTests(StorageCase):
         self.assertEqual(self.files.part.read_bytes(), b"abcdefg")
         self.assertEqual(part.sha256, hashlib.sha256(b"abcdefg").hexdigest())
 
+    def test_others_keep_their_room_where_no_size_was_told(self) -> None:
+        part = Part(self.files)
+        self.addCleanup(part.close)
+        disk = mock.Mock(f_frsize=1, f_bavail=SLACK + 3)
+        with mock.patch("os.fstatvfs", return_value=disk):
+            part.write(b"abc")
+            with self.assertRaises(OSError) as caught:
+                part.write(b"defg")
+        self.assertEqual(caught.exception.errno, errno.ENOSPC)
+        self.assertEqual(self.files.part.read_bytes(), b"abc")
+
     def test_room_is_counted_with_slack(self) -> None:
         part = Part(self.files)
         self.addCleanup(part.close)

@@ -240,5 +240,5 @@ def _strong_etag(headers: Headers) -> str:
 
 
 def _header(headers: Headers, name: str) -> str:
-    values = headers.getRawHeaders(name) or [""]
-    return values[0].strip()
+    values = headers.getRawHeaders(name.encode("ascii")) or [b""]
+    return values[0].strip().decode(errors="replace")

@@ -88,11 +88,19 @@ class FileTransfer(Transfer[Done]):
     async def _take_up(self, target: Target) -> None:
         """Continue what is there, if it can be told to belong to the same file."""
         if target.continuable:
-            await self._in_thread(lambda: self._part.rehash(self._wanted))
-            self._log("continues at {length} bytes", length=target.length)
+            await self._rehash(target)
         else:
             target.start_over()
         self._budget.reached(target.length)
+
+    async def _rehash(self, target: Target) -> None:
+        try:
+            await self._in_thread(lambda: self._part.rehash(self._wanted))
+        except DiskError as problem:
+            self._log("cannot use what is there: {problem}", problem=problem)
+            target.start_over()
+        else:
+            self._log("continues at {length} bytes", length=target.length)
 
     # --- bytes and their end ---
 
@@ -113,6 +121,7 @@ class FileTransfer(Transfer[Done]):
             # Linux tells this once: the pages count as written then, and a second look would find
             # right in memory what is not on the disk.
             target.start_over()
+            self._budget.start_over()
             raise
         with disk():
             return Done(part.commit(target.complete_note), part.length)
@@ -125,7 +134,7 @@ class FileTransfer(Transfer[Done]):
             raise Failed(State.VERIFICATION_FAILED, problem)
         target.start_over()
         self._budget.afresh = True
-        self._budget.most = 0
+        self._budget.start_over()
         return Retry(problem)
 
     def _disk_failure(self, error: OSError) -> Failed:

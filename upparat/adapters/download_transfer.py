@@ -33,6 +33,9 @@ BACKOFF = Backoff(base=1.0, cap=64.0)
 MAX_REFUSALS = 3
 """How often in a row, without a new byte, the server may refuse a URL that AWS has made afresh."""
 
+MAX_RESTARTS = 10
+"""How often the bytes of an execution are thrown away and come again as new ones."""
+
 DISK_ATTEMPTS = 3
 DISK_PAUSE = 10.0
 """How often a disk that is full or fails is tried, and the seconds in between: others may make
@@ -77,14 +80,15 @@ class Budget:
     """What an execution has used up. Every byte beyond what was ever there renews it.
 
     ``attempts`` and ``refusals`` count those in a row without such a byte; ``most`` is the highest
-    number of bytes so far; ``afresh`` says that a wrong file has been thrown away once;
-    ``disk_failures`` is how often the disk has refused.
+    number of bytes so far; ``restarts`` is how often they were thrown away; ``afresh`` says that a
+    wrong file was, once; ``disk_failures`` is how often the disk has refused.
     """
 
     key: Key
     attempts: int = 0
     refusals: int = 0
     most: int = 0
+    restarts: int = 0
     afresh: bool = False
     disk_failures: int = 0
 
@@ -92,6 +96,12 @@ class Budget:
         if length > self.most:
             self.most = length
             self.attempts = self.refusals = 0
+
+    def start_over(self) -> None:
+        """Bytes that come again count as new ones; but not for ever, if the file never rests."""
+        self.restarts += 1
+        if self.restarts <= MAX_RESTARTS:
+            self.most = 0
 
 
 def check_job(tools: Tools, job: Job) -> None:
@@ -165,6 +175,7 @@ class Transfer(Generic[_Done]):
             verdict = None if target.full else await self._attempt(target)
             if isinstance(verdict, Changed):
                 target.start_over()
+                self._budget.start_over()
                 return Retry(verdict.reason)
             if isinstance(verdict, Retry | Expired | Final):
                 return verdict

@@ -187,6 +187,7 @@ class Part:
         self.length = os.fstat(self._fd).st_size
         self._sent = self.length
         self._wanted = 0
+        self._expected = False
         self._hash = hashlib.sha256()
 
     @property
@@ -216,10 +217,13 @@ class Part:
         if missing > 0 and lacking > 0:
             raise OSError(errno.ENOSPC, f"the disk lacks {lacking} bytes for the file")
         self._wanted = total
+        self._expected = True
 
     def write(self, data: bytes | bytearray) -> None:
         view, end = memoryview(data), self.length
         try:
+            if not self._expected:
+                self._spare(len(view))
             self._reserve()
             while view:
                 # Not where the last write has ended: if that one failed, it does not count.
@@ -233,6 +237,12 @@ class Part:
         if self.length - self._sent >= HASTE:
             begin_writing(self._fd, self._sent, self.length)
             self._sent = self.length
+
+    def _spare(self, size: int) -> None:
+        """Leave others their room, where nobody knows how much will come."""
+        disk = os.fstatvfs(self._fd)
+        if disk.f_bavail * disk.f_frsize < size + SLACK:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _reserve(self) -> None:
         wanted, self._wanted = self._wanted, 0

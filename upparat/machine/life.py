@@ -98,7 +98,6 @@ def release_hooks(inputs: Inputs, core: Core, job: Job) -> Work:
     core.jobs.unfollow()
     core.timer.cancel()
     core.downloads.stop()
-    core.record.clear()
     core.in_hand = None
     core.memory = None
     core.hooks.release()
@@ -608,8 +607,10 @@ verify_installation.upon(Inputs._abandon).to(wind_down).returns(None)
 
 @wind_down.upon(Inputs.released).to(fetch_jobs)
 def clean_up(inputs: Inputs, core: Core, work: Work) -> None:
-    """Only now: an install hook that was left to finish was reading the file."""
+    """Only now: an install hook that was left to finish was reading the file. Until here the record
+    knows the execution, so that its file goes even if the agent does not come that far."""
     core.downloads.discard(work.job.key)
+    core.record.clear()
     core.jobs.fetch()
 
 
