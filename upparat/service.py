@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 FAREWELL = 2.0
 """Seconds that the last reports have to be accepted in when the agent is stopped."""
 
+LONGEST = 20.0
+"""Seconds that hooks and downloads have to end in. They need up to 12; what is not over then would
+never be, and is left behind."""
+
 
 class Reactor(MqttReactor, ProcessReactor, DownloadReactor):
     """What the agent asks of a reactor."""
@@ -111,6 +115,7 @@ class UpparatService(Service):
             ],
             consumeErrors=True,
         )
+        ended.addTimeout(LONGEST, self._reactor, self._stopped_late)
         ended.addCallback(lambda _: self._jobs.close())
         ended.addCallback(lambda _: self._mqtt.stopService())
         ended.addCallbacks(lambda _: self._sentry_stop(), self._stopped_badly)
@@ -125,6 +130,9 @@ class UpparatService(Service):
             drained.cancel()
         drained.addErrback(lambda failure: failure.trap(CancelledError, TimeoutError) and None)
         return drained
+
+    def _stopped_late(self, _: object, seconds: float) -> None:
+        self.log.error("Something has not ended within {seconds:g} s", seconds=seconds)
 
     def _stopped_badly(self, failure: Failure) -> None:
         self.log.failure("Stopping went wrong", failure)

@@ -15,7 +15,7 @@ from upparat import service as module
 from upparat.config import Settings, load
 from upparat.job import Report, State
 from upparat.ports import Memory
-from upparat.service import FAREWELL, UpparatService
+from upparat.service import FAREWELL, LONGEST, UpparatService
 
 DONE = Report(State.COMPLETE_READY)
 
@@ -162,6 +162,17 @@ class ServiceTests(SynchronousTestCase):
         self.assertNoResult(stopped)
         ended.callback(None)
         self.successResultOf(stopped)
+
+    def test_stop_does_not_wait_for_ever(self) -> None:
+        self.answers["hooks.shut_down"] = Deferred()
+        self.answers["downloads.shut_down"] = Deferred()
+        service = self.started()
+        stopped = service.stopService()
+        self.clock.advance(LONGEST - 1)
+        self.assertNoResult(stopped)
+        self.clock.advance(1)
+        self.successResultOf(stopped)
+        self.assertEqual(self.taken()[-2:], [("jobs.close",), ("mqtt.stopService",)])
 
     def test_a_part_that_cannot_be_stopped_does_not_keep_the_others(self) -> None:
         def broken(*_: object) -> None:
