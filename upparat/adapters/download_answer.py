@@ -141,7 +141,7 @@ def judge(held: Held, size: int | None, head: Head) -> Body | Whole | Changed | 
 def _partial(held: Held, headers: Headers) -> Body | Changed | Problem:
     match = _CONTENT_RANGE.fullmatch(_header(headers, "content-range"))
     etag = _strong_etag(headers)
-    total = int(match[3]) if match and match[3] != "*" else None
+    total = _total(match)
     if match is None or match[1] is None or int(match[1]) != held.length:
         problem = "the server answers with another range than asked for"
     elif held.length and held.etag and etag != held.etag:
@@ -155,14 +155,18 @@ def _partial(held: Held, headers: Headers) -> Body | Changed | Problem:
 
 def _unsatisfiable(held: Held, size: int | None, headers: Headers) -> Whole | Changed:
     match = _CONTENT_RANGE.fullmatch(_header(headers, "content-range"))
-    told = int(match[3]) if match and match[3] != "*" else None
-    known = [total for total in (told, size, held.total) if total is not None]
+    known = [total for total in (_total(match), size, held.total) if total is not None]
     etag = _strong_etag(headers)
     if held.etag and etag and etag != held.etag:
         return Changed("the file on the server has another ETag")
     if known and all(total == held.length for total in known):
         return Whole()
     return Changed("the server has no such range: its file is another one")
+
+
+def _total(content_range: re.Match[str] | None) -> int | None:
+    """How long the file is, if that is told."""
+    return int(content_range[3]) if content_range and content_range[3] != "*" else None
 
 
 def refusal(head: Head, body: bytes) -> Retry | Expired | Final:

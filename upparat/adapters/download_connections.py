@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable
 from typing import Any, cast
 from weakref import WeakSet
@@ -74,18 +73,21 @@ def at_rest(connection: Any) -> bool:
     return connection.state == "QUIESCENT" and not connection.transport.disconnecting
 
 
-def measure(connection: Any, most: float, exceeded: Callable[[], None]) -> None:
+def measure(connection: Any, most: int, exceeded: Callable[[], None]) -> None:
     """Call ``exceeded``, and drop the connection, when it has brought more than ``most`` bytes from
-    now on and still brings some; ``math.inf`` ends that."""
-    vars(connection).pop("dataReceived", None)
-    if most < math.inf:
-        connection.dataReceived = _Measured(connection, most, exceeded)
+    now on and still brings some."""
+    connection.dataReceived = _Measured(connection, most, exceeded)
+
+
+def let_through(connection: Any) -> None:
+    """Measure no more."""
+    del connection.dataReceived
 
 
 class _Measured:
     """Stands before a connection's own ``dataReceived``."""
 
-    def __init__(self, connection: Any, most: float, exceeded: Callable[[], None]) -> None:
+    def __init__(self, connection: Any, most: int, exceeded: Callable[[], None]) -> None:
         self._connection = connection
         self._receive = connection.dataReceived
         self._most = most

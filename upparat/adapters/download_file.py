@@ -120,8 +120,7 @@ class FileTransfer(Transfer[Done]):
         except DiskError:
             # Linux tells this once: the pages count as written then, and a second look would find
             # right in memory what is not on the disk.
-            target.start_over()
-            self._budget.start_over()
+            self._start_over(target)
             raise
         with disk():
             return Done(part.commit(target.complete_note), part.length)
@@ -132,9 +131,8 @@ class FileTransfer(Transfer[Done]):
         if self._budget.afresh or target.proven:
             self._discard()
             raise Failed(State.VERIFICATION_FAILED, problem)
-        target.start_over()
+        self._start_over(target)
         self._budget.afresh = True
-        self._budget.start_over()
         return Retry(problem)
 
     def _disk_failure(self, error: OSError) -> Failed:

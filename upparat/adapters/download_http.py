@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -22,7 +21,7 @@ from upparat.config import Download
 
 from .download_answer import Head
 from .download_client import Reactor
-from .download_connections import Connections, abort, at_rest, measure
+from .download_connections import Connections, abort, at_rest, let_through, measure
 from .download_rate import Rate
 from .download_trouble import Silence
 from .download_waiter import Waiter
@@ -94,7 +93,8 @@ class HttpExchange:
             reactor=cast(Any, self._reactor),
         )
         response: Any = await self._wait(answer)
-        self._measure(math.inf)
+        if self._connection is not None:
+            let_through(self._connection)
         self._response = response
         length = None if response.length is UNKNOWN_LENGTH else int(response.length)
         return Head(response.code, response.headers, length)
@@ -194,13 +194,8 @@ class HttpExchange:
         if not at_rest(connection):  # the server has said something that nobody asked for
             raise ConnectionLost
         self._rate.shape(getattr(connection, "transport", None))
-        self._measure(HEAD)
+        measure(connection, HEAD, lambda: self._stop_waiting("the head has no end"))
         self._limit(self._settings.idle_timeout, "no answer")
-
-    def _measure(self, most: float) -> None:
-        """Let the connection bring so many bytes, and not much more."""
-        if self._connection is not None:
-            measure(self._connection, most, lambda: self._stop_waiting("the head has no end"))
 
     def _received(self, receive: Callable[[bytes], None], data: bytes) -> None:
         if self._timer is not None:

@@ -174,8 +174,7 @@ class Transfer(Generic[_Done]):
         try:
             verdict = None if target.full else await self._attempt(target)
             if isinstance(verdict, Changed):
-                target.start_over()
-                self._budget.start_over()
+                self._start_over(target)
                 return Retry(verdict.reason)
             if isinstance(verdict, Retry | Expired | Final):
                 return verdict
@@ -212,6 +211,10 @@ class Transfer(Generic[_Done]):
         if now >= self._next_telling:
             self._next_telling = now + PROGRESS_INTERVAL
             self._tools.told(target.length, target.total)
+
+    def _start_over(self, target: Target) -> None:
+        target.start_over()
+        self._budget.start_over()
 
     async def _back_off(self, retry: Retry, *, gained: bool) -> None:
         budget = self._budget

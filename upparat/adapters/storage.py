@@ -107,25 +107,23 @@ class Files:
                 os.fsync(stream.fileno())
         new.replace(self.note)
 
-    def _legible(self) -> bool:
-        """Whether the note makes sense, if there is one."""
-        try:
-            _parse(self.note.read_bytes())
-        except FileNotFoundError:
-            return True
-        except (OSError, ValueError, TypeError):
-            return False
-        return True
-
     def known_complete(self) -> bool:
         """Whether there is a complete file and it is this execution's."""
         note = self.read_note()
         return bool(note.digest) and _size(self.complete) == note.total
 
+    def _completed(self) -> bool:
+        """Whether the note says that the file was completed, or a power cut has torn it."""
+        try:
+            return bool(_parse(self.note.read_bytes()).digest)
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, TypeError):
+            return True
+
     def discard(self) -> None:
-        """Remove them all. The complete file only if the note says that it is ours, or a power cut
-        has made the note unreadable."""
-        ours = bool(self.read_note().digest) or not self._legible()
+        """Remove them all. The complete file only if it is ours."""
+        ours = self._completed()
         self.part.unlink(missing_ok=True)
         if ours and _size(self.complete) is not None:
             self.complete.unlink(missing_ok=True)
