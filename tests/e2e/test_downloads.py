@@ -71,7 +71,8 @@ def test_a_file_that_nobody_may_read(updates: Updates) -> None:
     """Three fresh URLs that are refused are enough."""
     updates.file.expire(times=FOREVER)
     failed = ("FAILED", "download_failed", EXPIRED[2])
-    assert updates.run() == [STARTED, EXPIRED, EXPIRED, failed]
+    updates.run()
+    assert updates.cloud.history("job-1") == [STARTED, EXPIRED, EXPIRED, failed]
     assert len(updates.file.requests) == 3
     assert updates.hooks.names() == ["version", "download"]
 
@@ -120,7 +121,8 @@ def test_a_server_that_falls_silent(updates: Updates) -> None:
 def test_a_server_that_never_answers(updates: Updates) -> None:
     updates.file.stall(times=FOREVER)
     updates.start(download={"idle_timeout": 0.2, "max_attempts": 2})
-    assert updates.run() == failure("no answer for 0.2 s (2 attempts)")
+    updates.run()
+    assert updates.cloud.history("job-1") == failure("no answer for 0.2 s (2 attempts)")
     assert "install" not in updates.hooks.names()
 
 
@@ -139,7 +141,8 @@ def test_a_server_that_is_busy_for_a_moment(status: int, updates: Updates) -> No
 def test_a_server_that_stays_busy(updates: Updates) -> None:
     updates.file.status(503, times=FOREVER)
     updates.start(download={"max_attempts": 2})
-    assert updates.run() == failure("HTTP 503 Service Unavailable (2 attempts)")
+    updates.run()
+    assert updates.cloud.history("job-1") == failure("HTTP 503 Service Unavailable (2 attempts)")
     assert "install" not in updates.hooks.names()
 
 
@@ -153,7 +156,8 @@ def test_a_server_that_stays_busy(updates: Updates) -> None:
 )
 def test_a_file_that_is_not_there(status: int, body: bytes, message: str, updates: Updates) -> None:
     updates.file.status(status, body, times=FOREVER)
-    assert updates.run() == failure(message)
+    updates.run()
+    assert updates.cloud.history("job-1") == failure(message)
     assert len(updates.file.requests) == 1
     assert updates.hooks.names() == ["version", "download"]
 
@@ -272,7 +276,8 @@ def test_plain_http_is_refused(updates: Updates) -> None:
     message = (
         "file: plain http needs [download] allow_http, or a sha256 or sha512 in the job document"
     )
-    assert updates.run() == failure(message)
+    updates.run()
+    assert updates.cloud.history("job-1") == failure(message)
     assert updates.file.requests == []
     assert "install" not in updates.hooks.names()
 
@@ -287,7 +292,8 @@ def test_plain_http_with_a_digest_needs_no_permission(updates: Updates) -> None:
 def test_other_schemes_are_refused(url: str, updates: Updates) -> None:
     """Such a document can never work: REJECTED, which AWS does not try again."""
     message = "file: must be an https: or http: URL"
-    assert updates.run(file=url) == [("REJECTED", "invalid_job_document", message)]
+    updates.run(file=url)
+    assert updates.cloud.history("job-1") == [("REJECTED", "invalid_job_document", message)]
     assert updates.hooks.names() == []
 
 
@@ -302,7 +308,8 @@ def test_a_redirect_is_followed(updates: Updates, files: FileServer) -> None:
 
 def test_a_redirect_to_another_scheme_is_refused(updates: Updates) -> None:
     updates.file.redirect("file:///etc/passwd", times=FOREVER)
-    assert updates.run() == failure("the server redirects from http to file")
+    updates.run()
+    assert updates.cloud.history("job-1") == failure("the server redirects from http to file")
     assert "install" not in updates.hooks.names()
 
 
@@ -324,7 +331,8 @@ def test_https_from_a_stranger(updates: Updates, tmp_path: Path) -> None:
     with FileServer((certs.server_cert, certs.server_key), "localhost") as server:
         updates.file = server.add("/secret", content(1))
         updates.start(download={"max_attempts": 2})
-        assert updates.run() == failure("TLS: certificate verify failed (2 attempts)")
+        updates.run()
+    assert updates.cloud.history("job-1") == failure("TLS: certificate verify failed (2 attempts)")
     assert updates.file.requests == []
     assert "install" not in updates.hooks.names()
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.python import run_python
 
 PROGRAM = """
 import sys
@@ -32,14 +32,7 @@ def test_a_broken_machine_ends_the_process_badly(tmp_path: Path, how: str) -> No
         "command": ["-c", str(config)],
         "plugin": ["-n", "--pidfile=twistd.pid", "upparat", f"--config={config}"],
     }[how]
-    ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ended = run_python(PROGRAM, *arguments, cwd=tmp_path)
     assert ended.returncode == -signal.SIGABRT, ended.stderr
     assert "broken on purpose" in ended.stdout + ended.stderr
     assert not (tmp_path / "twistd.pid").exists()

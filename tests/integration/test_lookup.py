@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from threading import Event, Thread
 from threading import enumerate as enumerate_threads
@@ -17,6 +15,7 @@ from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionRe
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from tests.support.python import run_python
 from tests.support.reactor import reactor, until
 from tests.support.waiting import PATIENCE
 from upparat.adapters.lookup import Lookups
@@ -162,11 +161,5 @@ reactor.run()
 
 
 def test_the_process_ends_though_no_answer_comes() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROCESS],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = run_python(PROCESS)
     assert (done.returncode, done.stderr) == (0, "")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 
 import pytest
 
-from tests.support.waiting import PATIENCE
+from tests.support.python import run_python
 
 PROCESS = """
 import os, signal, sys, threading
@@ -39,13 +37,7 @@ reactor.run()
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_line_of_the_log_is_being_written(number: signal.Signals) -> None:
     """What handles the signal writes a line itself."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROCESS, str(int(number))],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = run_python(PROCESS, str(int(number)))
     assert (done.returncode, done.stderr) == (0, "")
     told = done.stdout.splitlines()
     assert told[0] == "now"
