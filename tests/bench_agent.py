@@ -37,7 +37,7 @@ from tests.support.rawbroker import (
     suback,
 )
 from tests.support.world import THING, World
-from upparat.config import Broker, Service
+from upparat.config.settings import Broker, Service
 
 FLOOR = "import twisted.internet.reactor, twisted.application.service, paho.mqtt.client, automat"
 """What any agent of this kind has to import."""

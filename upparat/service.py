@@ -11,24 +11,24 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from . import __version__, sentry
-from .adapters.download import Downloader
-from .adapters.download_client import Reactor as DownloadReactor
-from .adapters.hooks import HookRunner
-from .adapters.jobs import JobsClient
-from .adapters.libc import give_back_memory
-from .adapters.mqtt import MqttService
-from .adapters.mqtt import Reactor as MqttReactor
-from .adapters.process import Reactor as ProcessReactor
-from .adapters.record import FileRecord
-from .adapters.stream import Source
-from .adapters.systemd import ServiceManager
-from .adapters.timer import ReactorTimer
-from .adapters.verify import Verifier
-from .config import Settings
+from .config.settings import Settings
+from .download.client import Reactor as DownloadReactor
+from .download.stored_downloads import Downloader
+from .download.verifier import Verifier
+from .hooks.child import Reactor as ProcessReactor
+from .hooks.runner import HookRunner
+from .iotjobs.client import JobsClient
+from .linux import give_back_memory
 from .machine import Core, Guard, Inputs, Policy, make_machine
+from .mqtt.service import MqttService
+from .mqtt.service import Reactor as MqttReactor
+from .storage.record import FileRecord
+from .streaming import Source
+from .systemd import ServiceManager
+from .timer import ReactorTimer
 
 if TYPE_CHECKING:
-    from .adapters.download_through import StreamDownloader
+    from .download.through import StreamDownloader
 
 FAREWELL = 2.0
 """Seconds that the last reports have to be accepted in when the agent is stopped."""
@@ -151,7 +151,7 @@ class UpparatService(Service):
         verifier = Verifier(settings.verify)
         if not settings.hooks.install_stream:
             return Downloader(*arguments, verifier=verifier), None
-        from .adapters.download_through import StreamDownloader  # few devices need it
+        from .download.through import StreamDownloader  # few devices need it
 
         streams = StreamDownloader(*arguments, verifier=verifier)
         return streams, streams

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import resource
-import signal
 import sys
-import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, TextIO, cast
 
 from twisted.application.service import IService
 from twisted.internet.base import ReactorBase
-from twisted.internet.error import ReactorNotRunning
-from twisted.logger import ILogObserver, Logger
+from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.logfile import LogFile
 
-from .adapters.lookup import Lookups
-from .config import ConfigError, Settings, load
+from .config.reader import ConfigError, load
+from .config.settings import Settings
 from .log import make_observer
+from .reactor import abort, prepare_reactor
 from .service import UpparatService
-
-_logger = Logger()
 
 LOG_FILES = 5
 """Rotated log files that are kept, of 1 MB each: flash is small."""
@@ -97,50 +91,6 @@ def _log_path(twistd: Mapping[str, object]) -> str:
 
 def _log_file(path: str) -> TextIO:
     return cast("TextIO", LogFile.fromFullPath(path, maxRotatedFiles=LOG_FILES))
-
-
-def prepare_reactor(reactor: ReactorBase) -> None:
-    """Make the reactor fit for a service on a device.
-
-    Its timers count on a clock that never jumps: Twisted's own is the time of day, which NTP sets
-    when a device without a battery has booted. No lookup of a name keeps it from ending. And it
-    stops on a signal with status 0: by itself Twisted would kill the process with the same signal
-    once more.
-    """
-    reactor.seconds = time.monotonic
-    reactor.installNameResolver(Lookups(reactor))
-    reactor.callWhenRunning(_handle_signals, reactor)
-    reactor.addSystemEventTrigger("after", "shutdown", setattr, reactor, "_exitSignal", None)
-
-
-def _handle_signals(reactor: ReactorBase) -> None:
-    """Stop on a signal, but in a turn of the reactor, which is all that the signal wakes.
-
-    Twisted's own handlers log at once. They could interrupt the writing of another line just when
-    the lock of the log file is taken but not yet known to be ours, and would wait for it for ever.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if callable(signal.getsignal(number)):  # a shell's background job ignores SIGINT
-            signal.signal(number, lambda number, _: reactor.callFromThread(_stop, reactor, number))
-
-
-def _stop(reactor: ReactorBase, number: int) -> None:
-    _logger.info("Received {name}, shutting down", name=signal.Signals(number).name)
-    with suppress(ReactorNotRunning):  # it is the second signal
-        reactor.stop()
-
-
-def abort(reactor: ReactorBase) -> None:
-    """Stop in an orderly way, and then die of SIGABRT, as ``abort(3)`` does: whoever supervises
-    the process sees that it went wrong, and starts it again.
-
-    No core is dumped: it would hold the secrets of the configuration and of the job.
-    """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    reactor.addSystemEventTrigger(
-        "after", "shutdown", setattr, reactor, "_exitSignal", signal.SIGABRT
-    )
-    reactor.stop()
 
 
 def make_agent(reactor: ReactorBase, settings: Settings) -> UpparatService:

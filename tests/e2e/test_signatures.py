@@ -15,7 +15,7 @@ from tests.support.files import File
 from tests.support.minisign import FORMATS, MinisignPair, changed_minisig, make_minisign_keys
 from tests.support.openssl import KeyPair, make_keys
 from tests.support.scripts import show
-from upparat.signatures import statement
+from upparat.signing.signatures import statement
 
 NOT_OURS = "signature: no key of ours has made it"
 

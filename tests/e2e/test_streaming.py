@@ -29,8 +29,8 @@ from tests.support.scripts import (
     wait_for_file,
 )
 from tests.support.waiting import PATIENCE, wait_until
-from upparat.adapters.download_stream import HELD_BACK
-from upparat.signatures import statement
+from upparat.download.streamed import HELD_BACK
+from upparat.signing.signatures import statement
 
 SIZE = 3_000_000
 STREAM = {"install_stream": "yes", "retry_interval": 0.1}

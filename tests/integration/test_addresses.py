@@ -15,7 +15,7 @@ from tests.support.downloads import make_job
 from tests.support.fetcher import CONTENT, SETTINGS, clean_log, fetching
 from tests.support.files import FileServer
 from tests.support.tinyproxy import Tinyproxy, requires_tinyproxy
-from upparat.proxy import Proxies, parse
+from upparat.net.proxy import Proxies, parse
 
 NAME = "files.example"
 

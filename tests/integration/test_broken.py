@@ -11,8 +11,8 @@ from tests.support.python import run_python
 
 PROGRAM = """
 import sys
-from upparat.adapters.jobs import JobsClient
-from upparat.cli import main
+from upparat.iotjobs.client import JobsClient
+from upparat.commands.main import main
 from twisted.scripts.twistd import run
 
 def fetch(self):

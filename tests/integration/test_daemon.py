@@ -9,7 +9,7 @@ import pytest
 import pytest_twisted
 
 from tests.support.reactor import reactor
-from upparat.adapters.daemon import in_daemon
+from upparat.net.threads import in_daemon
 
 
 @pytest_twisted.ensureDeferred

@@ -27,11 +27,12 @@ from tests.support.ports import key
 from tests.support.rawbroker import Peer, RawBroker
 from tests.support.reactor import reactor, until
 from tests.support.waiting import wait_until
-from upparat.adapters import download_http, download_transfer
-from upparat.adapters.download_client import Client
-from upparat.adapters.durable import read_boot_id
-from upparat.adapters.storage import Note, Part, Store
+from upparat.download import http as download_http
+from upparat.download import transfer as download_transfer
+from upparat.download.client import Client
 from upparat.job import State
+from upparat.linux import read_boot_id
+from upparat.storage.directory import Note, Part, Store
 
 IMPATIENT = replace(SETTINGS, idle_timeout=1.0)
 

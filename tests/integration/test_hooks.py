@@ -21,10 +21,10 @@ from tests.support.ports import execution
 from tests.support.processes import Listener
 from tests.support.reactor import reactor
 from tests.support.waiting import PATIENCE, runs, wait_until
-from upparat.adapters import process
-from upparat.adapters.hooks import HookRunner
-from upparat.adapters.lines import HALF
-from upparat.config import Hooks
+from upparat.config.settings import Hooks
+from upparat.hooks import child as process
+from upparat.hooks.output import HALF
+from upparat.hooks.runner import HookRunner
 from upparat.job import Hook, Job
 
 JOB = Job(execution("job"), version="2.0", file="https://s3/f?secret", meta='a "b" $c\nd é')
@@ -447,8 +447,8 @@ AGENT = """
 import sys
 from twisted.internet import reactor
 from tests.integration.test_hooks import JOB
-from upparat.adapters.hooks import HookRunner
-from upparat.config import Hooks
+from upparat.hooks.runner import HookRunner
+from upparat.config.settings import Hooks
 from upparat.job import Hook
 runner = HookRunner(reactor, Hooks(commands={Hook.RESTART: (sys.argv[1],)}), agent=sys.argv[2])
 reactor.callWhenRunning(runner.run, Hook.RESTART, JOB)

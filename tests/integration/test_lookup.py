@@ -18,7 +18,7 @@ from zope.interface.verify import verifyObject
 from tests.support.python import run_python
 from tests.support.reactor import reactor, until
 from tests.support.waiting import PATIENCE
-from upparat.adapters.lookup import Lookups
+from upparat.net.resolver import Lookups
 
 ADDRESSES: list[Any] = [
     (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 443, 0, 0)),
@@ -145,7 +145,7 @@ socket.getaddrinfo = no_answer
 from twisted.internet import reactor
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import Factory
-from upparat.tap import prepare_reactor
+from upparat.reactor import prepare_reactor
 
 def stop_then():
     if asked.is_set():

@@ -26,13 +26,13 @@ from tests.support.rawbroker import Peer, RawBroker
 from tests.support.reactor import reactor, until
 from tests.support.tinyproxy import Tinyproxy, requires_tinyproxy
 from tests.support.waiting import PATIENCE
-from upparat.adapters import tls
-from upparat.adapters.connect import ProxyError
-from upparat.adapters.mqtt import MqttService
-from upparat.adapters.mqtt_dial import Abandoned, Dial
 from upparat.backoff import Backoff
-from upparat.config import Broker
-from upparat.proxy import Proxy, parse
+from upparat.config.settings import Broker
+from upparat.mqtt import tls
+from upparat.mqtt.dial import Abandoned, Dial
+from upparat.mqtt.service import MqttService
+from upparat.net.http_connect import ProxyError
+from upparat.net.proxy import Proxy, parse
 
 LARGE = bytes(range(256)) * 800
 """200 KiB: more than AWS admits, and more than a socket buffers."""

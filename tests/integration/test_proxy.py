@@ -20,10 +20,10 @@ from tests.support.mosquitto import free_port
 from tests.support.rawbroker import Peer, RawBroker
 from tests.support.reactor import until
 from tests.support.tinyproxy import Tinyproxy, requires_tinyproxy
-from upparat.adapters.connect import HEAD_LIMIT
-from upparat.config import Download
+from upparat.config.settings import Download
 from upparat.job import State
-from upparat.proxy import Proxies, parse
+from upparat.net.http_connect import HEAD_LIMIT
+from upparat.net.proxy import Proxies, parse
 
 
 @pytest.fixture

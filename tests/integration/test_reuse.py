@@ -19,10 +19,10 @@ from tests.support.ports import key
 from tests.support.rawbroker import Peer, RawBroker
 from tests.support.reactor import reactor, until
 from tests.support.tinyproxy import Tinyproxy, requires_tinyproxy
-from upparat.adapters import download_http
-from upparat.adapters.download_http import ERROR_BODY
-from upparat.config import Download
-from upparat.proxy import Proxies, parse
+from upparat.config.settings import Download
+from upparat.download import http as download_http
+from upparat.download.http import ERROR_BODY
+from upparat.net.proxy import Proxies, parse
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import os, signal, sys, threading
 from twisted.internet import reactor
 from twisted.logger import Logger, globalLogBeginner
 from upparat.log import event_text
-from upparat.tap import prepare_reactor
+from upparat.reactor import prepare_reactor
 
 lock = threading.Lock()
 

@@ -20,9 +20,9 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.scripts.twistd import run
 
-from upparat.adapters.mqtt import MqttService
-from upparat.adapters.process import Child
-from upparat.adapters.streamed_child import StreamedChild
+from upparat.hooks.child import Child
+from upparat.hooks.streamed_child import StreamedChild
+from upparat.mqtt.service import MqttService
 from upparat.service import UpparatService
 
 AT = int(os.environ.get("CRASH_AT", "0"))

@@ -7,9 +7,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from upparat.adapters.stream import Outlet
 from upparat.job import Execution, Job, Key, State, Status
 from upparat.ports import DownloadEvents
+from upparat.streaming import Outlet
 
 KEY = Key("job", 1, 1700000000)
 

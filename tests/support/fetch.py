@@ -44,10 +44,10 @@ def with_upparat(
 
     from tests.support.downloads import Heard, make_job
     from tests.support.reactor import reactor
-    from upparat.adapters.download import Downloader
-    from upparat.adapters.download_client import Client
-    from upparat.config import Download
-    from upparat.tap import prepare_reactor
+    from upparat.config.settings import Download
+    from upparat.download.client import Client
+    from upparat.download.stored_downloads import Downloader
+    from upparat.reactor import prepare_reactor
 
     prepare_reactor(reactor)
     settings = Download(allow_http=True, cafile=cafile)

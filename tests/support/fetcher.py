@@ -12,8 +12,8 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from tests.support.downloads import Heard
 from tests.support.reactor import reactor, until
 from tests.support.waiting import PATIENCE
-from upparat.adapters.download import Downloader
-from upparat.config import Download
+from upparat.config.settings import Download
+from upparat.download.stored_downloads import Downloader
 from upparat.job import Job, State
 
 CONTENT = bytes(range(256)) * 800

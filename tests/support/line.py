@@ -9,8 +9,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from upparat.adapters.mqtt import LineEvents
-from upparat.adapters.requests import Line
+from upparat.iotjobs.requests import Line
+from upparat.mqtt.service import LineEvents
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import json
 from collections import Counter, deque
 from pathlib import Path
 
-from upparat.adapters.record import FileRecord
-from upparat.adapters.wire import summaries
+from upparat.iotjobs.wire import summaries
 from upparat.job import ACTION, Execution, Hook, Job, Key, Report, State, Status, Summary
 from upparat.machine import Core, Inputs, Policy, make_machine
 from upparat.ports import STREAM
+from upparat.storage.record import FileRecord
 
 from .jobs_model import Rejected, Store
 
@@ -488,7 +488,7 @@ def document(version: str, **more: object) -> dict[str, object]:
 
 def execution_of(found: object) -> Execution:
     """What the wire would make of an execution of the store."""
-    from upparat.adapters import wire
+    from upparat.iotjobs import wire
 
     whole = found.whole(0, document=True)  # type: ignore[attr-defined]
     return wire.execution({"execution": json.loads(json.dumps(whole))}, whole["jobId"])

@@ -117,7 +117,7 @@ class Architecture(SynchronousTestCase):
             ("upparat.machine", "upparat.machine.model.Core"),
             ("upparat.job", "upparat.text.status_value"),
             ("upparat.service", "upparat.sentry"),
-            ("upparat.adapters.hooks", "upparat.adapters.hookrun.HookRun"),
+            ("upparat.hooks.runner", "upparat.hooks.run.HookRun"),
             ("upparat.tap", "twisted.internet.reactor"),
         ):
             self.assertIn(expected, found)
@@ -160,7 +160,7 @@ class Architecture(SynchronousTestCase):
 
     def test_an_agent_without_a_job_holds_only_what_it_needs(self) -> None:
         http = {"treq", "h2", "twisted.web.client"}
-        streams = {"upparat.adapters.download_through", "upparat.adapters.streamed_run"}
+        streams = {"upparat.download.through", "upparat.hooks.streamed"}
         heavy = {*http, *streams, "difflib", "sentry_sdk", "upparat.signatures"}
         count = f"import sys, upparat.tap, upparat.service; print({heavy!r} & sys.modules.keys())"
         loaded = subprocess.run([sys.executable, "-c", count], capture_output=True, check=True)

@@ -9,8 +9,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from upparat import __version__, cli
-from upparat.config import Settings
+from upparat import __version__
+from upparat.commands import main as cli
+from upparat.config.settings import Settings
 
 
 class CliTests(SynchronousTestCase):

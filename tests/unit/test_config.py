@@ -22,20 +22,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.anyjson import RELAXED
 from tests.support.certs import Certs, make_certs
 from tests.support.minisign import make_minisign_keys
-from upparat import config
-from upparat.config import (
-    Broker,
-    ConfigError,
-    Download,
-    Hooks,
-    Require,
-    Service,
-    Settings,
-    Verify,
-)
+from upparat.config.reader import ConfigError
+from upparat.config import reader as config
+from upparat.config.settings import Broker, Download, Hooks, Require, Service, Settings, Verify
 from upparat.job import Downgrades, Hook
-from upparat.proxy import NO_PROXIES, Proxies, Proxy, parse
-from upparat.signatures import PublicKey, load_keys
+from upparat.net.proxy import NO_PROXIES, Proxies, Proxy, parse
+from upparat.signing.keys import PublicKey, load_keys
 
 PROXY = Proxy("proxy.example.com", 3128)
 

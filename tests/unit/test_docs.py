@@ -12,7 +12,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.certs import Authority
-from upparat import config
+from upparat.config import reader as config
 from upparat.job import ACTION, NO_MESSAGE, Execution, Key, State, Status, parse_document
 
 ROOT = Path(__file__).parent.parent.parent

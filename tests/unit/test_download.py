@@ -18,20 +18,20 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
 from tests.support.downloads import KEY, Heard, make_job
-from upparat.adapters import download_transfer
-from upparat.adapters.download import Downloader
-from upparat.adapters.download_answer import SLOW_DOWN, Head
-from upparat.adapters.download_connections import Connections
-from upparat.adapters.download_http import HttpExchange
-from upparat.adapters.download_transfer import DISK_PAUSE
-from upparat.adapters.download_trouble import Silence
-from upparat.adapters.download_waiter import Waiter
-from upparat.adapters.download_writer import MOMENT
-from upparat.adapters.durable import read_boot_id
-from upparat.adapters.storage import Note, Part, Store
-from upparat.adapters.verify import Verifier
-from upparat.config import Download, Require, Verify
+from upparat.config.settings import Download, Require, Verify
+from upparat.download import transfer as download_transfer
+from upparat.download.errors import Silence
+from upparat.download.http import HttpExchange
+from upparat.download.pool import Connections
+from upparat.download.response import SLOW_DOWN, Head
+from upparat.download.stored_downloads import Downloader
+from upparat.download.transfer import DISK_PAUSE
+from upparat.download.verifier import Verifier
+from upparat.download.waiter import Waiter
+from upparat.download.writer import MOMENT
 from upparat.job import Job, State
+from upparat.linux import read_boot_id
+from upparat.storage.directory import Note, Part, Store
 
 URL = "https://h/f?secret"
 CONTENT = b"0123456789"
@@ -566,7 +566,7 @@ class DiskTests(Bench):
 
     def test_a_directory_that_cannot_be_synced_at_first(self) -> None:
         trouble = [OSError(errno.EIO, "Input/output error"), None]
-        with mock.patch("upparat.adapters.storage.sync_directory", side_effect=trouble):
+        with mock.patch("upparat.storage.directory.sync_directory", side_effect=trouble):
             self.start(whole(), sha256=SHA256)
             self.assertFalse(self.files.complete.exists())
             self.reactor.advance(DISK_PAUSE)
@@ -715,7 +715,7 @@ class ConnectionTests(SynchronousTestCase):
         exchange = HttpExchange(clock, settings, Waiter(), connections)  # type: ignore[arg-type]
         endpoint = mock.Mock()
         endpoint.connect.return_value = Deferred()
-        with mock.patch("upparat.adapters.download_line.HostnameEndpoint", return_value=endpoint):
+        with mock.patch("upparat.download.agent.HostnameEndpoint", return_value=endpoint):
             head = Deferred.fromCoroutine(exchange.head("http://h/f", {}))
         clock.advance(6.9)
         self.assertNoResult(head)

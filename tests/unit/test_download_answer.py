@@ -17,7 +17,8 @@ from twisted.web.http_headers import Headers
 from tests.support.anyjson import RELAXED
 from tests.support.downloads import make_job
 from tests.support.files import EXPIRED
-from upparat.adapters.download_answer import (
+from upparat.download.errors import Silence, explain
+from upparat.download.response import (
     MAX_RETRY_AFTER,
     SLOW_DOWN,
     Body,
@@ -33,8 +34,7 @@ from upparat.adapters.download_answer import (
     judge,
     refusal,
 )
-from upparat.adapters.download_trouble import Silence, explain
-from upparat.adapters.download_url import redirected, url_path, url_problem
+from upparat.download.url import redirected, url_path, url_problem
 
 PART = Held(10, '"e"', 100)
 

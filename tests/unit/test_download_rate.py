@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.anyjson import RELAXED
-from upparat.adapters.download_rate import READ, SHARE, Rate
+from upparat.download.rate import READ, SHARE, Rate
 
 
 class RateTests(SynchronousTestCase):

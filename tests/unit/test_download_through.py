@@ -10,11 +10,11 @@ from twisted.internet.defer import Deferred
 from tests.support.downloads import FakeOutlet, Heard, make_job
 from tests.unit.test_download import URL, Answer, FakeExchange
 from tests.unit.test_download import Bench as DownloadBench
-from upparat.adapters.download_stream import HELD_BACK
-from upparat.adapters.download_through import StreamDownloader
-from upparat.adapters.download_writer import MOMENT
-from upparat.adapters.verify import Verifier
-from upparat.config import Require, Verify
+from upparat.config.settings import Require, Verify
+from upparat.download.streamed import HELD_BACK
+from upparat.download.through import StreamDownloader
+from upparat.download.verifier import Verifier
+from upparat.download.writer import MOMENT
 from upparat.job import Job, State
 
 CONTENT = bytes(range(256)) * 1024  # of 256 KiB

@@ -16,9 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.anyjson import RELAXED
 from tests.support.downloads import KEY, make_job
-from upparat.adapters.download_target import DiskError, Target, Wrong
-from upparat.adapters.download_writer import BATCH, MOMENT, Writer
-from upparat.adapters.storage import Part, Store
+from upparat.download.partial import DiskError, Target, Wrong
+from upparat.download.writer import BATCH, MOMENT, Writer
+from upparat.storage.directory import Part, Store
 
 
 class Bench(SynchronousTestCase):

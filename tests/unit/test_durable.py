@@ -7,7 +7,7 @@ from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from upparat.adapters.durable import read_boot_id, sync_directory
+from upparat.linux import read_boot_id, sync_directory
 
 
 class DurableTests(SynchronousTestCase):

@@ -15,8 +15,8 @@ import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.certs import Authority
-from upparat import config
-from upparat.adapters.wire import Topics
+from upparat.config import reader as config
+from upparat.iotjobs.wire import Topics
 from upparat.job import ACTION, Execution, Hook, InvalidDocument, Key, Status, parse_document
 from upparat.local import policies
 from upparat.local.device import Device

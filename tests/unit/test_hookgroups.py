@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from upparat.adapters.hookgroups import Group, Leader, Pidfiles, find_groups
+from upparat.hooks.pidfiles import Group, Leader, Pidfiles, find_groups
 from upparat.job import Hook
 
 INSTALL = Group(7, Hook.INSTALL)

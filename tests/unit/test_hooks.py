@@ -17,12 +17,12 @@ from zope.interface.verify import verifyObject
 
 from tests.support.ports import execution
 from tests.support.processes import Listener, ProcessReactor
-from upparat.adapters.hookgroups import Group, Leader, Pidfiles
-from upparat.adapters.hooks import BURST, HookRunner
-from upparat.adapters.lines import HALF, Lines
-from upparat.adapters.orphans import POLL, Orphans
-from upparat.adapters.process import COMPLAINTS, DRAIN, GRACE
-from upparat.config import Hooks
+from upparat.config.settings import Hooks
+from upparat.hooks.child import COMPLAINTS, DRAIN, GRACE
+from upparat.hooks.orphans import POLL, Orphans
+from upparat.hooks.output import HALF, Lines
+from upparat.hooks.pidfiles import Group, Leader, Pidfiles
+from upparat.hooks.runner import BURST, HookRunner
 from upparat.job import Hook, Job, Key
 
 JOB = Job(execution("job"), version="2.0", file="https://s3/f?secret", meta="mäta", force=True)

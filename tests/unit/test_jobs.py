@@ -15,10 +15,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.anyjson import ANY_JSON, RELAXED, objects
 from tests.support.line import FakeLine, Published
 from tests.support.ports import execution, key
-from upparat.adapters.jobs import SUBACK, JobsClient
-from upparat.adapters.mqtt import SubscribeError
-from upparat.adapters.outbox import AGAIN, AT_LENGTH
+from upparat.iotjobs.client import SUBACK, JobsClient
+from upparat.iotjobs.outbox import AGAIN, AT_LENGTH
 from upparat.job import Execution, Key, Report, State, Status, Summary
+from upparat.mqtt.service import SubscribeError
 from upparat.ports import JobsEvents
 
 BASE = "$aws/things/T/jobs/"

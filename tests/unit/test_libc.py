@@ -12,8 +12,8 @@ from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from upparat.adapters import libc
-from upparat.adapters.libc import begin_writing, give_back_memory, reserve
+from upparat import linux as libc
+from upparat.linux import begin_writing, give_back_memory, reserve
 
 MIB = 1 << 20
 
@@ -93,7 +93,7 @@ class MemoryTests(SynchronousTestCase):
 
 
 GIVE_BACK = """
-from upparat.adapters.libc import give_back_memory
+from upparat.linux import give_back_memory
 
 def resident():
     with open("/proc/self/statm") as statm:

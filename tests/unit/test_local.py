@@ -18,19 +18,9 @@ from unittest import mock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.certs import Authority
-from upparat import config
+from upparat.config import reader as config
 from upparat.job import Hook, Status
-from upparat.local import (
-    aws,
-    cli,
-    demo,
-    loopback,
-    ministack,
-    policies,
-    screen,
-    tether,
-    watch,
-)
+from upparat.local import aws, cli, demo, loopback, ministack, policies, screen, tether, watch
 from upparat.local.device import Device
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104

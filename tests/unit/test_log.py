@@ -10,7 +10,7 @@ from twisted.logger import ILogObserver, Logger, LogLevel, LogPublisher, globalL
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from upparat.config import LOG_LEVELS
+from upparat.config.settings import LOG_LEVELS
 from upparat.log import bridge_standard_logging, make_observer, redact
 
 URL = "https://bucket.s3.amazonaws.com/f.bin?X-Amz-Signature=secret&X-Amz-Credential=secret"

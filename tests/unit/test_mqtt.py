@@ -25,11 +25,11 @@ from zope.interface.verify import verifyObject
 
 from tests.support import rawbroker as wire
 from tests.support.certs import Certs, make_certs
-from upparat.adapters.mqtt import LineEvents, MqttService, SubscribeError
-from upparat.adapters.mqtt_connection import FAREWELL, READS
-from upparat.adapters.mqtt_dial import Abandoned, Dial
-from upparat.adapters.tls import client_context
-from upparat.config import Broker
+from upparat.config.settings import Broker
+from upparat.mqtt.connection import FAREWELL, READS
+from upparat.mqtt.dial import Abandoned, Dial
+from upparat.mqtt.service import LineEvents, MqttService, SubscribeError
+from upparat.mqtt.tls import client_context
 
 BROKER = Broker(host="broker", port=1883, client_id="device", keepalive=60, connect_timeout=30.0)
 

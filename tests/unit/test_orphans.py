@@ -10,9 +10,9 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from upparat.adapters.hookgroups import Group, Pidfiles
-from upparat.adapters.orphans import POLL, Orphans
-from upparat.adapters.process import GRACE
+from upparat.hooks.child import GRACE
+from upparat.hooks.orphans import POLL, Orphans
+from upparat.hooks.pidfiles import Group, Pidfiles
 from upparat.job import Hook
 
 TERM, KILL = signal.SIGTERM, signal.SIGKILL

@@ -10,9 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.line import FakeLine, Published
 from tests.support.ports import execution
-from upparat.adapters.outbox import AGAIN, AT_LENGTH, CONFUSION, REFUSALS, Ledger, Outbox
-from upparat.adapters.requests import Requests
-from upparat.adapters.wire import Topics
+from upparat.iotjobs.outbox import AGAIN, AT_LENGTH, CONFUSION, REFUSALS, Ledger, Outbox
+from upparat.iotjobs.requests import Requests
+from upparat.iotjobs.wire import Topics
 from upparat.job import Execution, Key, Report, State, Status
 
 START = Report(State.DOWNLOAD_START)

@@ -17,9 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.anyjson import RELAXED
 from upparat import __version__
-from upparat.adapters.connect import HEAD_LIMIT, ConnectAnswer, ProxyError, connect_request
-from upparat.adapters.download_tunnel import Tunnel
-from upparat.proxy import NO_PROXIES, Proxies, Proxy, configured, from_environment, parse
+from upparat.net.endpoints import Tunnel
+from upparat.net.http_connect import HEAD_LIMIT, ConnectAnswer, ProxyError, connect_request
+from upparat.net.proxy import NO_PROXIES, Proxies, Proxy, configured, from_environment, parse
 
 PROXY = Proxy("proxy", 3128)
 OTHER = Proxy("other", 1080)

@@ -16,9 +16,9 @@ from zope.interface import implementer
 
 from tests.support.anyjson import ANY_JSON, ODD, RELAXED, objects
 from tests.support.ports import execution, key
-from upparat.adapters.record import SCHEMA, FileRecord
 from upparat.job import Execution, Hook, Report, State, Status
 from upparat.ports import Memory
+from upparat.storage.record import SCHEMA, FileRecord
 
 DONE = Report(State.COMPLETE_READY)
 FAILED = Report(State.VERSION_HOOK_FAILED, "exit status 1\n\x1b[31mé")

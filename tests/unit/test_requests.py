@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.line import FakeLine, Published
-from upparat.adapters.requests import SILENCE, Answer, Requests
+from upparat.iotjobs.requests import SILENCE, Answer, Requests
 
 
 class RequestsTests(SynchronousTestCase):

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.ports import execution, key
 from upparat import sentry
 from upparat import service as module
-from upparat.config import Settings, load
+from upparat.config.reader import load
+from upparat.config.settings import Settings
 from upparat.job import Report, State
 from upparat.ports import Memory
 from upparat.service import FAREWELL, LONGEST, UpparatService

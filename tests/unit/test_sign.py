@@ -18,9 +18,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.minisign import minisign
 from tests.support.openssl import make_keys, openssl
-from upparat import cli
+from upparat.commands import main as cli
 from upparat.job import Execution, Key, Status, parse_document
-from upparat.signatures import Text, load_keys, statement, verified
+from upparat.signing.keys import load_keys
+from upparat.signing.signatures import Text, statement, verified
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "signing.md"
 CONTENT = b"firmware"

@@ -18,18 +18,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.anyjson import RELAXED, TEXTS
 from tests.support.minisign import FORMATS, changed_minisig, make_minisign_keys
 from tests.support.openssl import ALGORITHMS, KINDS, Signers, flips, make_keys
-from upparat.adapters.storage import Stored
 from upparat.minisign import parse_signature
-from upparat.signatures import (
-    BadKey,
-    MinisignKey,
-    PublicKey,
-    Text,
-    certified,
-    load_keys,
-    statement,
-    verified,
-)
+from upparat.signing.keys import BadKey, MinisignKey, PublicKey, certified, load_keys
+from upparat.signing.signatures import Text, statement, verified
+from upparat.storage.directory import Stored
 
 SHA256 = "0123456789abcdef" * 4
 NOW = datetime.now(UTC)

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from upparat.adapters.storage import (
+from upparat.job import Key
+from upparat.storage.directory import (
     CHUNK,
     HASTE,
     SLACK,
@@ -26,7 +27,6 @@ from upparat.adapters.storage import (
     Store,
     hash_file,
 )
-from upparat.job import Key
 
 KEY = Key("job", 2, 1700000000)
 OTHER = Key("other", 1, 1600000000)
@@ -219,7 +219,7 @@ class PartTests(StorageCase):
         self.addCleanup(part.close)
         part.write(b"abc")
         part.make_room(100_000)
-        with mock.patch("upparat.adapters.storage.reserve") as reserve:
+        with mock.patch("upparat.storage.directory.reserve") as reserve:
             part.write(b"de")
             part.write(b"f")
         reserve.assert_has_calls([mock.call(mock.ANY, 3, 100_000), mock.call(mock.ANY, 5, 0)])
@@ -237,14 +237,14 @@ class PartTests(StorageCase):
         part.write(b"abc")
         part.make_room(5)
         full = OSError(errno.ENOSPC, "full")
-        with mock.patch("upparat.adapters.storage.reserve", side_effect=full):
+        with mock.patch("upparat.storage.directory.reserve", side_effect=full):
             self.assertRaises(OSError, part.write, b"de")
         self.assertEqual(part.length, 3)
         part.write(b"de")
         self.assertEqual(self.files.part.read_bytes(), b"abcde")
 
     def test_much_is_sent_to_the_disk_before_the_end(self) -> None:
-        with mock.patch("upparat.adapters.storage.begin_writing") as begin:
+        with mock.patch("upparat.storage.directory.begin_writing") as begin:
             part = Part(self.files)
             self.addCleanup(part.close)
             part.write(bytes(HASTE - 1))

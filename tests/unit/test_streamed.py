@@ -9,11 +9,11 @@ from twisted.internet.defer import Deferred
 
 from tests.support.downloads import make_job
 from tests.unit.test_hooks import HookTestCase
-from upparat.adapters.launcher import GUARD_FD, RELEASE
-from upparat.adapters.stream import Outlet
-from upparat.adapters.streamed_run import DEAF, NO_GUARD, UNVERIFIED
+from upparat.hooks.launcher import GUARD_FD, RELEASE
+from upparat.hooks.streamed import DEAF, NO_GUARD, UNVERIFIED
 from upparat.job import Hook, Job
 from upparat.ports import STREAM
+from upparat.streaming import Outlet
 
 JOB = make_job("https://h/f")
 KILL = signal.SIGKILL

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from upparat.adapters.systemd import AGAIN, TICK, ServiceManager
+from upparat.systemd import AGAIN, TICK, ServiceManager
 
 
 class SystemdTests(SynchronousTestCase):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from upparat.adapters.timer import ReactorTimer
+from upparat.timer import ReactorTimer
 
 
 class TimerTests(SynchronousTestCase):

@@ -13,12 +13,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.downloads import FakeOutlet, make_job
 from tests.support.minisign import FORMATS, MinisignPair, changed_minisig, make_minisign_keys
 from tests.support.openssl import KeyPair, Signers, make_keys
-from upparat.adapters.download_stream import Passage
-from upparat.adapters.storage import Stopped, Stored
-from upparat.adapters.verify import Verifier
-from upparat.config import Require, Verify
+from upparat.config.settings import Require, Verify
+from upparat.download.streamed import Passage
+from upparat.download.verifier import Verifier
 from upparat.job import Job
-from upparat.signatures import PublicKey, load_keys, statement
+from upparat.signing.keys import PublicKey, load_keys
+from upparat.signing.signatures import statement
+from upparat.storage.directory import Stopped, Stored
 
 CONTENT = bytes(range(256)) * 10
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

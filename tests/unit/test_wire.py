@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.anyjson import ANY_JSON, ODD, RELAXED, objects
-from upparat.adapters.wire import (
+from upparat.iotjobs.wire import (
     MAX_LISTED,
     ExecutionState,
     Malformed,

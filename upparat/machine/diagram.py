@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from upparat.machine import IGNORED, machine
+from . import IGNORED, machine
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 _ANY = "any state"

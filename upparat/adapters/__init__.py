@@ -1,1 +1,0 @@
-"""The adapters: what the ports do on a real device, each on a reactor that is passed in."""

@@ -1,0 +1,1 @@
+"""The ``upparat`` command: a room for each verb."""

@@ -1,0 +1,1 @@
+"""The configuration: settings, and the reader that makes them from an INI file."""

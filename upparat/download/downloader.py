@@ -1,0 +1,152 @@
+"""What all kinds of downloads have in common: one at a time, and silence after a stop."""
+
+from __future__ import annotations
+
+import random as random_module
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from upparat.config.settings import Download, Verify
+from upparat.job import Job, Key, State
+from upparat.ports import DownloadEvents
+from upparat.storage.directory import Refused, Store
+from upparat.text import without_query
+
+from .client import Client, ExchangeFactory, Reactor
+from .response import Expired
+from .transfer import Failed, Tools, Transfer
+from .verifier import Verifier
+
+_Done = TypeVar("_Done")
+
+
+class Turns(Generic[_Done]):
+    """Runs transfers; tells :class:`upparat.ports.DownloadEvents`.
+
+    :param directory: where downloads lie, those of an earlier agent as well.
+    :param verifier: what the files are checked by, besides size and SHA-256.
+    :param random: a number from 0 up to 1, for the jitter of the back-off.
+    :param exchange: makes what performs one HTTP request.
+    """
+
+    log = Logger()
+    events: DownloadEvents
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        settings: Download,
+        directory: Path,
+        *,
+        verifier: Verifier | None = None,
+        random: Callable[[], float] = random_module.random,
+        exchange: ExchangeFactory | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._store = Store(directory)
+        self._client = Client(reactor, settings)
+        self._tools = Tools(
+            reactor,
+            settings,
+            verifier or Verifier(Verify()),
+            random,
+            lambda downloaded, total: self.events.progressed(downloaded, total),
+            exchange or self._client.exchange,
+            (lambda: None) if exchange else self._client.load,
+        )
+        self._transfer: Transfer[_Done] | None = None
+        self._turn = DeferredLock()
+        self._closed = False
+
+    def stop(self) -> None:
+        transfer, self._transfer = self._transfer, None
+        if transfer is not None:
+            transfer.stop()
+
+    def discard(self, key: Key) -> None:
+        if self._transfer is not None and self._transfer.job.key == key:
+            self.stop()
+        self._tidy(lambda: self._store.files(key).discard())
+
+    def clean(self, keep: Key | None) -> None:
+        """Remove unfinished files of other executions than ``keep``.
+
+        A complete file stays until the next download begins: without an install hook it is the
+        result of its job.
+        """
+        self._tidy(lambda: self._store.clean(keep, complete=False))
+
+    def shut_down(self) -> Deferred[None]:
+        """Stop for good; fires when no connection is left, and nothing is written any more."""
+        self._closed = True
+        self.stop()
+        # An aborted connection is gone one turn of the reactor later.
+        turn = self._turn.run(lambda: deferLater(self._reactor, 0, lambda: None))
+        return turn.addCallback(lambda _: self._client.close())
+
+    def _tidy(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except (OSError, Refused) as problem:
+            self.log.warn("Removing downloads: {problem}", problem=problem)
+
+    # --- a transfer ---
+
+    def _open(self, job: Job) -> bool:
+        """Whether downloads may begin."""
+        if self._closed:
+            self.log.error("{job_id}: a download was asked for after the stop", job_id=job.job_id)
+        return not self._closed
+
+    def _begin(self, transfer: Transfer[_Done]) -> None:
+        job = transfer.job
+        self._transfer = transfer
+        self.log.info("{job_id}: downloads {url}", job_id=job.job_id, url=without_query(job.file))
+        # One that was stopped may still have a batch to write.
+        run = self._turn.run(lambda: Deferred.fromCoroutine(transfer.run()))
+        run.addCallbacks(
+            lambda outcome: self._over(outcome, transfer),
+            lambda failure: self._failed(failure, transfer),
+        )
+        run.addErrback(lambda failure: self.log.failure("Telling of a download", failure))
+
+    def _over(self, outcome: _Done | Expired, transfer: Transfer[_Done]) -> None:
+        if self._transfer is not transfer:
+            return
+        if isinstance(outcome, Expired):
+            self._transfer = None
+            self.events.url_expired(outcome.reason)
+        else:
+            self._disconnect()
+            self._complete(outcome, transfer)
+
+    def _disconnect(self) -> None:
+        """The next request is far away."""
+        closed = self._client.close()
+        closed.addErrback(lambda failure: self.log.failure("Closing connections", failure))
+
+    def _complete(self, done: _Done, transfer: Transfer[_Done]) -> None:
+        """The file is complete and verified."""
+        raise NotImplementedError
+
+    def _failed(self, failure: Failure, transfer: Transfer[_Done]) -> None:
+        if self._transfer is not transfer:
+            return
+        self._transfer = None
+        self._disconnect()
+        problem = failure.value
+        if isinstance(problem, Failed):
+            self._give_up(problem.state, str(problem))
+        else:
+            self.log.failure("{job_id}: download", failure, job_id=transfer.job.job_id)
+            self._give_up(State.DOWNLOAD_FAILED, type(problem).__name__)
+
+    def _give_up(self, state: State, message: str) -> None:
+        """There is no hope left."""
+        self.events.download_failed(state, message)

@@ -1,0 +1,36 @@
+"""What goes wrong on the way to a server, in a few words."""
+
+from __future__ import annotations
+
+from OpenSSL.SSL import Error as TlsError
+from service_identity import VerificationError
+from twisted.internet import error
+
+from upparat.net.http_connect import ProxyError
+from upparat.text import printable
+
+
+class Silence(Exception):
+    """Nothing came for too long; the message says in which phase."""
+
+
+def explain(problem: BaseException) -> str:
+    """What went wrong on the line, in a few words and without any URL."""
+    for reason in getattr(problem, "reasons", None) or ():
+        return explain(getattr(reason, "value", reason))
+    if isinstance(problem, Silence | ProxyError):
+        return str(problem)
+    if isinstance(problem, VerificationError):
+        return "TLS: the server's certificate is for another host"
+    if isinstance(problem, TlsError):
+        return _explain_tls(problem)
+    if isinstance(problem, error.ConnectError | error.ConnectionClosed | error.DNSLookupError):
+        return printable(str(problem)).rstrip(".")
+    return type(problem).__name__
+
+
+def _explain_tls(problem: TlsError) -> str:
+    """OpenSSL's last words, such as ``TLS: certificate verify failed``."""
+    queue = problem.args[0] if problem.args else None
+    texts = [entry[-1] for entry in queue] if isinstance(queue, list) else []
+    return f"TLS: {printable(' '.join(filter(None, texts))) or 'the connection broke'}"

@@ -1,0 +1,139 @@
+"""Whether a file is the one that its owner has meant for this job: digests and signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import product
+from typing import TYPE_CHECKING, Protocol
+
+from upparat import minisign
+from upparat.config.settings import Require, Verify
+from upparat.job import Job
+
+if TYPE_CHECKING:
+    from upparat.signing.keys import PublicKey
+
+_NOT_OURS = "signature: no key of ours has made it"
+
+
+class Content(Protocol):
+    """What was fetched, as :class:`upparat.signatures.Message` has it."""
+
+    def digest(self, name: str) -> bytes:
+        """Its digest by an algorithm of hashlib."""
+
+    def verify(self, check: Callable[[bytes], None]) -> None:
+        """Call ``check`` with the whole of it."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Verifier:
+    """Knows the owner's keys.
+
+    :param now: the time at which certificates have to be valid.
+    """
+
+    def __init__(self, settings: Verify, now: Callable[[], datetime] = _now) -> None:
+        self._settings = settings
+        self._now = now
+
+    def objection(self, job: Job) -> str:
+        """Why there is no need to fetch the file of this job; empty if there is."""
+        require = self._settings.require
+        if require is Require.DIGEST and not job.digested:
+            return "the job document has neither sha256 nor sha512"
+        if require is Require.SIGNATURE and job.signature is None:
+            return "signature: is missing in the job document"
+        if not self._signed(job):
+            return ""
+        keys, problem = self._keys(job)
+        if problem:
+            return problem
+        if self._settings.bind_version and job.sha256 is not None:
+            return self._mismatch(job, keys, None, job.sha256)
+        return ""
+
+    def tells(self, job: Job) -> bool:
+        """Whether the job's file can be told from any other."""
+        return job.digested or self._signed(job)
+
+    def digests(self, job: Job) -> set[str]:
+        """The algorithms whose digests :meth:`check` may ask for, by their names in hashlib."""
+        names = {"sha256"} if job.sha512 is None else {"sha256", "sha512"}
+        if self._signed(job) and not self._settings.bind_version:
+            names |= _signed_digests(job.signature or b"")
+        return names
+
+    def check(self, job: Job, content: Content) -> str:
+        """In what a file differs from the job's; empty if in nothing.
+
+        May take its time: made to be called in a thread. Raises what ``content`` does, but for a
+        ``ValueError``, which counts as a signature that cannot be checked.
+        """
+        if job.sha512 is not None:
+            digest = content.digest("sha512").hex()
+            if digest != job.sha512:
+                return f"sha512: expected {job.sha512}, got {digest}"
+        if not self._signed(job):
+            return ""
+        keys, problem = self._keys(job)
+        return problem or self._mismatch(job, keys, content, content.digest("sha256").hex())
+
+    def _signed(self, job: Job) -> bool:
+        """Whether there is a signature to look at; without a key of ours it says nothing."""
+        return job.signature is not None and bool(self._settings.keys or self._settings.authorities)
+
+    def _keys(self, job: Job) -> tuple[list[PublicKey], str]:
+        """Those that count for this job, and what is wrong with its certificate."""
+        keys = list(self._settings.keys)
+        if not self._settings.authorities or job.certificate is None:
+            problem = "" if keys else "certificate: is missing in the job document"
+            return keys, problem
+        from upparat.signing.keys import BadKey, certified
+
+        try:
+            keys.append(certified(job.certificate, self._settings.authorities, self._now()))
+        except BadKey as bad:
+            return keys, "" if keys else f"certificate: {bad}"
+        return keys, ""
+
+    def _mismatch(
+        self, job: Job, keys: list[PublicKey], content: Content | None, sha256: str
+    ) -> str:
+        from upparat.signing.signatures import verified
+
+        signature, problem = job.signature or b"", _NOT_OURS
+        try:
+            messages = list(self._messages(job, content, sha256))
+        except ValueError as error:
+            return f"signature: {error}"
+        for message, key in product(messages, keys):
+            try:
+                if verified(key, signature, message):
+                    return ""
+            except ValueError as error:  # this key needs what nobody has; another one may not
+                problem = f"signature: {error}"
+        return problem
+
+    def _messages(self, job: Job, content: Content | None, sha256: str) -> Iterator[Content]:
+        from upparat.signing.signatures import Text, statement
+
+        if self._settings.bind_version:
+            yield Text(statement(job.version, sha256))
+            return
+        if job.version.isprintable():
+            yield Text(statement(job.version, sha256))
+        if content is not None:
+            yield content
+
+
+def _signed_digests(signature: bytes) -> set[str]:
+    """The digests that a signature over a file alone may be made of, beside SHA-256."""
+    made = minisign.recognized(signature)
+    if made is None:
+        return {"sha384"}
+    return {"blake2b"} if made.prehashed else set()

@@ -1,0 +1,1 @@
+"""The owner's hooks: processes, their output, time-outs and retries."""

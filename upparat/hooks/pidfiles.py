@@ -1,0 +1,144 @@
+"""The process groups of hooks, and how a later agent finds them again.
+
+Each run of a hook leaves a pidfile before the hook begins, with the time at which the process was
+started: numbers of processes are used again. Hooks also carry the number of their group in their
+environment, for where no file could be written; ``sudo`` and ``env -i`` take that away.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from twisted.logger import Logger
+
+from upparat.job import Hook
+from upparat.linux import BOOT_ID, read_boot_id
+
+from .launcher import GROUP
+
+AGENT = "UPPARAT_AGENT"
+"""The environment variable that tells which agent a hook belongs to: its state directory."""
+
+HOOK = "UPPARAT_HOOK"
+"""The environment variable with the hook's name."""
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Group:
+    """A process group that a hook was started in."""
+
+    number: int
+    hook: Hook
+
+
+@dataclass(frozen=True)
+class Leader:
+    """A hook's first process; ``started`` is in clock ticks since the boot."""
+
+    number: int
+    hook: Hook
+    started: int
+
+
+class Pidfiles:
+    """One file a hook in ``directory``, there while the hook runs.
+
+    They are not synced: a power cut ends the hooks as well, and what is left of another boot is
+    not looked at. One that cannot be written is logged.
+    """
+
+    log = Logger()
+
+    def __init__(self, directory: Path, proc: Path = PROC, boot_id: Path = BOOT_ID) -> None:
+        self._directory = directory
+        self._proc = proc
+        self._boot_id = read_boot_id(boot_id)
+
+    def write(self, hook: Hook, pid: int) -> None:
+        """This process is about to run the hook."""
+        try:
+            started = _Stat(self._proc / str(pid)).started
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._path(hook).write_text(f"{pid} {started} {self._boot_id}\n")
+        except OSError as error:
+            self.log.warn(
+                "The {hook} hook has no pidfile: {error}", hook=hook.value, error=str(error)
+            )
+
+    def remove(self, hook: Hook) -> None:
+        """Nothing of the hook runs any more, or what does is none of our business."""
+        if self._path(hook).exists():
+            with suppress(OSError):
+                self._path(hook).unlink()
+
+    def read(self) -> set[Leader]:
+        """The hooks that were begun in this boot and have not been seen to end."""
+        return {leader for hook in Hook for leader in self._read(hook)}
+
+    def _read(self, hook: Hook) -> Iterator[Leader]:
+        with suppress(OSError, ValueError):
+            pid, started, *boot_id = self._path(hook).read_text().split()
+            if boot_id == self._boot_id.split():
+                yield Leader(int(pid), hook, int(started))
+
+    def _path(self, hook: Hook) -> Path:
+        return self._directory / f"{hook.value}.pid"
+
+
+def find_groups(agent: str, leaders: Collection[Leader], proc: Path = PROC) -> set[Group]:
+    """The groups of hooks of this agent that live, but for the one that we are in ourselves.
+
+    A group whose hook has a pidfile lives while any of its processes does; one that only the
+    environment tells of, while its first process does: what a hook that has ended left in the
+    background may be the device's application. A daemon that a hook has started in a session of
+    its own does not belong to its group.
+    """
+    known = {each.number: each.hook for each in leaders if not _replaced(each, proc)}
+    found = {group for process in proc.glob("[0-9]*") for group in _groups(process, known, agent)}
+    return {group for group in found if group.number != os.getpgrp()}
+
+
+class _Stat:
+    """What ``/proc/PID/stat`` tells (man 5 proc_pid_stat).
+
+    :raises OSError: the process has ended.
+    """
+
+    def __init__(self, process: Path) -> None:
+        # The name of the program, in brackets, can hold anything.
+        fields = (process / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        self.alive = fields[0] not in "ZX"
+        self.group = int(fields[2])
+        self.started = int(fields[19])
+
+
+def _replaced(leader: Leader, proc: Path) -> bool:
+    """Whether the number belongs to another process by now."""
+    try:
+        return _Stat(proc / str(leader.number)).started != leader.started
+    except OSError:
+        return False
+
+
+def _groups(process: Path, known: dict[int, Hook], agent: str) -> Iterator[Group]:
+    with suppress(OSError):  # it has ended, or is somebody else's
+        stat = _Stat(process)
+        if stat.alive and stat.group in known:
+            yield Group(stat.group, known[stat.group])
+        elif stat.alive and process.name == str(stat.group):
+            yield from _marked(process, agent)
+
+
+def _marked(leader: Path, agent: str) -> Iterator[Group]:
+    variables = (leader / "environ").read_bytes().split(b"\0")
+    facts = dict(each.partition(b"=")[::2] for each in variables)
+    mine = facts.get(AGENT.encode()) == os.fsencode(agent)
+    with suppress(ValueError, KeyError):
+        if mine and facts[GROUP.encode()] == leader.name.encode():
+            yield Group(int(leader.name), Hook(facts[HOOK.encode()].decode()))

@@ -1,0 +1,390 @@
+"""One hook for one job: its arguments, its tries, its time-outs, and how it ended."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from upparat.config.settings import Hooks
+from upparat.job import Hook, Job, Key
+from upparat.text import printable
+
+from .child import Child, Ended, Reactor
+from .pidfiles import AGENT, HOOK, Pidfiles
+
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
+"""What an init system ends processes with when the device goes down."""
+
+AGAIN = 3
+"""The exit code that asks for another try."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a hook is told; ``meta`` and the job's URL stay out of every log.
+
+    ``agent`` is the agent's state directory.
+    """
+
+    hook: Hook
+    job: Job
+    file: str = ""
+    retry: int = 0
+    elapsed: int = 0
+    agent: str = ""
+
+    @property
+    def force(self) -> str:
+        """The force flag as 1.x passed it: ``True`` or nothing."""
+        return "True" if self.job.force else ""
+
+    def arguments(self) -> list[bytes]:
+        """Seconds since the first call, retry count, meta; then what belongs to the hook alone."""
+        words = [str(self.elapsed), str(self.retry), self.job.meta]
+        if self.hook is Hook.INSTALL:
+            words.append(self.file)
+        elif self.hook is Hook.RESTART:
+            words.append(self.force)
+        return [_encode(word) for word in words]
+
+    def environment(self) -> dict[bytes, bytes]:
+        """The agent's own environment with the same facts, and some more, by name."""
+        facts = {
+            "UPPARAT_JOB_ID": self.job.job_id,
+            "UPPARAT_VERSION": self.job.version,
+            "UPPARAT_FILE": self.file,
+            "UPPARAT_META": self.job.meta,
+            "UPPARAT_FORCE": self.force,
+            "UPPARAT_RETRY": str(self.retry),
+            "UPPARAT_ELAPSED": str(self.elapsed),
+            HOOK: self.hook.value,
+            AGENT: self.agent,
+        }
+        return {**os.environb, **{name.encode(): _encode(value) for name, value in facts.items()}}
+
+
+def _encode(text: str) -> bytes:
+    return text.encode(errors="replace")  # JSON can hold lone surrogates
+
+
+def failure(ended: Ended, command: str) -> str:
+    """What went wrong in a run that was not ended by us; empty if nothing did."""
+    if ended.errno:
+        return cannot_execute(ended.errno, command)
+    if ended.signal:
+        return f"Killed by signal {ended.signal} ({_signal_name(ended.signal)})"
+    return f"Exit code: {ended.code}" if ended.code else ""
+
+
+def cannot_execute(number: int, command: str) -> str:
+    """Why ``command`` could not be executed, by the ``errno`` that ``exec`` left."""
+    reason = os.strerror(number)
+    if number == errno.ENOENT and os.path.exists(command):
+        # The kernel says the same of a script without interpreter, a program without its loader.
+        reason = f"the interpreter that {command} names was not found"
+    return f"cannot be executed: {reason}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "real-time signal"
+
+
+def _has_failed(child: Child) -> bool:
+    """Whether it has ended by its own fault: an init system may end it on the way down."""
+    return child.exit is not None and child.exit.signal not in _ENDING
+
+
+class Journal(Protocol):
+    """Remembers across a crash how often a hook was run for an execution."""
+
+    def tries(self, key: Key, hook: Hook) -> tuple[int, float] | None:
+        """The retry count of the last run that was begun, and the seconds since the first call;
+        ``None`` if the hook was not begun, or is over."""
+
+    def begun(self, key: Key, hook: Hook, retry: int, elapsed: float) -> None:
+        """A run begins."""
+
+    def over(self, key: Key, hook: Hook) -> None:
+        """The hook has done what it was run for, or has failed for good."""
+
+    def left(self, key: Key) -> None:
+        """The agent is stopped by the restart hook, or while it runs."""
+
+
+class NoJournal:
+    """Remembers nothing."""
+
+    def tries(self, key: Key, hook: Hook) -> tuple[int, float] | None:
+        return None
+
+    def begun(self, key: Key, hook: Hook, retry: int, elapsed: float) -> None:
+        pass
+
+    def over(self, key: Key, hook: Hook) -> None:
+        pass
+
+    def left(self, key: Key) -> None:
+        pass
+
+
+class HookRun:
+    """Runs a hook until it is done or has failed.
+
+    :param call: what it is told; its counters go on where the journal says that they were.
+    :param printed: told the lines of stdout, some at a time, none empty.
+    :param over: told once, when nothing of it runs any more, what went wrong (empty: nothing;
+        ``None``: nobody needs to know).
+
+    ``last_line`` is what ``printed`` keeps of the present try; it is empty when a try begins.
+    """
+
+    log = Logger()
+    _needs_launcher = False
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        settings: Hooks,
+        call: Call,
+        printed: Callable[[Sequence[str]], None],
+        over: Callable[[str | None], None],
+        journal: Journal,
+        pidfiles: Pidfiles,
+        killpg: Callable[[int, int], None] = os.killpg,
+    ) -> None:
+        self.hook = call.hook
+        self.job = call.job
+        self.last_line = ""
+        self._reactor = reactor
+        self._settings = settings
+        self._command = settings.commands.get(call.hook, ())
+        self._call = call
+        self._journal = journal
+        self._pidfiles = pidfiles
+        self._printed = printed
+        self._tell_over = over
+        self._killpg = killpg
+        self._started = reactor.seconds()
+        self._retry = 0
+        self._final = False
+        self._launcher = True
+        self._child: Child | None = None
+        self._timeout: IDelayedCall | None = None
+        self._waiting: IDelayedCall | Deferred[None] | None = None
+        self._timed_out = False
+
+    def start(self, clear: Deferred[None]) -> None:
+        """Begin as soon as nothing is in the way any more."""
+        self._waiting = clear
+        clear.addCallbacks(lambda _: self._start(), lambda failure: failure.trap(CancelledError))
+        clear.addErrback(self._broken)
+
+    def _broken(self, failure: Failure) -> None:
+        """A fault of ours, which the job must not wait for in vain."""
+        self.log.failure("The {hook} hook cannot be run", failure, hook=self.hook.value)
+        if self._child is None:
+            self._over(f"cannot be run: {failure.getErrorMessage()}")
+
+    def _start(self) -> None:
+        self._waiting = None
+        if not self._command:
+            self._over("is not configured")
+            return
+        before = self._journal.tries(self.job.key, self.hook)
+        if before is None:
+            self._try()
+        else:
+            self._go_on(*before)
+
+    def _go_on(self, retry: int, elapsed: float) -> None:
+        """The agent was stopped in a run, or between two: that run counts."""
+        self._started -= elapsed
+        self._retry = retry + 1
+        if self._retry > self._settings.max_retries:
+            self._over(f"Given up: the agent was stopped in the last of {self._retry} runs")
+        else:
+            self._try()
+
+    def finish(self, *, kill: bool) -> None:
+        """No try follows. A run that is waiting is over at once; a running one is ended or left
+        to finish, its time-out still standing."""
+        self._final = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+            self._over("was called off before it ran")
+        elif kill and self._child is not None:
+            self._child.end()
+
+    @property
+    def delicate(self) -> bool:
+        """Whether a broken device may be left behind if it is killed half-way."""
+        return self.hook in (Hook.INSTALL, Hook.RESTART)
+
+    def leave(self) -> bool:
+        """Let the child go on alone: it is followed no more. False if there is none, or only one
+        that has failed or is to end."""
+        if self._child is None or self._child.ending or _has_failed(self._child):
+            return False
+        self._stop_clock()
+        self._child.leave()
+        return True
+
+    # --- one try ---
+
+    def _try(self) -> None:
+        self._waiting = None
+        self.last_line = ""
+        elapsed = self._reactor.seconds() - self._started
+        call = replace(self._call, retry=self._retry, elapsed=int(elapsed))
+        self._journal.begun(self.job.key, self.hook, self._retry, elapsed)
+        self.log.info(
+            "{job_id}: running the {hook} hook (retry {retry}, after {elapsed} s)",
+            job_id=self.job.job_id,
+            hook=self.hook.value,
+            retry=self._retry,
+            elapsed=call.elapsed,
+        )
+        try:
+            self._spawn(call)
+        except OSError as error:
+            self._child = None
+            self._over(cannot_execute(error.errno or 0, self._command[0]))
+
+    def _spawn(self, call: Call) -> None:
+        argv = [*map(os.fsencode, self._command), *call.arguments()]
+        environment = call.environment()
+        try:
+            self._start_child(argv, environment)
+        except OSError:
+            if not self._launcher or self._needs_launcher:
+                raise
+            self._without_launcher()
+            self._start_child(argv, environment)
+        self._spawned()
+
+    def _spawned(self) -> None:
+        """The child runs."""
+        self._start_clock()
+
+    def _make_child(self) -> Child:
+        return Child(self._reactor, self._printed, self._ended, self._killpg)
+
+    def _start_child(self, argv: Sequence[bytes], environment: dict[bytes, bytes]) -> None:
+        child = self._child = self._make_child()
+        child.start(
+            self._reactor,
+            argv,
+            environment,
+            launcher=self._launcher,
+            survives_us=self.hook is Hook.RESTART,
+            note=self._note,
+        )
+
+    def _note(self, pid: int) -> None:
+        """Without a launcher there is no process group that could be found again."""
+        if self._launcher:
+            self._pidfiles.write(self.hook, pid)
+
+    def _without_launcher(self) -> None:
+        """An update may have replaced the very Python that we run on; the hooks must still run."""
+        self.log.warn("Python cannot be started: the hook runs without a session of its own")
+        self._launcher = False
+
+    def _time_out(self) -> None:
+        if self._child is not None and self._child.running:
+            self._timed_out = True
+            self._child.end()
+
+    def _start_clock(self) -> None:
+        timeout = self._settings.timeouts[self.hook]
+        self._timeout = self._reactor.callLater(timeout, self._time_out)
+
+    def _stop_clock(self) -> None:
+        if self._timeout is not None and self._timeout.active():
+            self._timeout.cancel()
+
+    # --- its end ---
+
+    def _ended(self, ended: Ended) -> None:
+        self._stop_clock()
+        self._child = None
+        if not ended.stuck:
+            self._pidfiles.remove(self.hook)
+        called_off = self._timed_out or self._final
+        if not ended.launched and not called_off and not self._needs_launcher:
+            self._without_launcher()
+            self._try()
+        else:
+            self._judge(ended)
+
+    def _judge(self, ended: Ended) -> None:
+        """What the end of the try means."""
+        message = self._failure(ended)
+        if self._falls_with_us(ended):
+            self._journal.left(self.job.key)
+            grace = self._settings.restart_grace
+            self._waiting = self._reactor.callLater(grace, self._over, message)
+            return
+        self._log_complaints(ended.complaints, failed=bool(message) and ended.code != AGAIN)
+        if ended.code == AGAIN and not self._final and not self._timed_out:
+            self._again()
+        else:
+            self._over(message)
+
+    def _falls_with_us(self, ended: Ended) -> bool:
+        """A restart hook that others end may be ended by the restart that it has asked for; then
+        it is our turn next."""
+        ours = self._timed_out or self._final
+        return self.hook is Hook.RESTART and ended.signal in _ENDING and not ours
+
+    def _over(self, message: str) -> None:
+        self._waiting = None
+        if not self._final:
+            self._journal.over(self.job.key, self.hook)
+        self._tell_over(message)
+
+    def _failure(self, ended: Ended) -> str:
+        if self._timed_out:
+            end = "could not be ended" if ended.stuck else "was ended"
+            return f"Timed out after {self._settings.timeouts[self.hook]:g}s and {end}"
+        if ended.stuck:
+            return "could not be ended"
+        return failure(ended, self._command[0])
+
+    def _again(self) -> None:
+        self._retry += 1
+        if self._retry >= self._settings.max_retries:
+            limit = self._settings.max_retries * self._settings.retry_interval
+            self._over(f"Timeout after {limit:g}s")
+        else:
+            self.log.info(
+                "{job_id}: {hook} hook: again in {seconds:g} s",
+                job_id=self.job.job_id,
+                hook=self.hook.value,
+                seconds=self._settings.retry_interval,
+            )
+            self._waiting = self._reactor.callLater(self._settings.retry_interval, self._try)
+
+    def _log_complaints(self, complaints: Sequence[str], *, failed: bool) -> None:
+        tell = self.log.warn if failed else self.log.info
+        for line in map(printable, complaints):
+            if line:
+                tell(
+                    "{job_id}: {hook} hook, stderr: {line}",
+                    job_id=self.job.job_id,
+                    hook=self.hook.value,
+                    line=line,
+                )

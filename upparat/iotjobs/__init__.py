@@ -1,0 +1,1 @@
+"""The AWS IoT Jobs device API over MQTT: requests, answers, reports."""

@@ -1,0 +1,234 @@
+"""MQTT: keeps a connection to the broker for as long as the service runs."""
+
+from __future__ import annotations
+
+import random as _random
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from upparat.backoff import Backoff
+from upparat.config.settings import Broker
+
+from .connection import Connection
+from .connection import Reactor as ConnectionReactor
+from .dial import Abandoned, Dial
+from .subscriptions import SubscribeError
+
+if TYPE_CHECKING:
+    from upparat.iotjobs.requests import Line
+
+__all__ = ["LineEvents", "MqttService", "Reactor", "SubscribeError"]
+
+
+class LineEvents(Protocol):
+    """What the connection tells."""
+
+    def connected(self) -> None:
+        """CONNACK has accepted us; nothing is subscribed yet."""
+
+    def disconnected(self, reason: str) -> None:
+        """A connection that was told as connected is gone: once for each."""
+
+    def received(self, topic: str, payload: bytes) -> None:
+        """A message has come; it may come twice."""
+
+
+class Reactor(ConnectionReactor, IReactorFromThreads):
+    """What the service asks of a reactor."""
+
+
+class MqttService(Service):
+    """MQTT 3.1.1 with clean sessions: after every ``connected`` the owner subscribes anew.
+
+    Only a connection that stood for ``backoff.stable`` seconds sets the back-off back: AWS
+    accepts a client and throws it out again for each message that its policy forbids.
+    """
+
+    log = Logger()
+    events: LineEvents
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        broker: Broker,
+        *,
+        random: Callable[[], float] = _random.random,
+        backoff: Backoff = Backoff(),  # noqa: B008 (it is frozen)
+        dial: Callable[[IReactorFromThreads, Broker], Dial] = Dial,
+    ) -> None:
+        self._reactor = reactor
+        self._broker = broker
+        self._random = random
+        self._backoff = backoff
+        self._make_dial = dial
+        self._attempts = 0
+        self._online = False
+        self._online_since: float | None = None
+        self._retry: IDelayedCall | None = None
+        self._deadline: IDelayedCall | None = None
+        self._dial: Dial | None = None
+        self._connection: Connection | None = None
+        self._stopped: Deferred[None] | None = None
+
+    # --- the service ---
+
+    def startService(self) -> None:
+        super().startService()
+        self._attempts = 0
+        self._online_since = None
+        self._attempt()
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when DISCONNECT has left, the socket is closed and nothing is on the clock."""
+        super().stopService()
+        self._cancel_timers()
+        if self._connection is not None:
+            stopped = self._stopped = Deferred()
+            self._go_offline("stopped")
+            self._connection.disconnect("stopped")
+            return stopped
+        if self._dial is not None and self._dial.abandon():
+            self._stopped = Deferred()
+            return self._stopped
+        self._dial = None
+        return succeed(None)
+
+    # --- the line ---
+
+    @property
+    def connected(self) -> bool:
+        """Whether CONNACK has come and the connection stands."""
+        return self._connection is not None and self._connection.usable
+
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Send with QoS 1, never retained; ``False`` if it is dropped for want of a connection.
+
+        What was sent may still be lost with the connection: who needs an answer asks again.
+
+        :raises ValueError: if the topic is none, or the payload is above 256 MiB.
+        """
+        return self._connection is not None and self._connection.publish(topic, payload)
+
+    def subscribe(self, filters: Sequence[str]) -> Deferred[None]:
+        """Fires when all are granted; fails with :class:`SubscribeError`.
+
+        :raises ValueError: if a filter is none.
+        """
+        if self._connection is None or not self._connection.usable:
+            return fail(SubscribeError("there is no connection"))
+        return self._connection.subscribe(filters)
+
+    def disconnect_and_retry(self, reason: str) -> None:
+        """Give this connection up, and make another after a back-off."""
+        if self._connection is not None and self._connection.usable:
+            self._go_offline(reason)
+            self._connection.disconnect(reason)
+
+    # --- from nothing to a connection ---
+
+    def _attempt(self) -> None:
+        self._retry = None
+        self._deadline = self._reactor.callLater(self._broker.connect_timeout, self._timed_out)
+        self._dial = dial = self._make_dial(self._reactor, self._broker)
+        dialled = dial.start()
+        dialled.addCallbacks(self._dialled, self._not_dialled, errbackArgs=(dial,))
+        dialled.addErrback(self._broken)
+
+    def _dialled(self, opened: socket.socket) -> None:
+        self._dial = None
+        self._connection = Connection(self._reactor, self._broker, opened, self)
+        self._connection.start()
+
+    def _not_dialled(self, failure: Failure, dial: Dial) -> None:
+        if self._dial is dial:
+            self._dial = None
+            self._down(self._late if failure.check(Abandoned) else failure.getErrorMessage())
+
+    def _broken(self, failure: Failure) -> None:
+        self.log.failure("The connection cannot be set up", failure)
+        if self._connection is not None:
+            self._connection.abort(failure.getErrorMessage())
+
+    @property
+    def _late(self) -> str:
+        return f"no connection within {self._broker.connect_timeout:g} s"
+
+    def _timed_out(self) -> None:
+        self._deadline = None
+        if self._connection is not None:
+            self._connection.abort(self._late)
+        elif self._dial is not None:
+            # The next attempt waits until the thread of this one has ended.
+            self._dial.abandon()
+
+    # --- what a connection tells ---
+
+    def accepted(self) -> None:
+        self._cancel_timers()
+        self._online = True
+        self._online_since = self._reactor.seconds()
+        self.log.info("Connected to {host}:{port}", host=self._broker.host, port=self._broker.port)
+        self._tell(self.events.connected)
+
+    def received(self, topic: str, payload: bytes) -> None:
+        self._tell(self.events.received, topic, payload)
+
+    def lost(self, reason: str) -> None:
+        self._connection = None
+        self._go_offline(reason)
+        self._down(reason)
+
+    # --- and back to nothing ---
+
+    def _go_offline(self, reason: str) -> None:
+        if self._online:
+            self._online = False
+            self._tell(self.events.disconnected, reason)
+
+    def _down(self, reason: str) -> None:
+        """Nothing of the last attempt is left: make the next one, or end the service."""
+        self._cancel_timers()
+        stopped, self._stopped = self._stopped, None
+        if stopped is not None:
+            self.log.info("Disconnected from {host}", host=self._broker.host)
+            stopped.callback(None)
+        elif self.running:
+            self._try_later(reason)
+
+    def _try_later(self, reason: str) -> None:
+        since, self._online_since = self._online_since, None
+        if since is not None and self._reactor.seconds() - since >= self._backoff.stable:
+            self._attempts = 0
+        self._attempts += 1
+        delay = self._backoff.delay(self._attempts, self._random)
+        self._retry = self._reactor.callLater(delay, self._attempt)
+        self.log.warn(
+            "{host}:{port}: {reason}; connecting again in {delay:.1f} s",
+            host=self._broker.host,
+            port=self._broker.port,
+            reason=reason,
+            delay=delay,
+        )
+
+    def _cancel_timers(self) -> None:
+        for call in (self._retry, self._deadline):
+            if call is not None and call.active():
+                call.cancel()
+        self._retry = self._deadline = None
+
+    def _tell(self, event: Callable[..., None], *details: object) -> None:
+        try:
+            event(*details)
+        except Exception:
+            self.log.failure("An event of the connection went wrong")
+
+
+def _is_a_line(service: MqttService) -> Line:
+    return service

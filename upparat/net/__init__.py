@@ -1,0 +1,1 @@
+"""What downloads and MQTT share of the network: proxies, names, threads."""

@@ -1,0 +1,126 @@
+"""Connections through a proxy, for Twisted."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import NoProtocol
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from .http_connect import ConnectAnswer, ProxyError, connect_request
+from .proxy import Proxy
+
+
+@implementer(IStreamClientEndpoint)
+class Tunnel:
+    """A server behind a proxy.
+
+    :param endpoint: leads to the proxy.
+    :param host: a name, which the proxy looks up, or an address without brackets.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint, proxy: Proxy, host: str, port: int) -> None:
+        self._endpoint = endpoint
+        self._proxy = proxy
+        self._host = host
+        self._port = port
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Fires once the proxy has opened the way; fails with :class:`ProxyError` if it does not.
+
+        Limits the time to the proxy, and not that of its answer: cancel it.
+        """
+        try:
+            request = connect_request(self._proxy, self._host, self._port)
+        except ProxyError:
+            return fail()
+        connecting = self._endpoint.connect(_Tunnels(protocolFactory, request))
+        return connecting.addCallback(_opened)
+
+
+def _opened(tunnel: IProtocol) -> Deferred[IProtocol]:
+    return cast(_Tunnel, tunnel).opened
+
+
+class _Tunnels(Factory):
+    noisy = False
+
+    def __init__(self, inner: IProtocolFactory, request: bytes) -> None:
+        self._inner = inner
+        self._request = request
+
+    def doStart(self) -> None:
+        self._inner.doStart()
+
+    def doStop(self) -> None:
+        self._inner.doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> _Tunnel:
+        return _Tunnel(self._inner, self._request)
+
+
+class _Tunnel(Protocol):
+    """Asks for the way, and stands aside once it is open."""
+
+    transport: ITCPTransport
+
+    def __init__(self, factory: IProtocolFactory, request: bytes) -> None:
+        self.opened: Deferred[IProtocol] = Deferred(lambda _: self._cancel())
+        self._factory = factory
+        self._request = request
+        self._answer = ConnectAnswer()
+        self._inner: IProtocol | None = None
+        self._over = False
+
+    def connectionMade(self) -> None:
+        self.transport.write(self._request)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._inner is not None:
+            self._inner.dataReceived(data)
+        elif not self._over:
+            self._listen(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._inner is not None:
+            self._inner.connectionLost(reason)
+        elif not self._over:
+            self._fail(Failure(ProxyError("the proxy closes the connection")))
+
+    def _listen(self, data: bytes) -> None:
+        try:
+            opened = self._answer.feed(data)
+        except ProxyError:
+            self.transport.abortConnection()
+            self._fail(Failure())
+            return
+        if opened:
+            self._open()
+
+    def _open(self) -> None:
+        inner = self._factory.buildProtocol(self.transport.getPeer())
+        if inner is None:
+            self.transport.abortConnection()
+            self._fail(Failure(NoProtocol()))
+            return
+        self._inner = inner
+        inner.makeConnection(self.transport)
+        self.opened.callback(inner)
+
+    def _cancel(self) -> None:
+        self._over = True
+        self.transport.abortConnection()
+
+    def _fail(self, failure: Failure) -> None:
+        self._over = True
+        self.opened.errback(failure)

@@ -1,0 +1,1 @@
+"""Signatures of firmware: keys, what is signed, and whether it is right."""

@@ -1,0 +1,70 @@
+"""What ``upparat sign`` makes: the keys of a job document that prove whose file it is.
+
+It runs where the owner's private key is, not on a device.
+"""
+
+from __future__ import annotations
+
+import base64
+import getpass
+import hashlib
+from pathlib import Path
+from typing import cast
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from .keys import BadKey, usable
+from .signatures import statement
+
+PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+def document(key: PrivateKey, file: Path, version: str) -> dict[str, object]:
+    """The members ``version``, ``size``, ``sha256`` and ``signature`` of a job document.
+
+    :raises OSError: if the file cannot be read.
+    :raises ValueError: for a version that cannot be signed.
+    """
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        size = stream.tell()
+    signature = sign(key, statement(version, digest))
+    return {
+        "version": version,
+        "size": size,
+        "sha256": digest,
+        "signature": base64.b64encode(signature).decode(),
+    }
+
+
+def sign(key: PrivateKey, message: bytes) -> bytes:
+    """Sign with the algorithm that belongs to the key."""
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return key.sign(message)
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        algorithm = SHA384() if isinstance(key.curve, ec.SECP384R1) else SHA256()
+        return key.sign(message, ec.ECDSA(algorithm))
+    return key.sign(message, padding.PKCS1v15(), SHA256())
+
+
+def load_private_key(path: Path) -> PrivateKey:
+    """Read a PEM file; a passphrase is asked for on the terminal.
+
+    :raises OSError: if it cannot be read.
+    :raises BadKey: if it holds no key that signs.
+    """
+    pem = path.read_bytes()
+    try:
+        try:
+            key = load_pem_private_key(pem, None)
+        except TypeError:  # it is encrypted
+            passphrase = getpass.getpass(f"Passphrase of {path}: ")
+            key = load_pem_private_key(pem, passphrase.encode())
+        usable(key.public_key())
+    except BadKey as bad:
+        raise BadKey(f"{path}: {bad}") from None
+    except Exception as error:  # the library names no base class for what can be wrong
+        raise BadKey(f"{path} holds no private key that can be used: {error}") from None
+    return cast(PrivateKey, key)

@@ -1,0 +1,42 @@
+"""Where a download and an install hook meet, when the file goes from one into the other.
+
+The hook's run is the outlet, the downloads are the source. A source that was told to stop, or whose
+outlet has ended, is silent.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from .job import Job
+
+
+class Outlet(Protocol):
+    """One run of the hook, which reads the file from its stdin."""
+
+    def write(self, data: bytes) -> Deferred[None]:
+        """The next bytes; fires when there is room for more."""
+
+    def conclude(self) -> None:
+        """The file is verified: stdin ends after what was written."""
+
+    def fail(self) -> Deferred[None]:
+        """The file will never come: end the hook, and say nothing of it.
+
+        Fires when nothing of it runs any more.
+        """
+
+    def start_over(self, reason: str) -> None:
+        """The file has to come from its beginning again: end the hook, and run it again later."""
+
+
+class Source(Protocol):
+    """Brings files."""
+
+    def stream(self, job: Job, outlet: Outlet) -> None:
+        """Bring the job's file, from its beginning."""
+
+    def unstream(self, outlet: Outlet) -> None:
+        """This outlet has ended."""
