@@ -123,7 +123,7 @@ _HOOK_FAILURES = {
 }
 
 
-class Key(NamedTuple):
+class ExecutionKey(NamedTuple):
     """What tells one job execution from every other one on the same thing.
 
     A deleted job can be created anew under the same id, again with execution number 1: only
@@ -136,18 +136,18 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Summary:
+class JobExecutionSummary:
     """An entry of a list of pending executions: no document, no details."""
 
-    key: Key
+    key: ExecutionKey
     status: Status
 
 
 @dataclass(frozen=True)
-class Execution:
+class JobExecution:
     """A job execution as a describe answers it; ``document`` is whatever JSON holds there."""
 
-    key: Key
+    key: ExecutionKey
     status: Status
     version_number: int
     details: Mapping[str, str] = field(default_factory=dict)
@@ -178,7 +178,7 @@ class Job:
     certificate. ``None`` if not given.
     """
 
-    execution: Execution
+    execution: JobExecution
     version: str
     file: str = field(repr=False)
     meta: str = field(default="", repr=False)
@@ -195,7 +195,7 @@ class Job:
         return self.sha256 is not None or self.sha512 is not None
 
     @property
-    def key(self) -> Key:
+    def key(self) -> ExecutionKey:
         return self.execution.key
 
     @property
@@ -232,7 +232,7 @@ class InvalidDocument(ValueError):
     """A job document of ours can never work; the message names every key that is wrong."""
 
 
-def parse_document(execution: Execution) -> Job:
+def parse_document(execution: JobExecution) -> Job:
     """Read the document of an execution that is ours.
 
     An object member that is ``null`` counts as absent: AWS drops those when it re-serialises.

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .job import Execution, Hook, Job, Key, Report, State, Summary
+from .job import ExecutionKey, Hook, Job, JobExecution, JobExecutionSummary, Report, State
 
 # --- AWS IoT Jobs -----------------------------------------------------------------------------
 
@@ -28,13 +28,15 @@ class JobsEvents(Protocol):
         Comes after every (re)connection, every notification, and every few minutes.
         """
 
-    def pending(self, in_progress: Sequence[Summary], queued: Sequence[Summary]) -> None:
+    def pending(
+        self, in_progress: Sequence[JobExecutionSummary], queued: Sequence[JobExecutionSummary]
+    ) -> None:
         """The answer to :meth:`Jobs.fetch`: each list oldest first."""
 
-    def described(self, execution: Execution) -> None:
+    def described(self, execution: JobExecution) -> None:
         """The answer to :meth:`Jobs.describe`; the document is there, the status may be ended."""
 
-    def vanished(self, job_id: str, ended: bool) -> None:
+    def describe_failed(self, job_id: str, ended: bool) -> None:
         """The other answer to :meth:`Jobs.describe`: it is not to be had.
 
         ``ended``: since AWS says that it is over or unknown, and not since it cannot be asked for
@@ -57,13 +59,13 @@ class Jobs(Protocol):
     def describe(self, job_id: str) -> None:
         """Ask for an execution with its document; a pre-signed URL in it is fresh."""
 
-    def follow(self, execution: Execution) -> None:
+    def follow(self, execution: JobExecution) -> None:
         """Watch this one: from now on its end by others is told as ``cancelled``."""
 
     def unfollow(self) -> None:
         """Watch none; reports given so far are still delivered."""
 
-    def report(self, execution: Execution, report: Report) -> None:
+    def report(self, execution: JobExecution, report: Report) -> None:
         """Report on an execution, in order. Progress may be left out when newer progress follows.
 
         A report that ends the execution also ends following it.
@@ -111,7 +113,7 @@ class Downloads(Protocol):
     def stop(self) -> None:
         """Stop; the partial file is kept."""
 
-    def discard(self, key: Key) -> None:
+    def discard(self, key: ExecutionKey) -> None:
         """Remove this execution's files, partial or complete."""
 
 
@@ -199,32 +201,33 @@ class Timer(Protocol):
 class Memory:
     """What the device knows of an update when the agent starts.
 
-    ``restarting``: AWS had accepted ``reboot_start``. ``same_boot``: the device has not gone down
-    since the record was written. ``restarts``: how often the restart hook was begun, and
-    ``restarted``: its last run has ended with 0.
+    :ivar restart_accepted: AWS had accepted ``reboot_start``.
+    :ivar same_boot: the device has not gone down since the record was written.
+    :ivar restart_attempts: how often the restart hook was begun.
+    :ivar restart_done: the last run of the restart hook has ended with 0.
     """
 
-    key: Key
-    restarting: bool = False
+    key: ExecutionKey
+    restart_accepted: bool = False
     same_boot: bool = False
-    restarts: int = 0
-    restarted: bool = False
+    restart_attempts: int = 0
+    restart_done: bool = False
 
 
 class Record(Protocol):
     """The device's own memory of the update in hand, which survives a crash."""
 
-    def working(self, key: Key) -> None:
+    def working(self, key: ExecutionKey) -> None:
         """This execution is being worked on."""
 
-    def restarting(self, key: Key) -> bool:
+    def restarting(self, key: ExecutionKey) -> bool:
         """``reboot_start`` was accepted for it, and the restart hook is about to run.
 
         From here on it must not be installed again. ``False`` if an older memory could neither be
         replaced nor be removed: the restarts would not be counted.
         """
 
-    def restarted(self, key: Key) -> None:
+    def restarted(self, key: ExecutionKey) -> None:
         """The restart hook has ended with 0."""
 
     def clear(self) -> None:

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from . import __version__, sentry
 from .config.settings import Settings
-from .download.client import Reactor as DownloadReactor
+from .download.exchange import Reactor as DownloadReactor
 from .download.stored_downloads import Downloader
 from .download.verifier import Verifier
 from .hooks.child import Reactor as ProcessReactor

@@ -7,15 +7,15 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from upparat.job import Execution, Job, Key, State, Status
+from upparat.job import ExecutionKey, Job, JobExecution, State, Status
 from upparat.ports import DownloadEvents
 from upparat.streaming import Outlet
 
-KEY = Key("job", 1, 1700000000)
+KEY = ExecutionKey("job", 1, 1700000000)
 
 
-def make_job(file: str, key: Key = KEY, **values: Any) -> Job:
-    execution = Execution(key=key, status=Status.IN_PROGRESS, version_number=1)
+def make_job(file: str, key: ExecutionKey = KEY, **values: Any) -> Job:
+    execution = JobExecution(key=key, status=Status.IN_PROGRESS, version_number=1)
     return Job(execution=execution, version="2.0", file=file, **values)
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from upparat.iotjobs.requests import Line
-from upparat.mqtt.service import LineEvents
+from upparat.mqtt.session import MqttSession, MqttSessionEvents
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class FakeLine:
     """Keeps what is published while it is ``connected``, what is subscribed to, and the reasons
     of those who gave the connection up."""
 
-    events: LineEvents
+    events: MqttSessionEvents
 
     def __init__(self, *, connected: bool = False) -> None:
         self.connected = connected
@@ -67,7 +66,7 @@ class FakeLine:
         self.events.connected()
 
     def grant(self) -> None:
-        """Answer the last SUBSCRIBE."""
+        """Response the last SUBSCRIBE."""
         self.subscribing[-1][1].callback(None)
 
     def lose(self) -> None:
@@ -95,5 +94,5 @@ class FakeLine:
         self.events.received(f"{request.topic}/{verdict}", json.dumps(payload).encode())
 
 
-def _is_a_line(line: FakeLine) -> Line:
+def _is_a_line(line: FakeLine) -> MqttSession:
     return line

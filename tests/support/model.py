@@ -11,7 +11,17 @@ from collections import Counter, deque
 from pathlib import Path
 
 from upparat.iotjobs.wire import summaries
-from upparat.job import ACTION, Execution, Hook, Job, Key, Report, State, Status, Summary
+from upparat.job import (
+    ACTION,
+    ExecutionKey,
+    Hook,
+    Job,
+    JobExecution,
+    JobExecutionSummary,
+    Report,
+    State,
+    Status,
+)
 from upparat.machine import Core, Inputs, Policy, make_machine
 from upparat.ports import STREAM
 from upparat.storage.record import FileRecord
@@ -34,11 +44,11 @@ class Device:
         self.boots = 0
         self.version = "1.0"
         self.staged = "1.0"
-        self.files: set[Key] = set()
-        self.ended: set[Key] = set()
+        self.files: set[ExecutionKey] = set()
+        self.ended: set[ExecutionKey] = set()
         self.lingering: Job | None = None
-        self.restarts: Counter[Key] = Counter()
-        self.restarted: set[Key] = set()
+        self.restarts: Counter[ExecutionKey] = Counter()
+        self.restarted: set[ExecutionKey] = set()
         self.time = 0.0
         self.tick = 0
         self.store = Store("thing", self._now)
@@ -71,7 +81,7 @@ class Device:
             self.version = self.staged
             self.agent.hooks.nothing_lingers()
 
-    def announced(self, key: Key) -> bool:
+    def announced(self, key: ExecutionKey) -> bool:
         """Whether AWS has accepted the report of the restart."""
         return any(
             (each.job_id, each.number) == (key.job_id, key.number)
@@ -144,9 +154,9 @@ class ModelJobs:
         self.store = agent.device.store
         self.wants_list = False
         self.described = ""
-        self.followed: Execution | None = None
-        self.reports: deque[tuple[Execution, Report]] = deque()
-        self.stale: dict[str, Execution] = {}
+        self.followed: JobExecution | None = None
+        self.reports: deque[tuple[JobExecution, Report]] = deque()
+        self.stale: dict[str, JobExecution] = {}
 
     # --- the port ---
 
@@ -156,13 +166,13 @@ class ModelJobs:
     def describe(self, job_id: str) -> None:
         self.described = job_id
 
-    def follow(self, execution: Execution) -> None:
+    def follow(self, execution: JobExecution) -> None:
         self.followed = execution
 
     def unfollow(self) -> None:
         self.followed = None
 
-    def report(self, execution: Execution, report: Report) -> None:
+    def report(self, execution: JobExecution, report: Report) -> None:
         assert execution.ours or execution.document is None  # what was owed has none
         device = self.agent.device
         if report.state.value.startswith("complete") and execution.document is not None:
@@ -203,7 +213,9 @@ class ModelJobs:
         pending = [each for each in self.store.pending() if not each.hidden]
         in_progress = [each.summary() for each in pending if each.status is Status.IN_PROGRESS]
         queued = [each.summary() for each in pending if each.status is Status.QUEUED]
-        ended = [Summary(each.key, each.status) for each in self.stale.values() if stale]
+        ended = [
+            JobExecutionSummary(each.key, each.status) for each in self.stale.values() if stale
+        ]
         self.agent.machine.pending(
             [
                 *(each for each in ended if each.status is Status.IN_PROGRESS),
@@ -227,7 +239,7 @@ class ModelJobs:
         """The answer makes no sense."""
         job_id, self.described = self.described, ""
         if job_id:
-            self.agent.machine.vanished(job_id, False)
+            self.agent.machine.describe_failed(job_id, False)
 
     def answer_describe(self) -> None:
         job_id, self.described = self.described, ""
@@ -236,7 +248,7 @@ class ModelJobs:
         try:
             found = self.store.describe(job_id)
         except Rejected:
-            self.agent.machine.vanished(job_id, True)
+            self.agent.machine.describe_failed(job_id, True)
             return
         assert found is not None
         self.agent.machine.described(execution_of(found))
@@ -252,10 +264,10 @@ class ModelJobs:
 
     # --- answers ---
 
-    def _follows(self, key: Key) -> bool:
+    def _follows(self, key: ExecutionKey) -> bool:
         return self.followed is not None and self.followed.key == key
 
-    def _hear(self, execution: Execution, report: Report) -> bool:
+    def _hear(self, execution: JobExecution, report: Report) -> bool:
         """Whether AWS accepts it; it knows a report that it has heard before by its content."""
         key = execution.key
         newest = [each for each in self.store.executions if each.job_id == key.job_id][-1:]
@@ -270,13 +282,13 @@ class ModelJobs:
             return False
         return True
 
-    def _accepted(self, key: Key, report: Report) -> None:
+    def _accepted(self, key: ExecutionKey, report: Report) -> None:
         if report.status.ended:
             self.agent.record.settle(key)
         elif self._follows(key):
             self.agent.machine.delivered(report.state)
 
-    def _over(self, key: Key) -> None:
+    def _over(self, key: ExecutionKey) -> None:
         self.reports = deque(each for each in self.reports if each[0].key != key)
         self.agent.record.settle(key)
         if self._follows(key):
@@ -299,7 +311,7 @@ class ModelDownloads:
     def stop(self) -> None:
         self.job = None
 
-    def discard(self, key: Key) -> None:
+    def discard(self, key: ExecutionKey) -> None:
         if self.job is not None and self.job.key == key:
             self.job = None
         self.agent.device.files.discard(key)
@@ -342,7 +354,7 @@ class ModelHooks:
         return self.running[1] if self.running and self.running[0] is Hook.RESTART else None
 
     @property
-    def reading(self) -> Key | None:
+    def reading(self) -> ExecutionKey | None:
         """Whose file the install hook still reads from its stdin."""
         return self.running[1].key if self.running and self.unverified else None
 
@@ -486,7 +498,7 @@ def document(version: str, **more: object) -> dict[str, object]:
     return {"action": ACTION, "version": version, "file": "https://s3.test/f", **more}
 
 
-def execution_of(found: object) -> Execution:
+def execution_of(found: object) -> JobExecution:
     """What the wire would make of an execution of the store."""
     from upparat.iotjobs import wire
 
@@ -494,5 +506,5 @@ def execution_of(found: object) -> Execution:
     return wire.execution({"execution": json.loads(json.dumps(whole))}, whole["jobId"])
 
 
-def _version(execution: Execution) -> object:
+def _version(execution: JobExecution) -> object:
     return execution.document["version"] if isinstance(execution.document, dict) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from upparat.job import Execution, Hook, Job, Key, Report, Status
+from upparat.job import ExecutionKey, Hook, Job, JobExecution, Report, Status
 from upparat.machine import Core, Inputs, Policy, make_machine
 from upparat.ports import Downloads, Hooks, Jobs, Record, Timer
 
@@ -21,13 +21,13 @@ class FakeJobs:
     def describe(self, job_id: str) -> None:
         self.calls.append(("describe", job_id))
 
-    def follow(self, execution: Execution) -> None:
+    def follow(self, execution: JobExecution) -> None:
         self.calls.append(("follow", execution.job_id))
 
     def unfollow(self) -> None:
         self.calls.append(("unfollow",))
 
-    def report(self, execution: Execution, report: Report) -> None:
+    def report(self, execution: JobExecution, report: Report) -> None:
         self.calls.append(("report", execution.job_id, report.state.value, report.message))
 
 
@@ -41,7 +41,7 @@ class FakeDownloads:
     def stop(self) -> None:
         self.calls.append(("stop download",))
 
-    def discard(self, key: Key) -> None:
+    def discard(self, key: ExecutionKey) -> None:
         self.calls.append(("discard", key.job_id))
 
 
@@ -82,14 +82,14 @@ class FakeRecord:
     def __init__(self, calls: list[Call]) -> None:
         self.calls = calls
 
-    def working(self, key: Key) -> None:
+    def working(self, key: ExecutionKey) -> None:
         self.calls.append(("record working", key.job_id))
 
-    def restarting(self, key: Key) -> bool:
+    def restarting(self, key: ExecutionKey) -> bool:
         self.calls.append(("record restarting", key.job_id))
         return self.writable
 
-    def restarted(self, key: Key) -> None:
+    def restarted(self, key: ExecutionKey) -> None:
         self.calls.append(("record restarted", key.job_id))
 
     def clear(self) -> None:
@@ -132,8 +132,8 @@ class Bench:
         return taken
 
 
-def key(job_id: str = "a", number: int = 1, queued_at: int = 100) -> Key:
-    return Key(job_id, number, queued_at)
+def key(job_id: str = "a", number: int = 1, queued_at: int = 100) -> ExecutionKey:
+    return ExecutionKey(job_id, number, queued_at)
 
 
 def execution(
@@ -142,10 +142,10 @@ def execution(
     state: str = "",
     queued_at: int = 100,
     **document: Any,
-) -> Execution:
+) -> JobExecution:
     """An execution of ours; keywords change the document, ``None`` removes a key."""
     full = {"action": "upparat-update", "version": "2.0", "file": "https://s3/f?secret", **document}
-    return Execution(
+    return JobExecution(
         key=key(job_id, queued_at=queued_at),
         status=status,
         version_number=1,

@@ -6,87 +6,94 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-import upparat
+from tests.house import (
+    PACKAGE,
+    PICTURE,
+    circles,
+    dot,
+    floors,
+    imported,
+    imports,
+    module_graph,
+    modules,
+    parsed,
+    wing_graph,
+    within,
+)
 
-PACKAGE = Path(upparat.__file__).parent
 PURE = (
     "upparat.version",
     "upparat.job",
     "upparat.minisign",
     "upparat.text",
     "upparat.ports",
-    "upparat.proxy",
+    "upparat.net.proxy",
     "upparat.machine",
 )
 IMPURE = ("twisted.internet", "paho", "treq", "socket", "subprocess", "os", "pathlib", "sentry_sdk")
 
 ALLOWED = {
-    "upparat.text": (),
-    "upparat.minisign": (),
-    "upparat.job": ("upparat.text", "upparat.minisign"),
-    "upparat.ports": ("upparat.job", "upparat.text"),
-    "upparat.machine": ("upparat.job", "upparat.text", "upparat.ports", "upparat.version"),
-    "upparat.backoff": (),
-    "upparat.version": (),
-    "upparat.proxy": (),
-    "upparat.signatures": ("upparat.minisign",),
-    "upparat.sign": ("upparat.signatures",),
-    "upparat.config": ("upparat.job", "upparat.text", "upparat.proxy", "upparat.signatures"),
-    "upparat.log": ("upparat.text",),
-    "upparat.sentry": ("upparat.log", "upparat.text"),
-    "upparat.adapters": (
-        "upparat.job",
-        "upparat.text",
-        "upparat.ports",
-        "upparat.config",
-        "upparat.backoff",
-        "upparat.proxy",
-        "upparat.minisign",
-        "upparat.signatures",
-        "upparat.__version__",
+    # the ground floor
+    "text": (),
+    "version": (),
+    "minisign": (),
+    "backoff": (),
+    "linux": (),
+    "systemd": (),
+    "job": ("minisign", "text"),
+    "ports": ("job",),
+    "streaming": ("job",),
+    "timer": ("ports",),
+    "log": ("text",),
+    "sentry": ("log", "text"),
+    # the core
+    "machine": ("job", "ports", "text", "version"),
+    # the wings
+    "net": (),
+    "signing": ("minisign",),
+    "config": ("job", "net", "signing", "text"),
+    "storage": ("job", "linux", "ports"),
+    "mqtt": ("backoff", "config", "net"),
+    "iotjobs": ("backoff", "job", "mqtt", "ports"),
+    "hooks": ("config", "job", "linux", "ports", "streaming", "text"),
+    "download": (
+        "backoff",
+        "config",
+        "job",
+        "linux",
+        "minisign",
+        "net",
+        "ports",
+        "signing",
+        "storage",
+        "streaming",
+        "text",
     ),
+    # the roof
+    "service": (
+        "config",
+        "download",
+        "hooks",
+        "iotjobs",
+        "linux",
+        "machine",
+        "mqtt",
+        "sentry",
+        "storage",
+        "streaming",
+        "systemd",
+        "timer",
+    ),
+    "reactor": ("net",),
+    "tap": ("config", "log", "reactor", "service"),
+    "commands": ("config", "log", "signing", "tap"),
+    # beside the agent
+    "local": ("job",),
 }
-"""What a room may import of Upparat, beside itself."""
-
-
-def modules(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
-    """All modules of these rooms, or all there are, with their syntax."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        if not rooms or any(within(name, room) for room in rooms):
-            yield name, parsed(path)
-
-
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
-
-
-def within(name: str, room: str) -> bool:
-    return name == room or name.startswith(f"{room}.")
-
-
-def imports(name: str, tree: ast.AST) -> Iterator[tuple[str, ast.stmt]]:
-    """Every absolute name that is imported, wherever in the module, with its statement."""
-    is_package = (PACKAGE.parent / Path(*name.split("."))).is_dir()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, node) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                up = node.level - 1 if is_package else node.level
-                base = ".".join([*name.split(".")[: len(name.split(".")) - up], *base.split(".")])
-            yield from ((f"{base.rstrip('.')}.{alias.name}", node) for alias in node.names)
-
-
-def imported(*rooms: str) -> Iterator[tuple[str, str]]:
-    for name, tree in modules(*rooms):
-        yield from ((name, target) for target, _ in imports(name, tree))
+"""Each wing, and the wings that it may import."""
 
 
 def at_start(tree: ast.Module) -> set[ast.stmt]:
@@ -109,6 +116,15 @@ def _only_for_types(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
+SIGNERS = {
+    "upparat.commands.sign",
+    "upparat.signing.command",
+    "upparat.signing.keys",
+    "upparat.signing.signatures",
+}
+"""The modules that need cryptography whenever they are imported."""
+
+
 class Architecture(SynchronousTestCase):
     def test_imports_are_found(self) -> None:
         found = set(imported())
@@ -122,12 +138,33 @@ class Architecture(SynchronousTestCase):
         ):
             self.assertIn(expected, found)
 
-    def test_they_point_one_way(self) -> None:
-        for room, allowed in ALLOWED.items():
-            for name, target in imported(room):
-                if within(target, "upparat"):
-                    fine = any(within(target, each) for each in (room, *allowed))
-                    self.assertTrue(fine, f"{name} imports {target}")
+    def test_each_wing_imports_what_its_row_allows(self) -> None:
+        wings = wing_graph(module_graph())
+        self.assertEqual(set(wings), set(ALLOWED))
+        for wing, targets in wings.items():
+            self.assertEqual(targets - set(ALLOWED[wing]), set(), wing)
+
+    def test_no_row_allows_a_circle(self) -> None:
+        rows = {wing: frozenset(allowed) for wing, allowed in ALLOWED.items()}
+        self.assertEqual(circles(rows), [])
+
+    def test_no_module_is_in_a_circle(self) -> None:
+        self.assertEqual(circles(module_graph()), [])
+
+    def test_circles_and_floors_are_found(self) -> None:
+        nothing: frozenset[str] = frozenset()
+        tied = {"a": frozenset("b"), "b": frozenset("c"), "c": frozenset("b"), "d": frozenset("a")}
+        self.assertEqual(circles(tied), [["b", "c"]])
+        self.assertRaises(ValueError, floors, tied)
+        self.assertEqual(floors({"a": frozenset("b"), "b": nothing}), {"a": 2, "b": 1})
+
+    def test_jobs_know_only_the_contract_with_mqtt(self) -> None:
+        for name, target in imported("upparat.iotjobs"):
+            if within(target, "upparat.mqtt"):
+                self.assertTrue(within(target, "upparat.mqtt.session"), f"{name} imports {target}")
+
+    def test_the_picture_shows_the_house(self) -> None:
+        self.assertEqual(PICTURE.read_text(encoding="utf-8"), dot(module_graph()))
 
     def test_the_core_does_no_io(self) -> None:
         for name, target in imported(*PURE):
@@ -137,7 +174,7 @@ class Architecture(SynchronousTestCase):
 
     def test_only_the_command_lines_know_the_reactor(self) -> None:
         found = {name for name, target in imported() if target == "twisted.internet.reactor"}
-        self.assertEqual(found, {"upparat.cli", "upparat.tap"})
+        self.assertEqual(found, {"upparat.commands.run", "upparat.tap"})
 
     def test_the_agent_does_not_know_the_local_aws(self) -> None:
         for name, target in imported():
@@ -152,16 +189,16 @@ class Architecture(SynchronousTestCase):
         for name, tree in modules():
             early = at_start(tree)
             for target, statement in imports(name, tree):
-                if within(target, "upparat.signatures") and name != "upparat.sign":
+                if within(target, "upparat.signing") and name not in SIGNERS:
                     self.assertNotIn(statement, early, name)
-                if within(target, "upparat.sign"):
-                    self.assertEqual(name, "upparat.cli")
+                if within(target, "upparat.commands.sign"):
+                    self.assertEqual(name, "upparat.commands.main")
                     self.assertNotIn(statement, early)
 
     def test_an_agent_without_a_job_holds_only_what_it_needs(self) -> None:
         http = {"treq", "h2", "twisted.web.client"}
         streams = {"upparat.download.through", "upparat.hooks.streamed"}
-        heavy = {*http, *streams, "difflib", "sentry_sdk", "upparat.signatures"}
+        heavy = {*http, *streams, "difflib", "sentry_sdk", "upparat.signing"}
         count = f"import sys, upparat.tap, upparat.service; print({heavy!r} & sys.modules.keys())"
         loaded = subprocess.run([sys.executable, "-c", count], capture_output=True, check=True)
         self.assertEqual(loaded.stdout.decode().strip(), "set()")

@@ -13,7 +13,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.certs import Authority
 from upparat.config import reader as config
-from upparat.job import ACTION, NO_MESSAGE, Execution, Key, State, Status, parse_document
+from upparat.config.settings import Settings
+from upparat.job import (
+    ACTION,
+    NO_MESSAGE,
+    ExecutionKey,
+    JobExecution,
+    State,
+    Status,
+    parse_document,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -64,7 +73,7 @@ class Configuration(SynchronousTestCase):
         self.assertEqual(documented, known_options())
 
     def test_defaults(self) -> None:
-        settings, told = config.Settings(), documented_options()
+        settings, told = Settings(), documented_options()
         compared = 0
         for section, options in told.items():
             for name, (default, *_) in options.items():
@@ -141,7 +150,7 @@ class Jobs(SynchronousTestCase):
             document["file"] = PLACEHOLDER.sub(r"\1", document["file"])
             if "signature" in document:
                 document["signature"] = SIGNATURE.sub("AAAA", document["signature"])
-            execution = Execution(Key("job", 1, 0), Status.QUEUED, 1, document=document)
+            execution = JobExecution(ExecutionKey("job", 1, 0), Status.QUEUED, 1, document=document)
             self.assertEqual(parse_document(execution).version, document["version"])
 
     def test_every_key_of_a_document_is_documented(self) -> None:

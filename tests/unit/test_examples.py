@@ -16,8 +16,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.certs import Authority
 from upparat.config import reader as config
+from upparat.config.settings import Settings
 from upparat.iotjobs.wire import Topics
-from upparat.job import ACTION, Execution, Hook, InvalidDocument, Key, Status, parse_document
+from upparat.job import (
+    ACTION,
+    ExecutionKey,
+    Hook,
+    InvalidDocument,
+    JobExecution,
+    Status,
+    parse_document,
+)
 from upparat.local import policies
 from upparat.local.device import Device
 
@@ -42,7 +51,7 @@ class Configs(SynchronousTestCase):
         certificate, _ = authority.issue(self.directory, "device")
         Path(certificate).rename(self.directory / "device.crt")
 
-    def load(self, name: str) -> config.Settings:
+    def load(self, name: str) -> Settings:
         text = read(name).replace("PORT", "8883")
         for place in ("/etc/upparat", "/var/lib/upparat", "upparat-local/device"):
             text = text.replace(place, str(self.directory))
@@ -316,7 +325,7 @@ class JobDocument(SynchronousTestCase):
             text = text.replace(old, new)
         document = json.loads(text)
         self.assertEqual(document["action"], ACTION)
-        execution = Execution(Key("j", 1, 1), Status.QUEUED, 1, document=document)
+        execution = JobExecution(ExecutionKey("j", 1, 1), Status.QUEUED, 1, document=document)
         return parse_document(execution)
 
     def test_it_works_once_the_placeholders_are_replaced(self) -> None:

@@ -15,10 +15,10 @@ from tests.support.anyjson import ANY_JSON, ODD, RELAXED, TEXTS, objects
 from tests.support.ports import execution, key
 from upparat.job import (
     ACTION,
-    Execution,
     Hook,
     InvalidDocument,
     Job,
+    JobExecution,
     Report,
     State,
     Status,
@@ -105,8 +105,8 @@ class ReportTests(SynchronousTestCase):
 
 
 class ExecutionTests(SynchronousTestCase):
-    def of(self, document: object, **details: str) -> Execution:
-        return Execution(key(), Status.QUEUED, 1, details, document)
+    def of(self, document: object, **details: str) -> JobExecution:
+        return JobExecution(key(), Status.QUEUED, 1, details, document)
 
     def test_ours(self) -> None:
         self.assertTrue(self.of({"action": "upparat-update"}).ours)
@@ -156,13 +156,13 @@ class DocumentTests(SynchronousTestCase):
         source = execution()
         assert isinstance(source.document, dict)
         document = {**source.document, **absent}
-        job = parse_document(Execution(source.key, source.status, 1, document=document))
+        job = parse_document(JobExecution(source.key, source.status, 1, document=document))
         self.assertEqual((job.meta, job.force, job.size, job.sha256), ("", False, None, None))
         document["version"] = None
         problem = self.assertRaises(
             InvalidDocument,
             parse_document,
-            Execution(source.key, source.status, 1, document=document),
+            JobExecution(source.key, source.status, 1, document=document),
         )
         self.assertEqual(str(problem), "version: is missing")
 
@@ -172,7 +172,7 @@ class DocumentTests(SynchronousTestCase):
     def test_no_object(self) -> None:
         for document in (None, [1], "x", 1):
             problem = self.assertRaises(
-                InvalidDocument, parse_document, Execution(key(), Status.QUEUED, 1, {}, document)
+                InvalidDocument, parse_document, JobExecution(key(), Status.QUEUED, 1, {}, document)
             )
             self.assertEqual(str(problem), "the document is not an object")
 
@@ -356,7 +356,7 @@ class DocumentTests(SynchronousTestCase):
     )
     def test_any(self, document: object) -> None:
         with contextlib.suppress(InvalidDocument):
-            job = parse_document(Execution(key(), Status.QUEUED, 1, {}, document))
+            job = parse_document(JobExecution(key(), Status.QUEUED, 1, {}, document))
             self.assertRegex(job.file, "^[hH][tT][tT][pP][sS]?://")
             self.assertTrue(job.version)
             self.assertNotIn("\0", job.version + job.file + job.meta)
@@ -368,7 +368,7 @@ class DocumentTests(SynchronousTestCase):
     @given(objects(version=TEXTS, file=st.just("https://h/f"), meta=ANY_JSON))
     def test_a_problem_names_a_key_of_the_document(self, document: dict[str, object]) -> None:
         try:
-            parse_document(Execution(key(), Status.QUEUED, 1, {}, document))
+            parse_document(JobExecution(key(), Status.QUEUED, 1, {}, document))
         except InvalidDocument as invalid:
             names = {problem.split(": ")[0] for problem in str(invalid).split("; ")}
             signed = {"sha256", "sha512", "signature", "certificate"}

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import resource
-import signal
 import sys
-import time
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 from twisted.application.service import IService
-from twisted.internet.testing import MemoryReactorClock
 from twisted.plugin import getPlugins
 from twisted.python import usage
 from twisted.python.logfile import LogFile
@@ -112,31 +107,6 @@ class ObserverTests(TapTestCase):
         self.patch(tap, "make_observer", lambda *arguments: made.append(arguments))
         tap.observer()
         self.assertEqual(made, [("WARNING", sys.stdout)])
-
-
-class PrepareReactorTests(SynchronousTestCase):
-    def test_monotonic_and_status_0(self) -> None:
-        reactor: Any = MemoryReactorClock()
-        tap.prepare_reactor(reactor)
-        self.assertIs(reactor.seconds, time.monotonic)
-        [(call, arguments, _)] = reactor.triggers["after"]["shutdown"]
-        reactor._exitSignal = 15
-        call(*arguments)
-        self.assertIsNone(reactor._exitSignal)
-
-
-class AbortTests(SynchronousTestCase):
-    def test_the_signal_comes_after_the_orderly_stop(self) -> None:
-        limits: list[object] = []
-        self.patch(resource, "setrlimit", lambda *limit: limits.append(limit))
-        reactor: Any = MemoryReactorClock()
-        tap.prepare_reactor(reactor)
-        tap.abort(reactor)
-        self.assertTrue(reactor.hasStopped)
-        for call, arguments, _ in reactor.triggers["after"]["shutdown"]:
-            call(*arguments)
-        self.assertEqual(reactor._exitSignal, signal.SIGABRT)
-        self.assertEqual(limits, [(resource.RLIMIT_CORE, (0, 0))])
 
 
 class MakeServiceTests(TapTestCase):

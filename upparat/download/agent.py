@@ -33,8 +33,8 @@ from upparat.net.endpoints import Tunnel
 from upparat.net.http_connect import ProxyError
 from upparat.net.proxy import Proxy
 
-from .client import Reactor
 from .errors import explain
+from .exchange import Reactor
 
 
 class Pool(Protocol):

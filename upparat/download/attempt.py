@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError
 
-from .client import Exchange
 from .errors import explain
+from .exchange import Exchange
 from .partial import DiskError, StartOver, Target, Wrong
 from .response import (
     Body,

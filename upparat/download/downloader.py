@@ -13,12 +13,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from upparat.config.settings import Download, Verify
-from upparat.job import Job, Key, State
+from upparat.job import ExecutionKey, Job, State
 from upparat.ports import DownloadEvents
 from upparat.storage.directory import Refused, Store
 from upparat.text import without_query
 
-from .client import Client, ExchangeFactory, Reactor
+from .client import Client
+from .exchange import ExchangeFactory, Reactor
 from .response import Expired
 from .transfer import Failed, Tools, Transfer
 from .verifier import Verifier
@@ -69,12 +70,12 @@ class Turns(Generic[_Done]):
         if transfer is not None:
             transfer.stop()
 
-    def discard(self, key: Key) -> None:
+    def discard(self, key: ExecutionKey) -> None:
         if self._transfer is not None and self._transfer.job.key == key:
             self.stop()
         self._tidy(lambda: self._store.files(key).discard())
 
-    def clean(self, keep: Key | None) -> None:
+    def clean(self, keep: ExecutionKey | None) -> None:
         """Remove unfinished files of other executions than ``keep``.
 
         A complete file stays until the next download begins: without an install hook it is the

@@ -19,12 +19,11 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from upparat import __version__
 from upparat.config.settings import Download
 
-from .client import Reactor
 from .errors import Silence
+from .exchange import CancelScope, Reactor
 from .pool import Connections, abort, at_rest, let_through, measure
 from .rate import Rate
 from .response import Head
-from .waiter import Waiter
 
 ERROR_BODY = 4096
 """How many bytes of an answer without the file are read, to find out why."""
@@ -45,11 +44,11 @@ _T = TypeVar("_T")
 
 
 class HttpExchange:
-    """A :class:`.download_client.Exchange` by treq. Besides what Twisted raises, all that waits may
+    """A :class:`.exchange.Exchange` by treq. Besides what Twisted raises, all that waits may
     raise :class:`Silence`."""
 
     def __init__(
-        self, reactor: Reactor, settings: Download, waiter: Waiter, connections: Connections
+        self, reactor: Reactor, settings: Download, waiter: CancelScope, connections: Connections
     ) -> None:
         self._reactor = reactor
         self._settings = settings

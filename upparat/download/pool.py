@@ -14,7 +14,7 @@ from twisted.web.iweb import IAgent
 from upparat.config.settings import Download
 
 from .agent import Line, Pool
-from .client import Reactor
+from .exchange import Reactor
 
 KEPT = 64
 """Seconds that a connection waits for another request: as long as a back-off may last."""

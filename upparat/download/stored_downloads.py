@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from upparat.job import Job, Key
+from upparat.job import ExecutionKey, Job
 from upparat.ports import Downloads
 
 from .downloader import Turns
@@ -23,7 +23,7 @@ class Downloader(Turns[Done]):
             self._budget = Budget(job.key)
         self._begin(FileTransfer(self._tools, job, self._budget, self._store))
 
-    def discard(self, key: Key) -> None:
+    def discard(self, key: ExecutionKey) -> None:
         if self._budget is not None and self._budget.key == key:
             self._budget = None
         super().discard(key)

@@ -14,18 +14,17 @@ from twisted.logger import Logger
 
 from upparat.backoff import Backoff
 from upparat.config.settings import Download
-from upparat.job import Job, Key, State
+from upparat.job import ExecutionKey, Job, State
 from upparat.net.threads import in_daemon
 from upparat.storage.directory import Stopped
 from upparat.text import without_query
 
 from .attempt import Attempt, Verdict
-from .client import ExchangeFactory, Reactor
+from .exchange import CancelScope, ExchangeFactory, Reactor
 from .partial import DiskError, Target, Wrong
 from .response import Changed, Expired, Final, Retry
 from .url import url_problem
 from .verifier import Content, Verifier
-from .waiter import Waiter
 from .writer import Writer
 
 BACKOFF = Backoff(base=1.0, cap=64.0)
@@ -84,7 +83,7 @@ class Budget:
     wrong file was, once; ``disk_failures`` is how often the disk has refused.
     """
 
-    key: Key
+    key: ExecutionKey
     attempts: int = 0
     refusals: int = 0
     most: int = 0
@@ -122,7 +121,7 @@ class Transfer(Generic[_Done]):
         self._tools = tools
         self._reactor = tools.reactor
         self._budget = budget
-        self._waiter = Waiter()
+        self._waiter = CancelScope()
         self._next_telling = -math.inf
 
     def stop(self) -> None:

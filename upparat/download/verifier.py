@@ -18,7 +18,7 @@ _NOT_OURS = "signature: no key of ours has made it"
 
 
 class Content(Protocol):
-    """What was fetched, as :class:`upparat.signatures.Message` has it."""
+    """What was fetched, as :class:`upparat.signing.signatures.Message` has it."""
 
     def digest(self, name: str) -> bytes:
         """Its digest by an algorithm of hashlib."""

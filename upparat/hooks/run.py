@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from upparat.config.settings import Hooks
-from upparat.job import Hook, Job, Key
+from upparat.job import ExecutionKey, Hook, Job
 from upparat.text import printable
 
 from .child import Child, Ended, Reactor
@@ -109,33 +109,33 @@ def _has_failed(child: Child) -> bool:
 class Journal(Protocol):
     """Remembers across a crash how often a hook was run for an execution."""
 
-    def tries(self, key: Key, hook: Hook) -> tuple[int, float] | None:
+    def tries(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
         """The retry count of the last run that was begun, and the seconds since the first call;
         ``None`` if the hook was not begun, or is over."""
 
-    def begun(self, key: Key, hook: Hook, retry: int, elapsed: float) -> None:
+    def begun(self, key: ExecutionKey, hook: Hook, retry: int, elapsed: float) -> None:
         """A run begins."""
 
-    def over(self, key: Key, hook: Hook) -> None:
+    def over(self, key: ExecutionKey, hook: Hook) -> None:
         """The hook has done what it was run for, or has failed for good."""
 
-    def left(self, key: Key) -> None:
+    def left(self, key: ExecutionKey) -> None:
         """The agent is stopped by the restart hook, or while it runs."""
 
 
 class NoJournal:
     """Remembers nothing."""
 
-    def tries(self, key: Key, hook: Hook) -> tuple[int, float] | None:
+    def tries(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
         return None
 
-    def begun(self, key: Key, hook: Hook, retry: int, elapsed: float) -> None:
+    def begun(self, key: ExecutionKey, hook: Hook, retry: int, elapsed: float) -> None:
         pass
 
-    def over(self, key: Key, hook: Hook) -> None:
+    def over(self, key: ExecutionKey, hook: Hook) -> None:
         pass
 
-    def left(self, key: Key) -> None:
+    def left(self, key: ExecutionKey) -> None:
         pass
 
 

@@ -10,11 +10,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from upparat.job import Execution, Key, Report, Status
+from upparat.job import ExecutionKey, JobExecution, Report, Status
+from upparat.mqtt.session import MqttSession
 from upparat.ports import Jobs, JobsEvents
 
 from .outbox import AGAIN, AT_LENGTH, Ledger, Outbox
-from .requests import Answer, Line, Requests
+from .requests import Requests, Response
 from .wire import Malformed, Topics, addressable, decode, execution, listed_keys, summaries
 
 SUBACK = 30.0
@@ -37,7 +38,7 @@ class JobsClient:
     def __init__(
         self,
         clock: IReactorTime,
-        line: Line,
+        session: MqttSession,
         thing_name: str,
         *,
         poll_interval: float = 300.0,
@@ -46,13 +47,13 @@ class JobsClient:
         random: Callable[[], float] = _random.random,
     ) -> None:
         self._clock = clock
-        self._line = line
+        self._session = session
         self._topics = Topics(thing_name)
         self._random = random
         self._poll_interval = poll_interval
         self._poll: IDelayedCall | None = None
         self._subscribing: Deferred[None] | None = None
-        self._requests = Requests(clock, line, random)
+        self._requests = Requests(clock, session, random)
         self._outbox = Outbox(clock, self._requests, self._topics, progress_interval, ledger)
         self._outbox.delivered = self._report_delivered
         self._outbox.over = self._execution_over
@@ -61,7 +62,7 @@ class JobsClient:
         self._description = _Question(clock)
         self._check = _Question(clock)
         self._fetch_wanted = False
-        self._followed: Execution | None = None
+        self._followed: JobExecution | None = None
         self._drained: Deferred[None] | None = None
 
     # --- the port ---
@@ -73,11 +74,11 @@ class JobsClient:
     def describe(self, job_id: str) -> None:
         self._forget(self._description)
         if not addressable(job_id):
-            self.events.vanished(job_id, False)
+            self.events.describe_failed(job_id, False)
             return
         self._ask_description(job_id)
 
-    def follow(self, execution: Execution) -> None:
+    def follow(self, execution: JobExecution) -> None:
         self._forget(self._check)
         self._followed = execution
         self._outbox.learn(execution)
@@ -86,22 +87,22 @@ class JobsClient:
         self._followed = None
         self._forget(self._check)
 
-    def report(self, execution: Execution, report: Report) -> None:
+    def report(self, execution: JobExecution, report: Report) -> None:
         if report.status.ended and self._follows(execution.key):
             self.unfollow()
         self._outbox.add(execution, report)
 
-    # --- the line ---
+    # --- the session ---
 
     def connected(self) -> None:
-        self._subscribing = self._line.subscribe(self._topics.filters)
+        self._subscribing = self._session.subscribe(self._topics.filters)
         self._subscribing.addTimeout(SUBACK, self._clock)
         self._subscribing.addCallbacks(self._subscribed, self._not_subscribed)
         self._subscribing.addErrback(self._broken)
 
     def disconnected(self, reason: str) -> None:
         self._stop_subscribing()
-        self._requests.line_down()
+        self._requests.session_lost()
         self._cancel_poll()
 
     def received(self, topic: str, payload: bytes) -> None:
@@ -142,13 +143,13 @@ class JobsClient:
 
     def _subscribed(self, _: None) -> None:
         self.log.info("Subscribed to the jobs of {thing}", thing=self._topics.thing_name)
-        self._requests.line_up()
+        self._requests.session_ready()
         self._look_again()
 
     def _not_subscribed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
             return
-        self._line.disconnect_and_retry(f"subscribing failed: {failure.getErrorMessage()}")
+        self._session.disconnect_and_retry(f"subscribing failed: {failure.getErrorMessage()}")
 
     def _stop_subscribing(self) -> None:
         """What a connection grants while it ends must not count for the next one."""
@@ -191,7 +192,7 @@ class JobsClient:
         topic = self._topics.describe(job_id)
         self._check.token = self._requests.send(topic, {"includeJobDocument": False}, self._checked)
 
-    def _checked(self, answer: Answer) -> None:
+    def _checked(self, answer: Response) -> None:
         again = self._check.answered()
         followed = self._followed
         if followed is None:
@@ -204,7 +205,7 @@ class JobsClient:
             return
         self._compare(followed, answer)
 
-    def _compare(self, followed: Execution, answer: Answer) -> None:
+    def _compare(self, followed: JobExecution, answer: Response) -> None:
         try:
             found = execution(answer.payload, followed.job_id)
         except Malformed as malformed:
@@ -229,7 +230,7 @@ class JobsClient:
     def _ask_pending(self) -> None:
         self._pending.token = self._requests.send(self._topics.get, {}, self._listed)
 
-    def _listed(self, answer: Answer) -> None:
+    def _listed(self, answer: Response) -> None:
         self._pending.answered()
         if not answer.accepted:
             # No list is not an empty list.
@@ -249,14 +250,14 @@ class JobsClient:
     def _ask_description(self, job_id: str) -> None:
         topic = self._topics.describe(job_id)
 
-        def described(answer: Answer) -> None:
+        def described(answer: Response) -> None:
             self._described(job_id, answer)
 
         self._description.token = self._requests.send(
             topic, {"includeJobDocument": True}, described
         )
 
-    def _described(self, job_id: str, answer: Answer) -> None:
+    def _described(self, job_id: str, answer: Response) -> None:
         again = self._description.answered()
         if answer.code == "ResourceNotFound" and not again:
             self._description.later(AGAIN, self._ask_description, job_id)
@@ -267,7 +268,7 @@ class JobsClient:
             found = execution(answer.payload, job_id)
         except Malformed as malformed:
             self.log.warn("{job_id} is not to be had: {why}", job_id=job_id, why=str(malformed))
-            self.events.vanished(job_id, answer.code in _OVER)
+            self.events.describe_failed(job_id, answer.code in _OVER)
         else:
             if self._follows(found.key):
                 self._outbox.learn(found)
@@ -275,12 +276,12 @@ class JobsClient:
 
     # --- reports ---
 
-    def _report_delivered(self, key: Key, report: Report) -> None:
+    def _report_delivered(self, key: ExecutionKey, report: Report) -> None:
         self.log.info("{job_id}: reported {state}", job_id=key.job_id, state=report.state.value)
         if self._follows(key):
             self.events.delivered(report.state)
 
-    def _execution_over(self, key: Key) -> None:
+    def _execution_over(self, key: ExecutionKey) -> None:
         if self._follows(key):
             self.unfollow()
             self.events.cancelled()
@@ -290,7 +291,7 @@ class JobsClient:
             self._drained.callback(None)
         self._fetch_when_free()
 
-    def _follows(self, key: Key) -> bool:
+    def _follows(self, key: ExecutionKey) -> bool:
         return self._followed is not None and self._followed.key == key
 
     def _forget(self, question: _Question) -> None:

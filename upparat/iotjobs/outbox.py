@@ -14,9 +14,9 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from upparat.job import Execution, Key, Report, State
+from upparat.job import ExecutionKey, JobExecution, Report, State
 
-from .requests import Answer, Requests
+from .requests import Requests, Response
 from .wire import ExecutionState, Topics, execution_state
 
 CONFUSION = 5
@@ -36,16 +36,16 @@ REFUSALS = 12
 class Ledger(Protocol):
     """Remembers the reports that end an execution until AWS has them."""
 
-    def owe(self, execution: Execution, report: Report) -> None:
+    def owe(self, execution: JobExecution, report: Report) -> None:
         """This report has to be delivered, whatever happens."""
 
-    def settle(self, key: Key) -> None:
+    def settle(self, key: ExecutionKey) -> None:
         """The report on this execution is delivered, or nobody wants it any more."""
 
 
 @dataclass
 class _Update:
-    execution: Execution
+    execution: JobExecution
     report: Report
     bare: bool = False
     mismatches: int = 0
@@ -79,16 +79,16 @@ class Outbox:
         self._current: _Update | None = None
         self._timer: IDelayedCall | None = None
         self._next_progress = 0.0
-        self._versions: dict[Key, int] = {}
-        self.delivered: Callable[[Key, Report], None] = lambda key, report: None
-        self.over: Callable[[Key], None] = lambda key: None
+        self._versions: dict[ExecutionKey, int] = {}
+        self.delivered: Callable[[ExecutionKey, Report], None] = lambda key, report: None
+        self.over: Callable[[ExecutionKey], None] = lambda key: None
         self.emptied: Callable[[], None] = lambda: None
 
     @property
     def empty(self) -> bool:
         return not self._queue and self._current is None
 
-    def add(self, execution: Execution, report: Report) -> None:
+    def add(self, execution: JobExecution, report: Report) -> None:
         """Report on an execution; progress that still waits gives way to newer progress."""
         if report.state.progress and self._queue:
             last = self._queue[-1]
@@ -99,7 +99,7 @@ class Outbox:
         self._queue.append(_Update(execution, report))
         self._pump()
 
-    def learn(self, execution: Execution) -> None:
+    def learn(self, execution: JobExecution) -> None:
         """A describe has told the version; an older answer must not take it back."""
         known = self._versions.get(execution.key, 0)
         self._versions[execution.key] = max(known, execution.version_number)
@@ -152,7 +152,7 @@ class Outbox:
 
     # --- answers ---
 
-    def _answered(self, answer: Answer) -> None:
+    def _answered(self, answer: Response) -> None:
         update = self._current
         if update is None:
             return
@@ -164,7 +164,7 @@ class Outbox:
         else:
             self._rejected(update, answer, state)
 
-    def _rejected(self, update: _Update, answer: Answer, state: ExecutionState | None) -> None:
+    def _rejected(self, update: _Update, answer: Response, state: ExecutionState | None) -> None:
         self.log.info(
             "{job_id}: {state} was refused: {code}",
             job_id=update.execution.job_id,
@@ -249,7 +249,7 @@ class Outbox:
         self._settle(key)
         self._done(lambda: self.over(key))
 
-    def _settle(self, key: Key) -> None:
+    def _settle(self, key: ExecutionKey) -> None:
         if self._ledger is not None:
             self._ledger.settle(key)
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import random as _random
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from upparat.backoff import Backoff
+from upparat.mqtt.session import MqttSession
 
 from .wire import encode
 
@@ -35,25 +34,8 @@ SILENCE = 8
 another: it may have lost its subscriptions. Then as many again."""
 
 
-class Line(Protocol):
-    """What the jobs client needs of a connection."""
-
-    @property
-    def connected(self) -> bool:
-        """Whether CONNACK has come and the connection stands."""
-
-    def publish(self, topic: str, payload: bytes) -> bool:
-        """Send with QoS 1; ``False`` where there is no connection."""
-
-    def subscribe(self, filters: Sequence[str]) -> Deferred[None]:
-        """Fires when the broker has granted all of them, fails otherwise."""
-
-    def disconnect_and_retry(self, reason: str) -> None:
-        """Give this connection up for a new one."""
-
-
 @dataclass
-class Answer:
+class Response:
     """An answer; ``code`` is empty for an accepted request."""
 
     payload: Mapping[str, object]
@@ -68,7 +50,7 @@ class Answer:
 class _Request:
     topic: str
     payload: dict[str, object] = field(repr=False)
-    done: Callable[[Answer], None]
+    done: Callable[[Response], None]
     attempts: int = 0
     timer: IDelayedCall | None = None
 
@@ -83,10 +65,13 @@ class Requests:
     log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, line: Line, random: Callable[[], float] = _random.random
+        self,
+        clock: IReactorTime,
+        session: MqttSession,
+        random: Callable[[], float] = _random.random,
     ) -> None:
         self._clock = clock
-        self._line = line
+        self._session = session
         self._random = random
         self._ready = False
         self._waiting: dict[str, _Request] = {}
@@ -97,7 +82,7 @@ class Requests:
         return self._ready
 
     def send(
-        self, topic: str, payload: Mapping[str, object], done: Callable[[Answer], None]
+        self, topic: str, payload: Mapping[str, object], done: Callable[[Response], None]
     ) -> str:
         """Publish until there is an answer, now and after every reconnection.
 
@@ -122,14 +107,14 @@ class Requests:
         for token in list(self._waiting):
             self.forget(token)
 
-    def line_up(self) -> None:
+    def session_ready(self) -> None:
         """Subscriptions stand: send everything again that waits."""
         self._ready = True
         for request in list(self._waiting.values()):
             self._attempt(request)
 
-    def line_down(self) -> None:
-        """Nothing can be sent until :meth:`line_up`."""
+    def session_lost(self) -> None:
+        """Nothing can be sent until :meth:`session_ready`."""
         self._ready = False
         for request in self._waiting.values():
             self._cancel(request)
@@ -147,7 +132,7 @@ class Requests:
             self._retry(request, code)
         else:
             del self._waiting[token]
-            request.done(Answer(payload, code))
+            request.done(Response(payload, code))
 
     def unreadable(self, topic: str) -> None:
         """What has come as an answer makes no sense. If it does so again and again, that is the
@@ -166,7 +151,7 @@ class Requests:
 
     def _attempt(self, request: _Request) -> None:
         self._cancel(request)
-        if self._ready and self._line.publish(request.topic, encode(request.payload)):
+        if self._ready and self._session.publish(request.topic, encode(request.payload)):
             request.attempts += 1
             delay = ANSWER.ceiling(request.attempts) * (0.75 + self._random() / 2)
             request.timer = self._clock.callLater(delay, self._unanswered, request)
@@ -177,7 +162,7 @@ class Requests:
         if request.attempts % SILENCE:
             self._attempt(request)
         else:
-            self._line.disconnect_and_retry(f"no answer on {request.topic}")
+            self._session.disconnect_and_retry(f"no answer on {request.topic}")
 
     def _retry(self, request: _Request, code: str) -> None:
         delay = 1.0 + RETRY.delay(request.attempts, self._random)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from upparat.job import Execution, Key, Status, Summary
+from upparat.job import ExecutionKey, JobExecution, JobExecutionSummary, Status
 
 _JOB_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _COLLIDING = frozenset({"get", "start-next", "notify", "notify-next"})
@@ -83,22 +83,22 @@ def encode(payload: Mapping[str, object]) -> bytes:
     return json.dumps(payload, separators=(",", ":")).encode()
 
 
-def summaries(value: object, status: Status) -> list[Summary]:
+def summaries(value: object, status: Status) -> list[JobExecutionSummary]:
     """A list of pending executions, oldest first; entries that make no sense are left out."""
     entries = value if isinstance(value, list) else []
     keys = [key for key in _keys(entries) if addressable(key.job_id)]
-    found = [Summary(key, status) for key in keys[:MAX_LISTED]]
+    found = [JobExecutionSummary(key, status) for key in keys[:MAX_LISTED]]
     return sorted(found, key=lambda summary: summary.key.queued_at)
 
 
-def listed_keys(payload: Mapping[str, object]) -> set[Key]:
+def listed_keys(payload: Mapping[str, object]) -> set[ExecutionKey]:
     """The executions that a ``notify`` message names."""
     jobs = payload.get("jobs")
     lists = jobs.values() if isinstance(jobs, dict) else ()
     return {key for entries in lists if isinstance(entries, list) for key in _keys(entries)}
 
 
-def execution(payload: Mapping[str, object], job_id: str) -> Execution:
+def execution(payload: Mapping[str, object], job_id: str) -> JobExecution:
     """The execution in the answer to a describe of this job.
 
     :raises Malformed: if there is none, no status in it, or it is another job's.
@@ -108,7 +108,7 @@ def execution(payload: Mapping[str, object], job_id: str) -> Execution:
         raise Malformed("execution.jobId is another one")
     if value.get("status") not in list(Status):
         raise Malformed("execution.status is no status")
-    return Execution(
+    return JobExecution(
         key=_key(value),
         status=Status(str(value["status"])),
         version_number=_number(value.get("versionNumber")),
@@ -145,7 +145,7 @@ def details(value: object) -> dict[str, str]:
     return {name: text for name, text in value.items() if isinstance(text, str)}
 
 
-def _keys(entries: Iterable[object]) -> Iterable[Key]:
+def _keys(entries: Iterable[object]) -> Iterable[ExecutionKey]:
     for entry in entries:
         try:
             yield _key(_object(entry, "entry"))
@@ -153,14 +153,14 @@ def _keys(entries: Iterable[object]) -> Iterable[Key]:
             continue
 
 
-def _key(value: Mapping[str, object]) -> Key:
+def _key(value: Mapping[str, object]) -> ExecutionKey:
     job_id = value.get("jobId")
     if not isinstance(job_id, str) or not job_id:
         raise Malformed("no jobId")
     queued_at = _number(value.get("queuedAt"))
     if queued_at >= _MILLISECONDS_FROM:
         queued_at //= 1000
-    return Key(job_id, _number(value.get("executionNumber")), queued_at)
+    return ExecutionKey(job_id, _number(value.get("executionNumber")), queued_at)
 
 
 def _number(value: object) -> int:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Self
 
 from .device import Device
+from .die_with_parent import dying_with_parent
 from .ministack import LocalAwsError, end_group
-from .tether import tethered
 
 MAX_STARTS = 10
 STOP_TIMEOUT = 15.0
@@ -66,7 +66,7 @@ class Supervisor:
         self.device.pidfile.unlink(missing_ok=True)
         with self.output_file.open("ab") as output:
             self._process = subprocess.Popen(
-                tethered(self.device.agent_command(str(self.log_file))),
+                dying_with_parent(self.device.agent_command(str(self.log_file))),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -15,8 +15,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from .die_with_parent import dying_with_parent
 from .loopback import HOST
-from .tether import tethered
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 5.0
@@ -114,7 +114,7 @@ class MiniStack:
         scratch.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                tethered([sys.executable, "-m", "upparat.local.loopback"]),
+                dying_with_parent([sys.executable, "-m", "upparat.local.loopback"]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

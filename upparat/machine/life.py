@@ -10,15 +10,15 @@ from automat import TypeMachineBuilder
 
 from upparat.job import (
     Downgrades,
-    Execution,
+    ExecutionKey,
     Hook,
     InvalidDocument,
     Job,
-    Key,
+    JobExecution,
+    JobExecutionSummary,
     Report,
     State,
     Status,
-    Summary,
     parse_document,
 )
 from upparat.ports import STREAM, Memory
@@ -140,11 +140,14 @@ def start_over(inputs: Inputs, core: Core, selection: Selection) -> None:
 
 
 @fetch_jobs.upon(Inputs.pending).loop()
-def consider(
-    inputs: Inputs, core: Core, in_progress: Sequence[Summary], queued: Sequence[Summary]
+def on_pending(
+    inputs: Inputs,
+    core: Core,
+    in_progress: Sequence[JobExecutionSummary],
+    queued: Sequence[JobExecutionSummary],
 ) -> None:
     listed = [*in_progress, *queued]
-    core.foreign &= {summary.key for summary in listed}
+    core.not_ours &= {summary.key for summary in listed}
     left = [summary for summary in listed if _maybe_ours(core, summary.key)]
     if core.memory is not None and core.memory.key not in {each.key for each in left}:
         left = _with_remembered(core.memory.key, left)
@@ -173,13 +176,13 @@ def look_at_next(inputs: Inputs, core: Core, selection: Selection) -> None:
 
 
 @select_job.upon(Inputs.described).loop()
-def judge(inputs: Inputs, core: Core, selection: Selection, execution: Execution) -> None:
+def on_described(inputs: Inputs, core: Core, selection: Selection, execution: JobExecution) -> None:
     if not _is_next(selection, execution.job_id):
         return
     listed_as = selection.left.pop(0).status
     _forget_ended(core, execution.job_id, execution)
     if not execution.ours:
-        core.foreign.add(execution.key)
+        core.not_ours.add(execution.key)
     elif execution.status is Status.IN_PROGRESS and _maybe_ours(core, execution.key):
         selection.in_progress.append(execution)
     elif execution.status is listed_as is Status.QUEUED and _maybe_ours(core, execution.key):
@@ -188,8 +191,10 @@ def judge(inputs: Inputs, core: Core, selection: Selection, execution: Execution
     inputs._look()
 
 
-@select_job.upon(Inputs.vanished).loop()
-def skip(inputs: Inputs, core: Core, selection: Selection, job_id: str, ended: bool) -> None:
+@select_job.upon(Inputs.describe_failed).loop()
+def on_describe_failed(
+    inputs: Inputs, core: Core, selection: Selection, job_id: str, ended: bool
+) -> None:
     if _is_next(selection, job_id):
         selection.left.pop(0)
         if ended:
@@ -202,19 +207,21 @@ def outdate(inputs: Inputs, core: Core, selection: Selection) -> None:
     selection.outdated = True
 
 
-def _maybe_ours(core: Core, key: Key) -> bool:
+def _maybe_ours(core: Core, key: ExecutionKey) -> bool:
     """Whether it is worth a look: not known to be foreign, and not one that we have ended.
 
     Right after an update that ends it, AWS's list can still show an execution.
     """
     return (
-        key not in core.foreign
+        key not in core.not_ours
         and key not in core.ended
         and key.job_id.startswith(core.policy.job_id_prefix)
     )
 
 
-def _with_remembered(key: Key, left: Sequence[Summary]) -> list[Summary]:
+def _with_remembered(
+    key: ExecutionKey, left: Sequence[JobExecutionSummary]
+) -> list[JobExecutionSummary]:
     """What the device remembers comes first: not to be listed is not to have ended.
 
     What AWS says of its job then holds for another execution of that in progress as well.
@@ -222,10 +229,10 @@ def _with_remembered(key: Key, left: Sequence[Summary]) -> list[Summary]:
     others = [
         each for each in left if each.status is Status.QUEUED or each.key.job_id != key.job_id
     ]
-    return [Summary(key, Status.IN_PROGRESS), *others]
+    return [JobExecutionSummary(key, Status.IN_PROGRESS), *others]
 
 
-def _forget_ended(core: Core, job_id: str, execution: Execution | None = None) -> None:
+def _forget_ended(core: Core, job_id: str, execution: JobExecution | None = None) -> None:
     """Drop what the device remembers of an execution that has ended while the agent was away.
 
     :param execution: what AWS says of the job now; ``None`` if it has nothing to say.
@@ -244,7 +251,7 @@ def _is_next(selection: Selection, job_id: str) -> bool:
     return bool(selection.left) and selection.left[0].key.job_id == job_id
 
 
-def _continue_one(inputs: Inputs, core: Core, executions: Sequence[Execution]) -> None:
+def _continue_one(inputs: Inputs, core: Core, executions: Sequence[JobExecution]) -> None:
     """Go on with our job in progress; of several only the one that the device remembers."""
     if len(executions) == 1:
         _take(inputs, core, executions[0])
@@ -262,7 +269,7 @@ def _continue_one(inputs: Inputs, core: Core, executions: Sequence[Execution]) -
     inputs._fetch()
 
 
-def _take(inputs: Inputs, core: Core, execution: Execution) -> None:
+def _take(inputs: Inputs, core: Core, execution: JobExecution) -> None:
     """Work on this execution, or reject it for a document that can never work."""
     try:
         job = parse_document(_without_need(core, execution))
@@ -273,7 +280,7 @@ def _take(inputs: Inputs, core: Core, execution: Execution) -> None:
         inputs._verify(job)
 
 
-def _without_need(core: Core, execution: Execution) -> Execution:
+def _without_need(core: Core, execution: JobExecution) -> JobExecution:
     """After the restart the file is not needed any more: AWS may not be able to sign its URL."""
     document = execution.document
     if not isinstance(document, dict) or not _restarted(core, execution):
@@ -281,10 +288,10 @@ def _without_need(core: Core, execution: Execution) -> Execution:
     return replace(execution, document={**document, "file": "https://not.needed.invalid/"})
 
 
-def _restarted(core: Core, execution: Execution) -> bool:
+def _restarted(core: Core, execution: JobExecution) -> bool:
     """Whether this job had got as far as its restart, by the fleet's or the device's memory."""
     memory = core.memory
-    remembered = memory is not None and memory.key == execution.key and memory.restarting
+    remembered = memory is not None and memory.key == execution.key and memory.restart_accepted
     return remembered or (
         execution.status is Status.IN_PROGRESS and execution.state == State.REBOOT_START.value
     )
@@ -300,13 +307,13 @@ def _check_after_start(core: Core, job: Job) -> Check:
     if memory is None or memory.key != job.key:
         core.record.restarted(job.key)  # by the status details, which are all that is left
         return Check(job, soft=False, until=now)
-    if not memory.restarts and not memory.restarted:
+    if not memory.restart_attempts and not memory.restart_done:
         never_begun = memory.same_boot  # what is installed may say the version before it runs
         return Check(job, soft=False, until=now, unfinished=True, never_begun=never_begun)
     if not memory.same_boot:
-        return Check(job, soft=False, until=now, cut_short=not memory.restarted)
+        return Check(job, soft=False, until=now, cut_short=not memory.restart_done)
     until = now + core.policy.restart_timeout
-    return Check(job, soft=False, until=until, unfinished=not memory.restarted)
+    return Check(job, soft=False, until=until, unfinished=not memory.restart_done)
 
 
 # --- is it needed? ----------------------------------------------------------------------------
@@ -358,11 +365,11 @@ def refresh_url(inputs: Inputs, core: Core, work: Work, reason: str) -> None:
     core.jobs.describe(work.job.job_id)
 
 
-def resume_transfer(inputs: Inputs, core: Core, work: Work, execution: Execution) -> None:
+def resume_transfer(inputs: Inputs, core: Core, work: Work, execution: JobExecution) -> None:
     _resume(inputs, core, work.job, execution)
 
 
-def _resume(inputs: Inputs, core: Core, job: Job, execution: Execution) -> bool:
+def _resume(inputs: Inputs, core: Core, job: Job, execution: JobExecution) -> bool:
     """Go on with the fresh URL. ``False`` if there is none, so that the job ends."""
     if execution.key != job.key or execution.status.ended:
         inputs._abandon(job)
@@ -405,7 +412,7 @@ def fail_download(inputs: Inputs, core: Core, work: Work, state: State, message:
 # The install hook may read the file while it comes.
 download.upon(Inputs.url_expired).loop()(refresh_url)
 download.upon(Inputs.described).loop()(resume_transfer)
-download.upon(Inputs.vanished).loop()(give_up_transfer)
+download.upon(Inputs.describe_failed).loop()(give_up_transfer)
 download.upon(Inputs.progressed).loop()(report_download)
 install.upon(Inputs.progressed).loop()(report_download)
 download.upon(Inputs.download_failed).loop()(fail_download)
@@ -430,14 +437,14 @@ def renew_stream(inputs: Inputs, core: Core, artifact: Artifact, reason: str) ->
 
 
 @install.upon(Inputs.described).loop()
-def resume_stream(inputs: Inputs, core: Core, artifact: Artifact, execution: Execution) -> None:
+def resume_stream(inputs: Inputs, core: Core, artifact: Artifact, execution: JobExecution) -> None:
     if artifact.renewing:
         artifact.renewing = False
         if not _resume(inputs, core, artifact.job, execution):
             core.hooks.release()  # it waits for the rest of the file
 
 
-@install.upon(Inputs.vanished).loop()
+@install.upon(Inputs.describe_failed).loop()
 def give_up_stream(
     inputs: Inputs, core: Core, artifact: Artifact, job_id: str, ended: bool
 ) -> None:
@@ -524,7 +531,7 @@ def _restart_again(inputs: Inputs, core: Core, check: Check) -> None:
 
 
 def _may_restart(core: Core) -> bool:
-    return core.memory is None or core.memory.restarts < core.policy.restart_attempts
+    return core.memory is None or core.memory.restart_attempts < core.policy.restart_attempts
 
 
 verify_installation.upon(Inputs._restart).to(restart).returns(None)
@@ -564,7 +571,7 @@ restart.upon(Inputs._finish).to(fetch_jobs)(finish)
 verify_installation.upon(Inputs._finish).to(fetch_jobs)(finish)
 
 
-def _end(core: Core, execution: Execution, report: Report) -> None:
+def _end(core: Core, execution: JobExecution, report: Report) -> None:
     core.log.info(
         "{job_id}: {status} {state}: {what}",
         job_id=execution.job_id,

@@ -8,7 +8,16 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
-from upparat.job import Downgrades, Execution, Hook, Job, Key, Report, Status, Summary
+from upparat.job import (
+    Downgrades,
+    ExecutionKey,
+    Hook,
+    Job,
+    JobExecution,
+    JobExecutionSummary,
+    Report,
+    Status,
+)
 from upparat.ports import (
     DownloadEvents,
     Downloads,
@@ -50,9 +59,9 @@ class Core:
     record: Record
     policy: Policy
     memory: Memory | None = None
-    in_hand: Key | None = None
-    foreign: set[Key] = field(default_factory=set)
-    ended: deque[Key] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    in_hand: ExecutionKey | None = None
+    not_ours: set[ExecutionKey] = field(default_factory=set)
+    ended: deque[ExecutionKey] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     log: Logger = field(default_factory=lambda: Logger(namespace="upparat.machine"))
 
 
@@ -63,12 +72,12 @@ class Core:
 class Selection:
     """The executions still to be looked at, those in progress first, and ours among the seen."""
 
-    left: list[Summary]
-    in_progress: list[Execution] = field(default_factory=list)
+    left: list[JobExecutionSummary]
+    in_progress: list[JobExecution] = field(default_factory=list)
     outdated: bool = False
 
     @property
-    def next(self) -> Summary | None:
+    def next(self) -> JobExecutionSummary | None:
         """What to describe next: queued ones only while none of ours is in progress."""
         if not self.left or (self.in_progress and self.left[0].status is Status.QUEUED):
             return None

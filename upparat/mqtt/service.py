@@ -5,7 +5,6 @@ from __future__ import annotations
 import random as _random
 import socket
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
@@ -19,25 +18,10 @@ from upparat.config.settings import Broker
 from .connection import Connection
 from .connection import Reactor as ConnectionReactor
 from .dial import Abandoned, Dial
+from .session import MqttSession, MqttSessionEvents
 from .subscriptions import SubscribeError
 
-if TYPE_CHECKING:
-    from upparat.iotjobs.requests import Line
-
-__all__ = ["LineEvents", "MqttService", "Reactor", "SubscribeError"]
-
-
-class LineEvents(Protocol):
-    """What the connection tells."""
-
-    def connected(self) -> None:
-        """CONNACK has accepted us; nothing is subscribed yet."""
-
-    def disconnected(self, reason: str) -> None:
-        """A connection that was told as connected is gone: once for each."""
-
-    def received(self, topic: str, payload: bytes) -> None:
-        """A message has come; it may come twice."""
+__all__ = ["MqttService", "Reactor", "SubscribeError"]
 
 
 class Reactor(ConnectionReactor, IReactorFromThreads):
@@ -52,7 +36,7 @@ class MqttService(Service):
     """
 
     log = Logger()
-    events: LineEvents
+    events: MqttSessionEvents
 
     def __init__(
         self,
@@ -100,7 +84,7 @@ class MqttService(Service):
         self._dial = None
         return succeed(None)
 
-    # --- the line ---
+    # --- the session ---
 
     @property
     def connected(self) -> bool:
@@ -230,5 +214,5 @@ class MqttService(Service):
             self.log.failure("An event of the connection went wrong")
 
 
-def _is_a_line(service: MqttService) -> Line:
+def _is_a_session(service: MqttService) -> MqttSession:
     return service

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from upparat.job import Key
+from upparat.job import ExecutionKey
 from upparat.linux import begin_writing, reserve, sync_directory
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Files:
     """The files of one execution."""
 
     directory: Path
-    key: Key
+    key: ExecutionKey
 
     @property
     def part(self) -> Path:
@@ -135,7 +135,7 @@ class Store:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def files(self, key: Key) -> Files:
+    def files(self, key: ExecutionKey) -> Files:
         """:raises Refused: if the names of this execution would not be safe."""
         if not _JOB_ID.fullmatch(key.job_id):
             raise Refused(f"the job id {key.job_id!r} cannot be the name of a file")
@@ -153,21 +153,21 @@ class Store:
             if found.st_uid not in (0, os.geteuid()):
                 raise Refused(f"{self.directory} belongs to another user")
 
-    def clean(self, keep: Key | None, *, complete: bool) -> None:
+    def clean(self, keep: ExecutionKey | None, *, complete: bool) -> None:
         """Remove the files of all executions but one; complete ones only if asked."""
         for key in set(self._keys()) - {keep}:
             files = Files(self.directory, key)
             if complete or not files.known_complete():
                 files.discard()
 
-    def _keys(self) -> Iterator[Key]:
+    def _keys(self) -> Iterator[ExecutionKey]:
         try:
             names = os.listdir(self.directory)
         except FileNotFoundError:
             return
         for name in names:
             if match := _NAME.fullmatch(name):
-                yield Key(match[1], int(match[2]), int(match[3]))
+                yield ExecutionKey(match[1], int(match[2]), int(match[3]))
 
 
 class Part:

@@ -13,7 +13,7 @@ from typing import TypeVar, get_type_hints
 
 from twisted.logger import Logger
 
-from upparat.job import Execution, Hook, Key, Report, State, Status
+from upparat.job import ExecutionKey, Hook, JobExecution, Report, State, Status
 from upparat.linux import BOOT_ID, read_boot_id, sync_directory
 from upparat.ports import Memory, Record
 
@@ -37,8 +37,8 @@ class _Update:
     restarted: bool = False
 
     @property
-    def key(self) -> Key:
-        return Key(self.job_id, self.execution_number, self.queued_at)
+    def key(self) -> ExecutionKey:
+        return ExecutionKey(self.job_id, self.execution_number, self.queued_at)
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,11 @@ class _Debt:
     message: str
 
     @property
-    def key(self) -> Key:
-        return Key(self.job_id, self.execution_number, self.queued_at)
+    def key(self) -> ExecutionKey:
+        return ExecutionKey(self.job_id, self.execution_number, self.queued_at)
 
-    def report(self) -> tuple[Execution, Report]:
-        execution = Execution(self.key, Status.IN_PROGRESS, self.version_number)
+    def report(self) -> tuple[JobExecution, Report]:
+        execution = JobExecution(self.key, Status.IN_PROGRESS, self.version_number)
         return execution, Report(_STATES[self.state], self.message)
 
 
@@ -106,14 +106,14 @@ class FileRecord:
 
     # --- the port ---
 
-    def working(self, key: Key) -> None:
+    def working(self, key: ExecutionKey) -> None:
         self._save(update=_Update(*key), tries=self._tries(key))
 
-    def restarting(self, key: Key) -> bool:
+    def restarting(self, key: ExecutionKey) -> bool:
         restarts = self._update(key).restarts + 1
         return self._save(update=_Update(*key, restarting=True, restarts=restarts))
 
-    def restarted(self, key: Key) -> None:
+    def restarted(self, key: ExecutionKey) -> None:
         self._save(update=replace(self._update(key), restarting=True, restarted=True))
 
     def clear(self) -> None:
@@ -121,7 +121,7 @@ class FileRecord:
 
     # --- the journal of hooks ---
 
-    def tries(self, key: Key, hook: Hook) -> tuple[int, float] | None:
+    def tries(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
         """The retry count of the run that was begun last, and the seconds since the first."""
         tries = next((each for each in self._tries(key) if each.hook == hook.value), None)
         if tries is None:
@@ -130,7 +130,7 @@ class FileRecord:
             return tries.retry, max(tries.elapsed, self._monotonic() - tries.first)
         return tries.retry, tries.elapsed
 
-    def begun(self, key: Key, hook: Hook, retry: int, elapsed: float) -> None:
+    def begun(self, key: ExecutionKey, hook: Hook, retry: int, elapsed: float) -> None:
         """A run of the hook begins, for the update in hand."""
         if self._content.update is None or self._content.update.key != key:
             return
@@ -138,20 +138,20 @@ class FileRecord:
         tries = _Tries(hook.value, retry, float(elapsed), first, self._boot_id)
         self._save(tries=(*self._tries_of_others(hook), tries))
 
-    def over(self, key: Key, hook: Hook) -> None:
+    def over(self, key: ExecutionKey, hook: Hook) -> None:
         """Forget its runs."""
         others = self._tries_of_others(hook)
         if others != self._content.tries:
             self._save(tries=others)
 
-    def left(self, key: Key) -> None:
+    def left(self, key: ExecutionKey) -> None:
         """The agent is stopped in an orderly way while the restart hook runs: this is the restart,
         though nobody will see the hook's end."""
         self.restarted(key)
 
     # --- the ledger ---
 
-    def owe(self, execution: Execution, report: Report) -> None:
+    def owe(self, execution: JobExecution, report: Report) -> None:
         """This report has to be delivered, whatever happens."""
         debt = _Debt(
             *execution.key,
@@ -161,7 +161,7 @@ class FileRecord:
         )
         self._save(owed=(*self._others(execution.key), debt))
 
-    def settle(self, key: Key) -> None:
+    def settle(self, key: ExecutionKey) -> None:
         """The report on this execution is delivered, or nobody wants it any more."""
         others = self._others(key)
         if others != self._content.owed:
@@ -181,13 +181,13 @@ class FileRecord:
         same_boot = bool(self._boot_id) and self._content.boot_id == self._boot_id
         return Memory(
             key=update.key,
-            restarting=update.restarting,
+            restart_accepted=update.restarting,
             same_boot=same_boot,
-            restarts=update.restarts,
-            restarted=update.restarted,
+            restart_attempts=update.restarts,
+            restart_done=update.restarted,
         )
 
-    def owed(self) -> list[tuple[Execution, Report]]:
+    def owed(self) -> list[tuple[JobExecution, Report]]:
         """The reports that are still to be delivered, oldest first; valid after :meth:`load`."""
         return [debt.report() for debt in self._content.owed]
 
@@ -225,18 +225,18 @@ class FileRecord:
             return True
         return False
 
-    def _update(self, key: Key) -> _Update:
+    def _update(self, key: ExecutionKey) -> _Update:
         update = self._content.update
         return update if update is not None and update.key == key else _Update(*key)
 
-    def _tries(self, key: Key) -> tuple[_Tries, ...]:
+    def _tries(self, key: ExecutionKey) -> tuple[_Tries, ...]:
         update = self._content.update
         return self._content.tries if update is not None and update.key == key else ()
 
     def _tries_of_others(self, hook: Hook) -> tuple[_Tries, ...]:
         return tuple(each for each in self._content.tries if each.hook != hook.value)
 
-    def _others(self, key: Key) -> tuple[_Debt, ...]:
+    def _others(self, key: ExecutionKey) -> tuple[_Debt, ...]:
         return tuple(debt for debt in self._content.owed if debt.key != key)
 
     @contextmanager

@@ -1,0 +1,771 @@
+"""The jobs client: what it asks, when, and what it makes of the answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.anyjson import ANY_JSON, RELAXED, objects
+from tests.support.line import FakeLine, Published
+from tests.support.ports import execution, key
+from upparat.iotjobs.client import SUBACK, JobsClient
+from upparat.iotjobs.outbox import AGAIN, AT_LENGTH
+from upparat.job import ExecutionKey, JobExecution, JobExecutionSummary, Report, State, Status
+from upparat.mqtt.service import SubscribeError
+from upparat.ports import JobsEvents
+
+BASE = "$aws/things/T/jobs/"
+START = Report(State.DOWNLOAD_START)
+DONE = Report(State.COMPLETE_READY)
+
+
+def summary(job_id: str = "a", queued_at: int = 100, number: int = 1) -> dict[str, Any]:
+    """An entry of a list, as AWS sends it."""
+    return {
+        "jobId": job_id,
+        "queuedAt": queued_at,
+        "lastUpdatedAt": queued_at,
+        "executionNumber": number,
+        "versionNumber": 1,
+    }
+
+
+def answer(job_id: str = "a", status: str = "IN_PROGRESS", **changes: object) -> dict[str, Any]:
+    """The answer to a describe, as AWS sends it."""
+    return {"execution": {**summary(job_id), "status": status, **changes}}
+
+
+def lists(in_progress: Sequence[Any] = (), queued: Sequence[Any] = ()) -> dict[str, Any]:
+    """The answer to a get, as AWS sends it."""
+    return {"inProgressJobs": list(in_progress), "queuedJobs": list(queued)}
+
+
+class Listener:
+    """Hears what the client tells; ``told`` is one list in order."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def changed(self) -> None:
+        self.told.append(("changed",))
+
+    def pending(
+        self, in_progress: Sequence[JobExecutionSummary], queued: Sequence[JobExecutionSummary]
+    ) -> None:
+        self.told.append(("pending", [s.key for s in in_progress], [s.key for s in queued]))
+
+    def described(self, execution: JobExecution) -> None:
+        self.told.append(("described", execution))
+
+    def describe_failed(self, job_id: str, ended: bool) -> None:
+        self.told.append(("vanished", job_id, ended))
+
+    def delivered(self, state: State) -> None:
+        self.told.append(("delivered", state.value))
+
+    def cancelled(self) -> None:
+        self.told.append(("cancelled",))
+
+
+def _hears(listener: Listener) -> JobsEvents:
+    return listener
+
+
+class JobsBench(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.line = FakeLine()
+        self.random = 0.5
+        self.listener = Listener()
+        self.jobs = JobsClient(self.clock, self.line, "T", random=lambda: self.random)
+        self.jobs.events = self.listener
+        self.line.events = self.jobs
+
+    def online(self) -> None:
+        self.line.connect()
+        self.line.grant()
+        self.taken()
+
+    def following(self, followed: JobExecution | None = None) -> None:
+        self.online()
+        self.jobs.follow(followed or execution(status=Status.IN_PROGRESS))
+
+    def taken(self) -> list[tuple[Any, ...]]:
+        """What was told since the last time."""
+        told = self.listener.told
+        taken, told[:] = list(told), []
+        return taken
+
+    def asked(self) -> list[str]:
+        """The topics of what was asked since the last time, without the base."""
+        return [request.topic.removeprefix(BASE) for request in self.line.taken()]
+
+    def request(self, topic: str) -> Published:
+        """The only request since the last time, to this topic."""
+        request = self.line.one()
+        self.assertEqual(request.topic, BASE + topic)
+        return request
+
+    def notify(self, *entries: object, kind: str = "QUEUED") -> None:
+        jobs = {kind: list(entries)} if entries else {}
+        message = {"timestamp": 1, "jobs": jobs}
+        self.jobs.received(BASE + "notify", json.dumps(message).encode())
+
+    def at_rest(self) -> None:
+        """Closed, nothing is left on the clock, and what still comes is not told."""
+        self.jobs.close()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class ConnectionTests(JobsBench):
+    def test_subscribes_then_asks(self) -> None:
+        self.jobs.fetch()
+        self.line.connect()
+        ((filters, _),) = self.line.subscribing
+        expected = ("notify", "get/+", "+/get/+", "+/update/+")
+        self.assertEqual(filters, tuple(BASE + part for part in expected))
+        self.assertEqual(self.asked(), [])
+        self.assertEqual(self.taken(), [])
+        self.line.grant()
+        self.assertEqual(self.asked(), ["get"])
+        self.assertEqual(self.taken(), [])
+
+    def test_a_connection_may_have_brought_changes(self) -> None:
+        self.line.connect()
+        self.assertEqual(self.taken(), [])
+        self.line.grant()
+        self.assertEqual(self.taken(), [("changed",)])
+
+    def test_refused_to_subscribe(self) -> None:
+        self.jobs.fetch()
+        self.line.connect()
+        self.line.subscribing[-1][1].errback(SubscribeError("no, no"))
+        self.assertEqual(self.line.given_up, ["subscribing failed: no, no"])
+        self.assertEqual(self.taken(), [])
+        self.assertEqual(self.asked(), [])
+        self.line.lose()
+        self.online()
+        self.assertEqual(self.asked(), ["get"])
+
+    def test_everything_is_asked_again_after_a_reconnection(self) -> None:
+        self.following()
+        self.jobs.describe("b")
+        self.jobs.report(execution(), START)
+        self.assertEqual(self.asked(), ["b/get", "a/update"])
+        self.line.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.line.connect()
+        self.assertEqual(self.asked(), [])
+        self.line.grant()
+        self.assertEqual(self.asked(), ["b/get", "a/update", "a/get"])
+        self.assertEqual(self.taken(), [("changed",)])
+
+    def test_what_a_connection_grants_while_it_ends_does_not_count(self) -> None:
+        self.jobs.fetch()
+        self.line.connect()
+        granted = self.line.subscribing[-1][1]
+        self.line.lose()
+        granted.callback(None)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.line.connect()
+        self.assertEqual(self.asked(), [])
+        self.assertEqual(self.taken(), [])
+        self.assertEqual(self.line.given_up, [])
+
+    def test_a_broker_that_grants_nothing_is_left(self) -> None:
+        self.line.connect()
+        self.clock.advance(SUBACK)
+        self.assertEqual(len(self.line.given_up), 1)
+
+    def test_granted_after_the_end(self) -> None:
+        self.line.connect()
+        self.jobs.close()
+        self.line.grant()
+        self.assertEqual(self.taken(), [])
+        self.at_rest()
+
+    def test_a_listener_that_fails_is_logged(self) -> None:
+        self.listener.changed = lambda: 1 / 0  # type: ignore[assignment,method-assign]
+        self.line.connect()
+        self.line.grant()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_poll(self) -> None:
+        self.online()
+        for self.random, delay in ((0.0, 300), (0.999, 150), (0.5, 449.7)):
+            self.clock.advance(delay - 0.01)
+            self.assertEqual(self.taken(), [])
+            self.clock.advance(0.01)
+            self.assertEqual(self.taken(), [("changed",)])
+            self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_poll_starts_anew_with_the_connection(self) -> None:
+        self.online()
+        self.clock.advance(299)
+        self.line.lose()
+        self.clock.advance(1000)
+        self.assertEqual(self.taken(), [])
+        self.online()
+        self.clock.advance(299)
+        self.assertEqual(self.taken(), [])
+        self.clock.advance(1)
+        self.assertEqual(self.taken(), [("changed",)])
+
+    def test_poll_asks_for_the_execution_that_is_followed(self) -> None:
+        self.following()
+        self.clock.advance(300)
+        request = self.request("a/get")
+        self.assertEqual(request.body, {"includeJobDocument": False})
+        self.line.accept(request, **answer())
+        self.assertEqual(self.taken(), [("changed",)])
+
+
+class PendingTests(JobsBench):
+    def test_lists(self) -> None:
+        self.online()
+        self.jobs.fetch()
+        request = self.request("get")
+        self.assertEqual(request.body, {})
+        in_progress = [summary("a", 5), summary("b", 3), {"nonsense": 1}]
+        self.line.accept(request, **lists(in_progress, [summary("c", 1)]))
+        self.assertEqual(
+            self.taken(),
+            [("pending", [key("b", queued_at=3), key("a", queued_at=5)], [key("c", queued_at=1)])],
+        )
+        self.assertEqual(self.asked(), [])
+
+    def test_empty_lists(self) -> None:
+        self.online()
+        self.jobs.fetch()
+        self.line.accept(self.request("get"), **lists())
+        self.assertEqual(self.taken(), [("pending", [], [])])
+
+    def test_the_statuses_are_those_of_the_lists(self) -> None:
+        statuses: list[Status] = []
+        self.listener.pending = lambda in_progress, queued: statuses.extend(  # type: ignore[method-assign]
+            each.status for each in (*in_progress, *queued)
+        )
+        self.online()
+        self.jobs.fetch()
+        self.line.accept(self.request("get"), **lists([summary("a")], [summary("b")]))
+        self.assertEqual(statuses, [Status.IN_PROGRESS, Status.QUEUED])
+
+    def test_refused_is_not_empty(self) -> None:
+        self.online()
+        self.jobs.fetch()
+        self.line.reject(self.request("get"), "InvalidRequest")
+        self.assertEqual(self.taken(), [])
+        self.clock.advance(AT_LENGTH - 1)
+        self.assertEqual(self.asked(), [])
+        self.clock.advance(1)
+        self.line.accept(self.request("get"), **lists(queued=[summary()]))
+        self.assertIn(("pending", [], [key()]), self.taken())
+
+    def test_a_refused_list_is_asked_for_by_the_next_look_at_everything(self) -> None:
+        self.online()
+        self.jobs.fetch()
+        self.line.reject(self.request("get"), "InvalidRequest")
+        self.line.lose()
+        self.online()
+        self.clock.advance(0)
+        self.line.accept(self.request("get"), **lists(queued=[summary()]))
+        self.assertIn(("pending", [], [key()]), self.taken())
+
+    def test_a_lost_answer(self) -> None:
+        self.online()
+        self.jobs.fetch()
+        request = self.request("get")
+        self.clock.advance(10)
+        self.assertEqual(self.line.one(), request)
+        self.line.accept(request, **lists())
+        self.line.accept(request, **lists())
+        self.assertEqual(self.taken(), [("pending", [], [])])
+
+    def test_one_answer_to_two_fetches_and_it_is_the_later(self) -> None:
+        self.online()
+        self.jobs.fetch()
+        first = self.request("get")
+        self.jobs.fetch()
+        self.jobs.fetch()
+        self.assertEqual(self.asked(), [])
+        self.line.accept(first, **lists(queued=[summary("stale")]))
+        self.assertEqual(self.taken(), [])
+        second = self.request("get")
+        self.assertNotEqual(second.token, first.token)
+        self.line.accept(second, **lists(queued=[summary("fresh")]))
+        self.assertEqual(self.taken(), [("pending", [], [key("fresh")])])
+        self.assertEqual(self.asked(), [])
+
+    def test_a_fetch_waits_until_all_reports_are_delivered(self) -> None:
+        self.online()
+        self.jobs.report(execution("a"), DONE)
+        self.jobs.report(execution("b"), DONE)
+        self.jobs.fetch()
+        self.line.accept(self.request("a/update"))
+        self.line.accept(self.request("b/update"))
+        self.line.accept(self.request("get"), **lists())
+        self.assertEqual(self.taken(), [("pending", [], [])])
+
+    def test_a_list_from_before_a_report_is_dropped(self) -> None:
+        self.online()
+        self.jobs.fetch()
+        stale = self.request("get")
+        self.jobs.report(execution("a"), DONE)
+        update = self.request("a/update")
+        self.line.accept(stale, **lists(queued=[summary("a")]))
+        self.assertEqual(self.taken(), [])
+        self.assertEqual(self.asked(), [])
+        self.line.accept(update)
+        self.line.accept(self.request("get"), **lists())
+        self.assertEqual(self.taken(), [("pending", [], [])])
+
+    def test_a_notification_while_the_list_is_asked_for(self) -> None:
+        """The listener fetches upon it; the list from before is not told."""
+        self.listener.changed = self.jobs.fetch  # type: ignore[method-assign]
+        self.online()
+        first = self.request("get")
+        self.notify(summary("b"))
+        self.line.accept(first, **lists())
+        self.line.accept(self.request("get"), **lists(queued=[summary("b")]))
+        self.assertEqual(self.taken(), [("pending", [], [key("b")])])
+
+    def test_a_reconnection_while_the_list_is_asked_for(self) -> None:
+        self.online()
+        self.jobs.fetch()
+        request = self.request("get")
+        self.line.lose()
+        self.line.connect()
+        self.line.grant()
+        self.assertEqual(self.taken(), [])
+        self.assertEqual(self.line.one(), request)
+
+
+class DescribeTests(JobsBench):
+    def ask(self, job_id: str = "a") -> Published:
+        self.jobs.describe(job_id)
+        return self.request(f"{job_id}/get")
+
+    def test_described(self) -> None:
+        self.online()
+        request = self.ask()
+        self.assertEqual(request.body, {"includeJobDocument": True})
+        details = {"state": "reboot_start", "message": "none"}
+        document = {"action": "upparat-update", "n": [1]}
+        self.line.accept(
+            request, **answer(versionNumber=3, statusDetails=details, jobDocument=document)
+        )
+        found = JobExecution(key(), Status.IN_PROGRESS, 3, details, document)
+        self.assertEqual(self.taken(), [("described", found)])
+
+    def test_described_though_it_has_ended(self) -> None:
+        self.online()
+        self.line.accept(self.ask(), **answer(status="CANCELED"))
+        self.assertEqual(self.taken(), [("described", JobExecution(key(), Status.CANCELED, 1))])
+
+    def test_unknown_once(self) -> None:
+        self.online()
+        self.line.reject(self.ask(), "ResourceNotFound")
+        self.assertEqual(self.taken(), [])
+        self.clock.advance(AGAIN)
+        self.line.accept(self.request("a/get"), **answer())
+        self.assertEqual(self.taken(), [("described", JobExecution(key(), Status.IN_PROGRESS, 1))])
+
+    def test_unknown_twice(self) -> None:
+        self.online()
+        for _ in range(2):
+            self.line.reject(self.ask(), "ResourceNotFound")
+            self.clock.advance(AGAIN)
+            self.line.reject(self.request("a/get"), "ResourceNotFound")
+            self.assertEqual(self.taken(), [("vanished", "a", True)])
+
+    def test_over(self) -> None:
+        self.online()
+        self.line.reject(self.ask(), "TerminalStateReached")
+        self.assertEqual(self.taken(), [("vanished", "a", True)])
+
+    def test_a_question_that_is_refused_says_nothing_of_an_end(self) -> None:
+        self.online()
+        for code in ("InvalidRequest", "InvalidTopic"):
+            self.line.reject(self.ask(), code)
+            self.assertEqual(self.taken(), [("vanished", "a", False)])
+
+    def test_answers_that_make_no_sense(self) -> None:
+        self.online()
+        for nonsense in ({}, {"execution": None}, answer("b"), answer(status="NONSENSE")):
+            self.line.accept(self.ask(), **nonsense)
+            self.assertEqual(self.taken(), [("vanished", "a", False)], nonsense)
+
+    def test_jobs_that_cannot_be_worked_over_mqtt(self) -> None:
+        self.online()
+        for job_id in ("get", "start-next", "notify", "notify-next", "a/b", "+", "x" * 65, ""):
+            self.jobs.describe(job_id)
+            self.assertEqual(self.taken(), [("vanished", job_id, False)])
+        self.assertEqual(self.asked(), [])
+
+    def test_a_later_question_takes_the_place_of_an_earlier(self) -> None:
+        self.online()
+        first, second = self.ask("a"), self.ask("b")
+        self.line.accept(first, **answer("a"))
+        self.assertEqual(self.taken(), [])
+        self.line.reject(second, "ResourceNotFound")
+        self.jobs.describe("get")
+        self.clock.advance(AGAIN)
+        self.assertEqual(self.asked(), [])
+        self.assertEqual(self.taken(), [("vanished", "get", False)])
+
+    def test_the_version_of_what_is_followed(self) -> None:
+        self.following()
+        self.line.accept(self.ask(), **answer(versionNumber=8))
+        self.jobs.report(execution(), START)
+        self.assertEqual(self.request("a/update").payload["expectedVersion"], 8)
+
+    def test_nothing_is_kept_of_what_is_not_followed(self) -> None:
+        self.online()
+        self.line.accept(self.ask("foreign"), **answer("foreign"))
+        self.assertEqual(self.jobs._outbox._versions, {})
+
+
+class NotificationTests(JobsBench):
+    def test_changed(self) -> None:
+        self.online()
+        self.notify(summary("b"))
+        self.notify()
+        self.assertEqual(self.taken(), [("changed",)] * 2)
+        self.assertEqual(self.asked(), [])
+
+    def test_with_our_job(self) -> None:
+        self.following()
+        for kind in ("IN_PROGRESS", "QUEUED"):
+            self.notify(summary("b"), summary("a"), kind=kind)
+        self.assertEqual(self.asked(), [])
+        self.assertEqual(self.taken(), [("changed",)] * 2)
+
+    def test_without_our_job_raises_the_question(self) -> None:
+        self.following()
+        self.notify(summary("b"))
+        request = self.request("a/get")
+        self.assertEqual(request.body, {"includeJobDocument": False})
+        self.notify()
+        self.assertEqual(self.asked(), [])
+        self.line.accept(request, **answer(status="QUEUED"))
+        self.assertEqual(self.taken(), [("changed",)] * 2)
+        self.notify()
+        self.assertEqual(self.asked(), ["a/get"])
+
+    def test_over(self) -> None:
+        for status in (each for each in Status if each.ended):
+            self.following()
+            self.notify()
+            self.taken()
+            self.line.accept(self.request("a/get"), **answer(status=status.value))
+            self.assertEqual(self.taken(), [("cancelled",)])
+            self.notify()
+            self.assertEqual(self.asked(), [])
+            self.jobs.close()
+
+    def test_over_by_code(self) -> None:
+        self.following()
+        self.notify()
+        self.taken()
+        self.line.reject(self.request("a/get"), "TerminalStateReached")
+        self.assertEqual(self.taken(), [("cancelled",)])
+
+    def test_unknown(self) -> None:
+        self.following()
+        self.notify()
+        self.line.reject(self.request("a/get"), "ResourceNotFound")
+        self.notify()
+        self.taken()
+        self.clock.advance(AGAIN)
+        self.line.reject(self.request("a/get"), "ResourceNotFound")
+        self.assertEqual(self.taken(), [("cancelled",)])
+
+    def test_unknown_once(self) -> None:
+        self.following()
+        for _ in range(2):
+            self.notify()
+            self.line.reject(self.request("a/get"), "ResourceNotFound")
+            self.clock.advance(AGAIN)
+            self.line.accept(self.request("a/get"), **answer())
+        self.assertNotIn(("cancelled",), self.taken())
+
+    def test_other_refusals_prove_nothing(self) -> None:
+        self.following()
+        self.notify()
+        self.line.reject(self.request("a/get"), "InvalidRequest")
+        self.clock.advance(AGAIN)
+        self.assertEqual(self.asked(), [])
+        self.assertEqual(self.taken(), [("changed",)])
+
+    def test_answers_that_make_no_sense_prove_nothing(self) -> None:
+        self.following()
+        for nonsense in ({}, answer("b", status="CANCELED"), answer(status="NONSENSE")):
+            self.notify()
+            self.line.accept(self.request("a/get"), **nonsense)
+        self.assertEqual(self.taken(), [("changed",)] * 3)
+
+    def test_another_execution_under_our_id(self) -> None:
+        for other in (summary("a", queued_at=101), summary("a", number=2)):
+            self.following()
+            self.notify(other)
+            self.taken()
+            self.line.accept(self.request("a/get"), execution={**other, "status": "QUEUED"})
+            self.assertEqual(self.taken(), [("cancelled",)])
+            self.jobs.close()
+
+    def test_the_version_is_learnt(self) -> None:
+        self.following()
+        self.notify()
+        self.line.accept(self.request("a/get"), **answer(versionNumber=6))
+        self.jobs.report(execution(), START)
+        self.assertEqual(self.request("a/update").payload["expectedVersion"], 6)
+
+    def test_no_longer_followed(self) -> None:
+        self.following()
+        self.notify()
+        request = self.request("a/get")
+        self.jobs.unfollow()
+        self.line.accept(request, **answer(status="CANCELED"))
+        self.assertEqual(self.taken(), [("changed",)])
+
+    def test_no_longer_followed_between_two_questions(self) -> None:
+        self.following()
+        self.notify()
+        self.line.reject(self.request("a/get"), "ResourceNotFound")
+        self.jobs.unfollow()
+        self.clock.advance(AGAIN)
+        self.assertEqual(self.asked(), [])
+
+    def test_the_question_about_one_does_not_end_the_next(self) -> None:
+        self.following()
+        self.notify()
+        request = self.request("a/get")
+        self.jobs.follow(execution("b", status=Status.IN_PROGRESS))
+        self.line.accept(request, **answer("a", status="CANCELED"))
+        self.assertEqual(self.taken(), [("changed",)])
+
+
+class ReportTests(JobsBench):
+    def test_delivered(self) -> None:
+        self.following()
+        self.jobs.report(execution(), START)
+        self.assertEqual(self.taken(), [])
+        self.line.accept(self.request("a/update"))
+        self.assertEqual(self.taken(), [("delivered", "download_start")])
+
+    def test_not_told_of_what_is_not_followed(self) -> None:
+        self.following()
+        for other in (execution("b"), execution("a", queued_at=101)):
+            self.jobs.report(other, START)
+            self.line.accept(self.line.one())
+            self.jobs.report(other, START)
+            self.line.reject(self.line.one(), "X", executionState={"status": "CANCELED"})
+        self.jobs.report(execution(), START)
+        self.jobs.unfollow()
+        self.line.accept(self.line.one())
+        self.assertEqual(self.taken(), [])
+
+    def test_the_end_also_ends_following(self) -> None:
+        self.following()
+        self.jobs.report(execution(), DONE)
+        self.notify()
+        update = self.request("a/update")
+        self.assertEqual(update.payload["status"], "SUCCEEDED")
+        self.line.accept(update)
+        self.assertEqual(self.taken(), [("changed",)])
+
+    def test_the_end_of_another_does_not(self) -> None:
+        self.following()
+        self.jobs.report(execution("b"), DONE)
+        self.line.accept(self.request("b/update"))
+        self.notify()
+        self.assertEqual(self.asked(), ["a/get"])
+
+    def test_ended_by_others(self) -> None:
+        self.following()
+        self.jobs.report(execution(), START)
+        self.jobs.report(execution(), Report(State.REBOOT_START))
+        state = {"status": "CANCELED", "versionNumber": 2}
+        self.line.reject(self.request("a/update"), "InvalidStateTransition", executionState=state)
+        self.assertEqual(self.taken(), [("cancelled",)])
+        self.assertEqual(self.asked(), [])
+        self.notify()
+        self.assertEqual(self.asked(), [])
+
+
+class EndTests(JobsBench):
+    def test_drained_at_once(self) -> None:
+        self.assertIsNone(self.successResultOf(self.jobs.drain()))
+
+    def test_drained_when_all_is_delivered(self) -> None:
+        self.online()
+        self.jobs.report(execution("a"), DONE)
+        self.jobs.report(execution("b"), DONE)
+        drained = self.jobs.drain()
+        self.line.accept(self.request("a/update"))
+        self.assertNoResult(drained)
+        self.line.accept(self.request("b/update"))
+        self.assertIsNone(self.successResultOf(drained))
+        self.jobs.report(execution("c"), DONE)
+        self.line.accept(self.request("c/update"))
+        self.at_rest()
+
+    def test_nobody_waits_any_more(self) -> None:
+        self.online()
+        self.jobs.report(execution("a"), DONE)
+        drained = self.jobs.drain()
+        drained.cancel()
+        self.failureResultOf(drained, CancelledError)
+        self.line.accept(self.request("a/update"))
+        self.at_rest()
+
+    def test_close_without_a_connection(self) -> None:
+        self.jobs.follow(execution())
+        self.jobs.fetch()
+        self.jobs.describe("b")
+        self.jobs.report(execution(), START)
+        self.at_rest()
+        self.online()
+        self.assertEqual(self.asked(), [])
+
+    def test_close_while_everything_waits(self) -> None:
+        self.following()
+        self.notify()
+        self.jobs.fetch()
+        self.jobs.describe("b")
+        self.jobs.report(execution("c"), START)
+        requests = self.line.taken()
+        self.assertEqual(len(requests), 4)
+        self.taken()
+        self.at_rest()
+        for request in requests:
+            self.line.accept(request, **answer(status="CANCELED"), **lists())
+        self.assertEqual(self.taken(), [])
+        self.assertEqual(self.asked(), [])
+        self.at_rest()
+
+    def test_close_while_everything_is_to_be_repeated(self) -> None:
+        self.following()
+        self.notify()
+        self.jobs.fetch()
+        self.jobs.describe("b")
+        for request in self.line.taken():
+            self.line.reject(request, "ResourceNotFound")
+        self.jobs.report(execution(), START)
+        self.line.reject(self.request("a/update"), "ResourceNotFound")
+        self.assertEqual(len(self.clock.getDelayedCalls()), 5)
+        self.at_rest()
+
+    def test_close_while_progress_waits(self) -> None:
+        self.online()
+        for count in "12":
+            self.jobs.report(execution(), Report(State.DOWNLOAD_PROGRESS, count))
+        self.line.accept(self.line.one())
+        self.at_rest()
+
+
+TOPICS = (
+    st.sampled_from(
+        [
+            *("notify", "get/accepted", "get/rejected", "a/get/accepted", "a/get/rejected"),
+            *("a/update/accepted", "a/update/rejected", "$next/get/accepted", "notify-next"),
+            *("", "/", "accepted", "/accepted", "a/b/c/d/rejected", "get/accepted/x"),
+        ]
+    ).map(lambda part: BASE + part)
+    | st.text()
+)
+
+
+ENTRIES = st.lists(objects(jobId=st.just("a"), queuedAt=st.integers()) | ANY_JSON)
+ANSWERS = objects(
+    code=st.sampled_from(
+        [
+            *("ResourceNotFound", "InvalidStateTransition", "VersionMismatch", "InternalError"),
+            *("InvalidRequest", "InvalidJson", "TerminalStateReached", "RequestThrottled"),
+        ]
+    ),
+    execution=objects(
+        jobId=st.just("a"),
+        status=st.sampled_from(list(Status)),
+        queuedAt=st.integers(),
+        versionNumber=st.integers() | st.floats(),
+        statusDetails=objects(state=st.text()),
+    ),
+    executionState=objects(
+        status=st.sampled_from(list(Status)), versionNumber=st.integers() | st.floats()
+    ),
+    inProgressJobs=ENTRIES,
+    queuedJobs=ENTRIES,
+    jobs=objects(QUEUED=ENTRIES, IN_PROGRESS=ENTRIES),
+)
+
+
+class AnythingTests(JobsBench):
+    """Nothing that a broker sends may do harm."""
+
+    def busy(self) -> dict[str, Published]:
+        """A client that waits for an answer of each kind."""
+        self.setUp()
+        self.following()
+        self.notify()
+        self.jobs.fetch()
+        self.jobs.describe("a")
+        self.jobs.report(execution(), START)
+        check, get, describe, update = self.line.taken()
+        return {"check": check, "get": get, "describe": describe, "update": update}
+
+    @RELAXED
+    @given(TOPICS, st.binary() | ANSWERS.map(lambda value: json.dumps(value).encode()))
+    def test_any_message(self, topic: str, payload: bytes) -> None:
+        self.busy()
+        self.jobs.received(topic, payload)
+        self.at_rest()
+
+    @RELAXED
+    @given(
+        st.sampled_from(["check", "get", "describe", "update"]),
+        st.sampled_from(["accepted", "rejected"]),
+        ANSWERS,
+    )
+    def test_any_answer_to_us(self, kind: str, verdict: str, payload: dict[str, object]) -> None:
+        request = self.busy()[kind]
+        message = json.dumps({**payload, "clientToken": request.token}).encode()
+        self.jobs.received(f"{request.topic}/{verdict}", message)
+        self.clock.advance(3)
+        self.at_rest()
+
+    def test_messages_for_others(self) -> None:
+        self.busy()
+        self.taken()
+        for topic in (
+            *("", "x", "$aws/things/T/jobs", "$aws/things/U/jobs/notify", "$aws/things/T/shadow"),
+            BASE.replace("T", "t") + "notify",
+        ):
+            self.jobs.received(topic, b'{"jobs": {}}')
+        for part in ("notify-next", "x", "notify/accepted", "get/accepted/accepted"):
+            self.jobs.received(BASE + part, b"{}")
+        self.assertEqual(self.taken(), [])
+
+    def test_deeper_than_python_reads(self) -> None:
+        """Python's limit for nesting is counted from its stack: none of its places may give way."""
+        for depth in (*range(850, 1000), 100_000):
+            nested = "[" * depth + "]" * depth
+            for members in ('"code":%s', '"execution":{"jobId":"a","status":%s}'):
+                requests = self.busy()
+                for request in requests.values():
+                    text = f'{{"clientToken":"{request.token}",{members % nested}}}'
+                    for verdict in ("accepted", "rejected"):
+                        self.jobs.received(f"{request.topic}/{verdict}", text.encode())
+                self.at_rest()
+
+    def test_keys_without_numbers(self) -> None:
+        self.following(JobExecution(ExecutionKey("a", 0, 0), Status.IN_PROGRESS, 0))
+        self.notify({"jobId": "a"})
+        self.assertEqual(self.asked(), [])

@@ -1,0 +1,552 @@
+"""Reports on their way: order, versions, and what AWS's refusals mean."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.line import FakeLine, Published
+from tests.support.ports import execution
+from upparat.iotjobs.outbox import AGAIN, AT_LENGTH, CONFUSION, REFUSALS, Ledger, Outbox
+from upparat.iotjobs.requests import Requests
+from upparat.iotjobs.wire import Topics
+from upparat.job import ExecutionKey, JobExecution, Report, State, Status
+
+START = Report(State.DOWNLOAD_START)
+REBOOT = Report(State.REBOOT_START)
+DONE = Report(State.COMPLETE_READY)
+FAILED = Report(State.DOWNLOAD_FAILED, "404")
+
+
+def progress(count: int) -> Report:
+    return Report(State.DOWNLOAD_PROGRESS, f"{count} bytes")
+
+
+def lines(text: str) -> Report:
+    return Report(State.INSTALLATION_PROGRESS, text)
+
+
+def state_of(report: Report, version: int, **changes: object) -> dict[str, Any]:
+    """The ``executionState`` after a report."""
+    return {
+        "executionState": {
+            "status": report.status.value,
+            "statusDetails": report.details,
+            "versionNumber": version,
+            **changes,
+        }
+    }
+
+
+def others(status: Status, version: int = 7) -> dict[str, Any]:
+    """The ``executionState`` after something that we did not do."""
+    return {"executionState": {"status": status.value, "versionNumber": version}}
+
+
+class FakeLedger:
+    def __init__(self, told: list[tuple[Any, ...]]) -> None:
+        self.told = told
+
+    def owe(self, execution: JobExecution, report: Report) -> None:
+        self.told.append(("owe", execution.job_id, report.state.value))
+
+    def settle(self, key: ExecutionKey) -> None:
+        self.told.append(("settle", key.job_id))
+
+
+def _is_a_ledger(ledger: FakeLedger) -> Ledger:
+    return ledger
+
+
+class Answers:
+    """Stands between the line and the requests, where the jobs client does in earnest."""
+
+    def __init__(self, requests: Requests) -> None:
+        self.requests = requests
+
+    def connected(self) -> None:
+        self.requests.session_ready()
+
+    def disconnected(self, reason: str) -> None:
+        self.requests.session_lost()
+
+    def received(self, topic: str, payload: bytes) -> None:
+        request, _, verdict = topic.rpartition("/")
+        self.requests.answered(request, verdict == "accepted", json.loads(payload))
+
+
+class OutboxBench(SynchronousTestCase):
+    interval = 5.0
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.line = FakeLine()
+        self.requests = Requests(self.clock, self.line, lambda: 0.5)
+        self.line.events = Answers(self.requests)
+        self.told: list[tuple[Any, ...]] = []
+        self.outbox = Outbox(
+            self.clock, self.requests, Topics("T"), self.interval, FakeLedger(self.told)
+        )
+        self.outbox.delivered = lambda key, report: self.told.append(
+            ("delivered", key.job_id, report.state.value)
+        )
+        self.outbox.over = lambda key: self.told.append(("over", key.job_id))
+        self.outbox.emptied = lambda: self.told.append(("emptied",))
+        self.line.connect()
+
+    def add(self, *reports: Report, to: JobExecution | None = None) -> None:
+        for report in reports:
+            self.outbox.add(to or execution(status=Status.IN_PROGRESS), report)
+
+    def accept(self, **answer: object) -> Published:
+        """Accept the one update that is under way."""
+        request = self.line.one()
+        self.line.accept(request, **answer)
+        return request
+
+    def reject(self, code: str, **answer: object) -> Published:
+        """Refuse the one update that is under way."""
+        request = self.line.one()
+        self.line.reject(request, code, **answer)
+        return request
+
+    def sent(self) -> list[tuple[str, str]]:
+        """Job id and state of what was sent since the last time."""
+        return [
+            (update.topic.split("/")[-2], update.payload["statusDetails"]["state"])
+            for update in self.line.taken()
+        ]
+
+    def expected(self) -> object:
+        """The version that the one update under way expects; it stays under way."""
+        return self.line.published[-1].payload.get("expectedVersion")
+
+    def taken(self) -> list[tuple[Any, ...]]:
+        taken, self.told[:] = list(self.told), []
+        return taken
+
+    def at_rest(self) -> None:
+        self.assertTrue(self.outbox.empty)
+        self.assertEqual(self.line.taken(), [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class SendingTests(OutboxBench):
+    def test_an_update(self) -> None:
+        self.add(Report(State.DOWNLOAD_INTERRUPT, "x\ty"))
+        update = self.line.one()
+        self.assertEqual(update.topic, "$aws/things/T/jobs/a/update")
+        self.assertEqual(
+            update.body,
+            {
+                "status": "IN_PROGRESS",
+                "statusDetails": {"state": "download_interrupt", "message": "x y"},
+                "executionNumber": 1,
+                "expectedVersion": 1,
+                "includeJobExecutionState": True,
+            },
+        )
+        self.assertFalse(self.outbox.empty)
+        self.line.accept(update, **state_of(START, 2))
+        self.assertEqual(self.taken(), [("delivered", "a", "download_interrupt"), ("emptied",)])
+        self.at_rest()
+
+    def test_numbers_that_are_not_known(self) -> None:
+        unknown = JobExecution(ExecutionKey("a", 0, 0), Status.IN_PROGRESS, version_number=0)
+        self.add(START, to=unknown)
+        body = self.line.one().body
+        self.assertNotIn("executionNumber", body)
+        self.assertNotIn("expectedVersion", body)
+
+    def test_one_at_a_time_in_order(self) -> None:
+        self.add(START, REBOOT)
+        self.add(FAILED, to=execution("b"))
+        self.add(DONE)
+        for expected in (
+            ("a", "download_start"),
+            ("a", "reboot_start"),
+            ("b", "download_failed"),
+            ("a", "complete_ready"),
+        ):
+            (update,) = self.line.published
+            self.assertEqual(self.sent(), [expected])
+            self.line.accept(update)
+        self.at_rest()
+        self.assertEqual(self.taken().count(("emptied",)), 1)
+
+    def test_a_report_of_whom_is_told(self) -> None:
+        """What is reported upon a delivery goes behind what waits already."""
+        self.outbox.delivered = lambda key, report: (
+            self.add(REBOOT) if report is START else self.told.append((report.state.value,))
+        )
+        self.add(START, Report(State.INSTALLATION_START))
+        self.accept()
+        self.accept()
+        self.assertEqual(self.taken(), [("installation_start",)])
+        self.accept()
+        self.assertEqual(self.taken(), [("reboot_start",), ("emptied",)])
+
+    def test_not_emptied_while_its_teller_adds(self) -> None:
+        self.outbox.delivered = lambda key, report: self.add(REBOOT) if report is START else None
+        self.add(START)
+        self.accept()
+        self.assertEqual(self.taken(), [])
+        self.accept()
+        self.assertEqual(self.taken(), [("emptied",)])
+
+    def test_the_line_goes_and_comes(self) -> None:
+        self.add(START)
+        first = self.line.one()
+        self.line.lose()
+        self.add(REBOOT)
+        self.clock.advance(1000)
+        self.line.connect()
+        self.assertEqual(self.accept(), first)
+        self.assertEqual(self.accept().payload["statusDetails"]["state"], "reboot_start")
+        self.at_rest()
+
+    def test_close(self) -> None:
+        self.add(START, progress(1))
+        update = self.line.one()
+        self.outbox.close()
+        self.line.accept(update)
+        self.assertEqual(self.taken(), [])
+        self.at_rest()
+
+    def test_close_while_progress_waits(self) -> None:
+        self.add(progress(1))
+        self.accept()
+        self.add(progress(2))
+        self.outbox.close()
+        self.at_rest()
+
+    def test_close_while_an_update_is_to_be_repeated(self) -> None:
+        self.add(START)
+        self.reject("ResourceNotFound")
+        self.outbox.close()
+        self.at_rest()
+
+
+class ProgressTests(OutboxBench):
+    def test_progress_takes_its_time(self) -> None:
+        self.add(progress(1))
+        self.accept()
+        self.add(progress(2))
+        self.assertEqual(self.line.published, [])
+        self.clock.advance(4.9)
+        self.assertEqual(self.line.published, [])
+        self.clock.advance(0.1)
+        self.assertEqual(self.accept().payload["statusDetails"]["message"], "2 bytes")
+        self.clock.advance(100)
+        self.add(progress(3))
+        self.assertEqual(self.accept().payload["statusDetails"]["message"], "3 bytes")
+        self.at_rest()
+
+    def test_newer_progress_takes_the_place_of_older(self) -> None:
+        self.add(*map(progress, range(1, 6)))
+        self.assertEqual(self.accept().payload["statusDetails"]["message"], "1 bytes")
+        self.add(progress(6))
+        self.clock.advance(5)
+        self.assertEqual(self.accept().payload["statusDetails"]["message"], "6 bytes")
+        self.at_rest()
+
+    def test_only_like_progress_gives_way(self) -> None:
+        self.add(START, progress(1), lines("one"), lines("two"))
+        self.add(lines("three"), to=execution("b"))
+        self.add(START, START)
+        said = []
+        while self.line.published:
+            update = self.accept()
+            said.append((update.topic.split("/")[-2], update.payload["statusDetails"]["message"]))
+        self.assertEqual(
+            said,
+            [("a", "none"), ("a", "1 bytes"), ("a", "two"), ("b", "three")] + [("a", "none")] * 2,
+        )
+
+    def test_the_last_progress_goes_out_before_a_firm_report(self) -> None:
+        self.add(progress(1))
+        self.accept()
+        self.add(progress(2))
+        self.assertEqual(self.line.published, [])
+        self.add(REBOOT)
+        self.assertEqual(self.accept().payload["statusDetails"]["message"], "2 bytes")
+        self.assertEqual(self.accept().payload["statusDetails"]["state"], "reboot_start")
+        self.at_rest()
+
+    def test_a_firm_report_does_not_wait(self) -> None:
+        self.add(progress(1))
+        self.accept()
+        self.add(START)
+        self.accept()
+        self.at_rest()
+
+
+class VersionTests(OutboxBench):
+    def test_the_version_goes_up(self) -> None:
+        self.add(START, REBOOT, DONE)
+        self.assertEqual(self.expected(), 1)
+        self.accept(**state_of(START, 5))
+        self.assertEqual(self.expected(), 5)
+        self.accept()
+        self.assertEqual(self.expected(), 6)
+
+    def test_versions_are_each_execution_s_own(self) -> None:
+        self.add(START)
+        self.accept(**state_of(START, 9))
+        self.add(START, to=execution("b"))
+        self.assertEqual(self.expected(), 1)
+        self.accept()
+        self.add(START, to=execution(queued_at=200))
+        self.assertEqual(self.expected(), 1)
+
+    def test_a_description_tells_the_version(self) -> None:
+        self.outbox.learn(execution())
+        self.outbox.learn(JobExecution(execution().key, Status.IN_PROGRESS, version_number=4))
+        self.outbox.learn(execution())
+        self.add(START)
+        self.assertEqual(self.expected(), 4)
+
+    def test_nothing_is_remembered_of_what_is_over(self) -> None:
+        self.add(START)
+        self.accept(**state_of(START, 9))
+        self.add(DONE)
+        self.accept(**state_of(DONE, 10))
+        self.assertEqual(self.outbox._versions, {})
+        self.add(START)
+        self.accept(**state_of(START, 9))
+        self.add(REBOOT)
+        self.reject("InvalidStateTransition", **others(Status.CANCELED))
+        self.assertEqual(self.outbox._versions, {})
+
+
+class RefusedTests(OutboxBench):
+    # --- AWS tells what is there ---
+
+    def test_another_version_and_alive(self) -> None:
+        self.add(START, REBOOT)
+        first = self.reject("VersionMismatch", **others(Status.IN_PROGRESS, 7))
+        second = self.line.one()
+        self.assertEqual(second.body, {**first.body, "expectedVersion": 7})
+        self.assertNotEqual(second.token, first.token)
+        self.assertEqual(self.taken(), [])
+        self.line.accept(second, **state_of(START, 8))
+        self.assertEqual(self.taken(), [("delivered", "a", "download_start")])
+        self.assertEqual(self.expected(), 8)
+
+    def test_ours_has_arrived_already(self) -> None:
+        for code in ("VersionMismatch", "InvalidStateTransition"):
+            self.add(DONE)
+            self.taken()
+            self.reject(code, **state_of(DONE, 2))
+            self.assertEqual(
+                self.taken(), [("settle", "a"), ("delivered", "a", "complete_ready"), ("emptied",)]
+            )
+            self.at_rest()
+
+    def test_ours_in_progress_has_arrived_already(self) -> None:
+        self.add(REBOOT, DONE)
+        self.taken()
+        self.reject("VersionMismatch", **state_of(REBOOT, 5))
+        self.assertEqual(self.taken(), [("delivered", "a", "reboot_start")])
+        self.assertEqual(self.expected(), 5)
+
+    def test_the_same_status_with_other_details_is_not_ours(self) -> None:
+        self.add(DONE)
+        self.taken()
+        self.reject("InvalidStateTransition", **state_of(Report(State.COMPLETE_SOFT_RESTART), 2))
+        self.assertEqual(self.taken(), [("settle", "a"), ("over", "a"), ("emptied",)])
+
+    def test_ended_by_others(self) -> None:
+        for code in ("VersionMismatch", "InvalidStateTransition"):
+            for status in (s for s in Status if s.ended):
+                self.add(START)
+                self.reject(code, **others(status))
+                self.assertEqual(self.taken(), [("settle", "a"), ("over", "a"), ("emptied",)])
+                self.at_rest()
+
+    def test_what_waits_for_an_execution_that_is_over_is_dropped(self) -> None:
+        self.add(START, REBOOT)
+        self.add(FAILED, to=execution("b"))
+        self.add(DONE, FAILED, to=execution(queued_at=200))
+        self.add(DONE)
+        self.taken()
+        self.reject("InvalidStateTransition", **others(Status.CANCELED))
+        self.assertEqual(self.taken(), [("settle", "a"), ("over", "a")])
+        left = []
+        while self.line.published:
+            left.append(self.accept().topic.split("/")[-2])
+        self.assertEqual(left, ["b", "a", "a"])
+
+    def test_confusion_has_an_end(self) -> None:
+        self.add(REBOOT)
+        expected = []
+        for version in range(10, 10 + CONFUSION + 2):
+            expected.append(self.expected())
+            self.reject("VersionMismatch", **others(Status.IN_PROGRESS, version))
+        self.assertEqual(expected, [1, 10, 11, 12, 13, None, None])
+        self.assertEqual(self.line.taken(), [])
+        self.clock.advance(AT_LENGTH - 1)
+        self.assertEqual(self.line.taken(), [])
+        self.clock.advance(1)
+        self.assertIsNone(self.expected())
+        self.reject("VersionMismatch", **others(Status.IN_PROGRESS, 99))
+        self.assertEqual(self.line.taken(), [])
+        self.clock.advance(AT_LENGTH)
+        self.accept()
+        self.assertEqual(self.taken(), [("delivered", "a", "reboot_start"), ("emptied",)])
+        self.at_rest()
+
+    # --- AWS does not tell what is there ---
+
+    def test_unknown_once(self) -> None:
+        for code in ("ResourceNotFound", "InvalidStateTransition", "TerminalStateReached"):
+            self.add(START)
+            self.reject(code)
+            self.assertEqual(self.line.taken(), [])
+            self.clock.advance(AGAIN)
+            self.accept()
+            self.assertEqual(self.taken(), [("delivered", "a", "download_start"), ("emptied",)])
+            self.at_rest()
+
+    def test_unknown_twice(self) -> None:
+        for code in ("ResourceNotFound", "InvalidStateTransition", "TerminalStateReached"):
+            self.add(DONE)
+            self.taken()
+            self.reject(code)
+            self.clock.advance(AGAIN)
+            self.assertEqual(self.taken(), [])
+            self.reject(code)
+            self.assertEqual(self.taken(), [("settle", "a"), ("over", "a"), ("emptied",)])
+            self.at_rest()
+
+    def test_what_waits_goes_on_after_an_unknown_one(self) -> None:
+        self.add(START)
+        self.add(START, to=execution("b"))
+        self.reject("ResourceNotFound")
+        self.assertEqual(self.line.published, [])
+        self.clock.advance(AGAIN)
+        self.reject("ResourceNotFound")
+        self.assertEqual(self.sent(), [("b", "download_start")])
+
+    def test_a_state_that_makes_no_sense_is_none(self) -> None:
+        self.add(START)
+        self.reject("VersionMismatch", executionState={"status": "NONSENSE"})
+        self.assertIsNone(self.expected())
+        self.reject("VersionMismatch", executionState={"status": "NONSENSE"})
+        self.clock.advance(AT_LENGTH)
+        self.accept()
+        self.at_rest()
+
+    # --- the request is wrong ---
+
+    def test_invalid_details_must_not_hold_up_the_status(self) -> None:
+        self.add(DONE)
+        self.reject("InvalidRequest")
+        bare = self.line.one()
+        self.assertEqual(bare.payload["status"], "SUCCEEDED")
+        self.assertNotIn("statusDetails", bare.payload)
+        self.assertEqual(bare.payload["expectedVersion"], 1)
+        self.line.accept(bare)
+        self.assertIn(("delivered", "a", "complete_ready"), self.taken())
+        self.at_rest()
+
+    def test_invalid_even_when_bare(self) -> None:
+        self.add(DONE)
+        self.reject("InvalidRequest")
+        self.reject("InvalidRequest")
+        self.assertEqual(self.line.taken(), [])
+        self.clock.advance(AT_LENGTH)
+        self.accept()
+        self.assertIn(("delivered", "a", "complete_ready"), self.taken())
+        self.at_rest()
+
+    def test_wrong_firm_reports_are_repeated_at_length(self) -> None:
+        for code in ("InvalidJson", "InvalidTopic", "SomethingNew"):
+            self.add(DONE)
+            first = self.reject(code)
+            self.clock.advance(AT_LENGTH - 1)
+            self.assertEqual(self.line.taken(), [])
+            self.clock.advance(1)
+            self.assertEqual(self.accept().body, first.body)
+            self.at_rest()
+
+    def refuse_for_ever(self) -> None:
+        for number in range(REFUSALS):
+            if number:
+                self.clock.advance(AT_LENGTH)
+            self.reject("InvalidJson")
+
+    def test_what_is_refused_for_ever_does_not_hold_up_the_rest(self) -> None:
+        self.add(DONE)
+        self.add(START, to=execution("b"))
+        self.refuse_for_ever()
+        self.assertEqual(self.taken(), [("owe", "a", "complete_ready"), ("settle", "a")])
+        self.accept()
+        self.assertEqual(self.taken(), [("delivered", "b", "download_start"), ("emptied",)])
+
+    def test_progress_of_the_work_is_given_up_too(self) -> None:
+        self.add(START)
+        self.refuse_for_ever()
+        self.assertEqual(self.taken(), [("emptied",)])
+        self.at_rest()
+
+    def test_the_announcement_of_the_restart_is_never_given_up(self) -> None:
+        self.add(REBOOT)
+        self.refuse_for_ever()
+        self.clock.advance(AT_LENGTH)
+        self.accept()
+        self.assertEqual(self.taken(), [("delivered", "a", "reboot_start"), ("emptied",)])
+
+    def test_wrong_progress_is_dropped(self) -> None:
+        self.add(progress(1))
+        self.reject("InvalidJson")
+        self.assertEqual(self.taken(), [("emptied",)])
+        self.at_rest()
+
+    def test_throttled(self) -> None:
+        self.add(START)
+        first = self.reject("RequestThrottled")
+        self.clock.advance(2)
+        self.assertEqual(self.accept(), first)
+        self.at_rest()
+
+
+class LedgerTests(OutboxBench):
+    def test_what_ends_an_execution_is_owed_until_it_is_accepted(self) -> None:
+        self.add(START, progress(1), REBOOT)
+        self.assertEqual(self.taken(), [])
+        self.add(DONE)
+        self.assertEqual(self.taken(), [("owe", "a", "complete_ready")])
+        for _ in range(3):
+            self.accept()
+        self.assertNotIn(("settle", "a"), self.taken())
+        self.accept()
+        self.assertEqual(
+            self.taken(), [("settle", "a"), ("delivered", "a", "complete_ready"), ("emptied",)]
+        )
+
+    def test_owed_though_the_line_is_down(self) -> None:
+        self.line.lose()
+        self.add(FAILED)
+        self.assertEqual(self.taken(), [("owe", "a", "download_failed")])
+
+    def test_without_a_ledger(self) -> None:
+        self.outbox = Outbox(self.clock, self.requests, Topics("T"), 0.0)
+        self.add(DONE)
+        self.accept()
+        self.add(DONE)
+        self.reject("InvalidStateTransition", **others(Status.REMOVED))
+        self.at_rest()
+
+
+class WithoutIntervalTests(OutboxBench):
+    interval = 0.0
+
+    def test_all_progress_goes_through(self) -> None:
+        for count in (1, 2):
+            self.add(progress(count))
+            self.accept()
+        self.at_rest()

@@ -1,0 +1,281 @@
+"""Requests and their answers: tokens, repetition, and a line that comes and goes."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.line import FakeLine, Published
+from upparat.iotjobs.requests import SILENCE, Requests, Response
+
+
+class RequestsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.line = FakeLine(connected=True)
+        self.random = 0.5
+        self.requests = Requests(self.clock, self.line, lambda: self.random)
+        self.answers: list[Response] = []
+
+    def send(self, topic: str = "t/get", **payload: object) -> Published:
+        self.requests.send(topic, payload, self.answers.append)
+        return self.line.published[-1]
+
+    def ready(self) -> None:
+        self.requests.session_ready()
+
+    def answer(self, request: Published, *, accepted: bool = True, **payload: object) -> None:
+        self.requests.answered(request.topic, accepted, {"clientToken": request.token, **payload})
+
+    def reject(self, request: Published, code: object) -> None:
+        self.answer(request, accepted=False, code=code)
+
+    def quiet(self) -> None:
+        """Nothing waits, nothing is on the clock."""
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.ready()
+        self.assertEqual(self.line.taken(), [])
+
+    # --- answers that make no sense ---
+
+    def test_an_answer_that_cannot_be_read_is_none(self) -> None:
+        self.ready()
+        self.send()
+        self.requests.unreadable("t/get")
+        self.requests.unreadable("t/other")
+        self.assertEqual(self.answers, [])
+
+    def test_but_again_and_again_it_is_one(self) -> None:
+        self.ready()
+        self.send()
+        self.clock.advance(10)
+        self.clock.advance(20)
+        self.requests.unreadable("t/get")
+        self.assertEqual([answer.code for answer in self.answers], ["Unreadable"])
+
+    # --- answers ---
+
+    def test_accepted(self) -> None:
+        self.ready()
+        request = self.send("t/x/update", status="IN_PROGRESS")
+        self.assertEqual(request.topic, "t/x/update")
+        self.assertEqual(request.body, {"status": "IN_PROGRESS"})
+        self.answer(request, more=1)
+        (answer,) = self.answers
+        self.assertTrue(answer.accepted)
+        self.assertEqual(answer.code, "")
+        self.assertEqual(answer.payload["more"], 1)
+        self.line.taken()
+        self.quiet()
+
+    def test_rejected(self) -> None:
+        self.ready()
+        self.reject(self.send(), "ResourceNotFound")
+        (answer,) = self.answers
+        self.assertFalse(answer.accepted)
+        self.assertEqual(answer.code, "ResourceNotFound")
+        self.line.taken()
+        self.quiet()
+
+    def test_rejected_without_a_code_that_makes_sense(self) -> None:
+        self.ready()
+        for code in (None, "", 7, ["InternalError"]):
+            self.reject(self.send(), code)
+        self.assertEqual([answer.code for answer in self.answers], ["unknown"] * 4)
+
+    def test_each_request_has_its_own_token(self) -> None:
+        self.ready()
+        first, second = self.send(n=1), self.send(n=2)
+        self.assertNotEqual(first.token, second.token)
+        self.answer(second, of="second")
+        self.assertEqual([answer.payload["of"] for answer in self.answers], ["second"])
+        self.answer(first, of="first")
+        self.assertEqual([answer.payload["of"] for answer in self.answers], ["second", "first"])
+
+    def test_an_answer_counts_once(self) -> None:
+        self.ready()
+        request = self.send()
+        self.answer(request)
+        self.answer(request)
+        self.reject(request, "InternalError")
+        self.assertEqual(len(self.answers), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_answers_to_others(self) -> None:
+        self.ready()
+        request = self.send()
+        for token in ("another", "", None, 5, ["x"]):
+            self.requests.answered(request.topic, True, {"clientToken": token})
+        self.requests.answered(request.topic, True, {})
+        self.requests.answered(request.topic, False, {"clientToken": "another", "code": "x"})
+        self.assertEqual(self.answers, [])
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_our_token_on_another_topic(self) -> None:
+        self.ready()
+        request = self.send("t/a/get")
+        self.requests.answered("t/b/get", True, {"clientToken": request.token})
+        self.assertEqual(self.answers, [])
+
+    def test_rejected_without_a_token(self) -> None:
+        """AWS cannot echo the token of what it could not read."""
+        self.ready()
+        self.send("t/a/update")
+        self.send("t/b/update")
+        self.requests.answered("t/b/update", False, {"code": "InvalidJson"})
+        self.assertEqual([answer.code for answer in self.answers], ["InvalidJson"])
+        self.requests.answered("t/b/update", False, {"code": "InvalidJson"})
+        self.assertEqual(len(self.answers), 1)
+
+    def test_rejected_without_a_token_where_several_wait(self) -> None:
+        self.ready()
+        self.send("t/a/get")
+        self.send("t/a/get")
+        self.requests.answered("t/a/get", False, {"code": "InvalidJson"})
+        self.assertEqual(self.answers, [])
+
+    # --- repetition ---
+
+    def test_silence(self) -> None:
+        self.ready()
+        request = self.send(a=1)
+        self.line.taken()
+        for delay in (10, 20, 40, 80, 120, 120):
+            self.clock.advance(delay - 0.1)
+            self.assertEqual(self.line.taken(), [])
+            self.clock.advance(0.1)
+            self.assertEqual(self.line.taken(), [request], delay)
+        self.answer(request)
+        self.assertEqual(len(self.answers), 1)
+        self.quiet()
+
+    def test_silence_for_too_long(self) -> None:
+        """The connection is given up, and the request goes out on the next one."""
+        self.ready()
+        request = self.send()
+        for _ in range(2):
+            self.clock.pump([120] * (SILENCE - 1))
+            self.assertEqual(self.line.taken(), [request] * SILENCE)
+            self.assertEqual(self.line.given_up, [])
+            self.clock.advance(120)
+            self.assertEqual(self.line.taken(), [])
+            self.assertEqual(self.line.given_up, ["no answer on t/get"])
+            self.line.given_up.clear()
+            self.requests.session_lost()
+            self.ready()
+        self.answer(request)
+        self.assertEqual(len(self.answers), 1)
+
+    def test_silence_with_jitter(self) -> None:
+        self.ready()
+        for self.random, delay in ((0.0, 7.5), (1.0, 12.5)):
+            self.requests.close()
+            self.send()
+            (call,) = self.clock.getDelayedCalls()
+            self.assertEqual(call.getTime(), delay)
+
+    def test_refused_for_the_moment(self) -> None:
+        self.ready()
+        request = self.send()
+        self.line.taken()
+        for code, delay in (
+            ("RequestThrottled", 2),
+            ("InternalError", 3),
+            ("RequestThrottled", 5),
+            ("RequestThrottled", 9),
+        ):
+            self.reject(request, code)
+            (call,) = self.clock.getDelayedCalls()
+            self.assertEqual(call.getTime() - self.clock.seconds(), delay)
+            self.clock.advance(delay)
+            self.assertEqual(self.line.taken(), [request])
+        self.assertEqual(self.answers, [])
+        self.answer(request)
+        self.assertEqual(len(self.answers), 1)
+        self.quiet()
+
+    def test_refused_for_the_moment_waits_at_least_a_second(self) -> None:
+        self.ready()
+        self.random = 0.0
+        self.reject(self.send(), "RequestThrottled")
+        (call,) = self.clock.getDelayedCalls()
+        self.assertEqual(call.getTime(), 1.0)
+
+    def test_refused_for_the_moment_without_a_token(self) -> None:
+        self.ready()
+        request = self.send()
+        self.requests.answered(request.topic, False, {"code": "InternalError"})
+        self.clock.advance(2)
+        self.assertEqual(self.line.taken(), [request, request])
+
+    # --- the line ---
+
+    def test_nothing_is_sent_until_the_line_is_up(self) -> None:
+        self.requests.send("t/get", {"a": 1}, self.answers.append)
+        self.assertFalse(self.requests.ready)
+        self.assertEqual(self.line.taken(), [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.ready()
+        self.assertTrue(self.requests.ready)
+        self.answer(self.line.one())
+        self.assertEqual(len(self.answers), 1)
+
+    def test_a_line_that_goes_and_comes(self) -> None:
+        self.ready()
+        first, second = self.send(n=1), self.send(n=2)
+        self.reject(second, "RequestThrottled")
+        self.line.taken()
+        self.requests.session_lost()
+        self.assertFalse(self.requests.ready)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.advance(1000)
+        self.assertEqual(self.line.taken(), [])
+        self.ready()
+        self.assertEqual(self.line.taken(), [first, second])
+        self.assertEqual(len(self.clock.getDelayedCalls()), 2)
+
+    def test_up_twice(self) -> None:
+        self.ready()
+        request = self.send()
+        self.ready()
+        self.assertEqual(self.line.taken(), [request, request])
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_a_line_that_is_gone_unnoticed(self) -> None:
+        self.ready()
+        self.line.connected = False
+        self.requests.send("t/get", {}, self.answers.append)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.line.connected = True
+        self.ready()
+        self.answer(self.line.one())
+        self.assertEqual(len(self.answers), 1)
+
+    # --- the end ---
+
+    def test_forgotten(self) -> None:
+        self.ready()
+        token = self.requests.send("t/get", {}, self.answers.append)
+        request = self.line.one()
+        self.assertEqual(request.token, token)
+        self.requests.forget(token)
+        self.requests.forget(token)
+        self.requests.forget("never known")
+        self.answer(request)
+        self.assertEqual(self.answers, [])
+        self.quiet()
+
+    def test_close(self) -> None:
+        self.ready()
+        waiting, throttled = self.send(), self.send()
+        self.reject(throttled, "RequestThrottled")
+        self.line.taken()
+        self.requests.close()
+        self.answer(waiting)
+        self.assertEqual(self.answers, [])
+        self.quiet()
+
+    def test_the_payload_does_not_show(self) -> None:
+        self.ready()
+        request = self.send(statusDetails="secret")
+        self.assertNotIn("secret", repr(self.requests._waiting[request.token]))

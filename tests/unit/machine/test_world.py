@@ -1,0 +1,238 @@
+"""The machine and the record against a model of AWS's job executions, with random faults.
+
+``UPPARAT_MODEL_STEPS`` says how many steps to take, about.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.support.model import Device, document
+from upparat.job import ExecutionKey, Status
+
+STEPS = int(os.environ.get("UPPARAT_MODEL_STEPS", "10000"))
+IN_A_RUN = 50
+MEMORY = Path("/dev/shm")  # the record is written often, and no power is cut here
+FOREIGN = "foreign"
+VERSIONS = st.sampled_from(["1.0", "2.0", "3.0"])
+
+
+class UpdateModel(RuleBasedStateMachine):
+    """Each rule is a step of the world; what must hold is asserted by the ports and below."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        where = MEMORY if os.access(MEMORY, os.W_OK) else None
+        self.directory = Path(tempfile.mkdtemp(prefix="upparat-model-", dir=where))
+        self.syncing = mock.patch("os.fsync")
+        self.syncing.start()
+        self.device = Device(self.directory)
+        self.count = 0
+
+    @initialize(streamed=st.booleans())
+    def choose_a_device(self, streamed: bool) -> None:
+        self.device = Device(self.directory, streamed=streamed)
+
+    # --- the back office ---
+
+    @rule(kind=st.sampled_from(["ours", "ours", "ours", "foreign", "bad"]), data=st.data())
+    def create(self, kind: str, data: st.DataObject) -> None:
+        self.count += 1
+        job: dict[str, object] = {"action": "reboot" if kind == "foreign" else "upparat-update"}
+        if kind == "ours":
+            job = document(data.draw(VERSIONS), force=data.draw(st.booleans()))
+        self.device.store.create_job(f"{kind}-{self.count}", job)
+        self.device.agent.jobs.look()
+
+    @rule(
+        kind=st.sampled_from(["cancel", "force", "delete", "retry", "hide", "show", "look"]),
+        data=st.data(),
+    )
+    def others_act(self, kind: str, data: st.DataObject) -> None:
+        store = self.device.store
+        found = self.ours(Status.QUEUED, Status.IN_PROGRESS)
+        if kind == "look":
+            self.device.agent.jobs.look()
+        elif kind in ("hide", "show"):
+            self.maintenance_window(hidden=kind == "hide")
+        elif kind == "retry":
+            self.time_out_and_retry()
+        elif found:
+            job_id = data.draw(st.sampled_from(found))
+            if kind == "delete":
+                store.delete(job_id, force=True)
+            else:
+                store.cancel(job_id, force=kind == "force")
+
+    def ours(self, *status: Status) -> list[str]:
+        return [
+            each.job_id
+            for each in self.device.store.executions
+            if each.status in status and self.device.store.execution(each.job_id) is each
+        ]
+
+    def time_out_and_retry(self) -> None:
+        for job_id in self.ours(Status.IN_PROGRESS)[:1]:
+            self.device.store.time_out(job_id)
+            self.device.store.retry(job_id)
+
+    def maintenance_window(self, *, hidden: bool) -> None:
+        """It hides what is queued; what has begun is always listed."""
+        for job_id in self.ours(Status.QUEUED):
+            self.device.store.hide(job_id, hidden=hidden)
+
+    # --- the line ---
+
+    @rule(
+        kind=st.sampled_from(
+            [
+                "deliver",
+                "lose_answer",
+                "answer_list",
+                "answer_stale_list",
+                "answer_describe",
+                "answer_stale_describe",
+                "cannot_describe",
+            ]
+        )
+    )
+    def line(self, kind: str) -> None:
+        getattr(self.device.agent.jobs, kind)()
+
+    @rule()
+    def look_at_old_news(self) -> None:
+        """Go on to the end of a job; AWS's copies are only eventually consistent."""
+        agent = self.device.agent
+        jobs = agent.jobs
+        for _ in range(20):
+            if jobs.stale and jobs.wants_list and not jobs.reports:
+                break
+            agent.step()
+        jobs.answer_stale_list()
+        jobs.answer_stale_describe()
+
+    # --- the device's work ---
+
+    @rule(kind=st.sampled_from(["finish", "fail", "expire", "progress"]))
+    def download(self, kind: str) -> None:
+        getattr(self.device.agent.downloads, kind)()
+
+    @rule(kind=st.sampled_from(["finish", "finish", "fail", "reboot", "orderly reboot"]))
+    def hook(self, kind: str) -> None:
+        hooks = self.device.agent.hooks
+        if kind == "fail":
+            hooks.fail()
+        elif kind == "finish":
+            hooks.finish()
+        else:
+            hooks.take_down(orderly=kind == "orderly reboot")
+
+    @rule(steps=st.integers(1, 4))
+    def go_on(self, steps: int) -> None:
+        """All goes well for a while: by chance alone no update would get far."""
+        for _ in range(steps):
+            self.device.agent.step()
+
+    go_on_again = rule(steps=st.integers(1, 4))(lambda self, steps: self.go_on(steps))
+    go_far = rule()(lambda self: self.go_on(8))
+
+    # --- faults ---
+
+    @rule(reboot=st.booleans(), orderly=st.booleans(), linger=st.booleans())
+    def end_the_agent(self, reboot: bool, orderly: bool, linger: bool) -> None:
+        if orderly:
+            self.device.agent.stop()
+        self.device.crash(reboot=reboot, linger=linger)
+
+    @rule()
+    def stop_lingering(self) -> None:
+        self.device.stop_lingering()
+
+    @rule(kind=st.sampled_from(["force", "delete", "retry"]), reboot=st.booleans())
+    def end_the_job_while_the_agent_is_away(self, kind: str, reboot: bool) -> None:
+        in_hand = self.device.agent.core.in_hand
+        self.device.crash(reboot=reboot)
+        if in_hand is not None and in_hand.job_id in self.ours(Status.QUEUED, Status.IN_PROGRESS):
+            if kind == "delete":
+                self.device.store.delete(in_hand.job_id, force=True)
+            elif kind == "force":
+                self.device.store.cancel(in_hand.job_id, force=True)
+            else:
+                self.time_out_and_retry()
+
+    @precondition(lambda self: self.record.exists())
+    @rule(share=st.floats(0, 1))
+    def tear_record(self, share: float) -> None:
+        """Only a broken disk does this. What is owed is lost, which nothing can make up for, and
+        whoever has announced a restart may have restarted."""
+        if self.device.agent.core.in_hand or self.device.agent.jobs.reports:
+            return
+        for each in self.device.store.executions:
+            self.device.restarted.add(ExecutionKey(each.job_id, each.number, each.queued_at))
+        content = self.record.read_bytes()
+        self.record.write_bytes(content[: int(share * len(content))])
+        self.device.crash()
+
+    # --- what holds ---
+
+    @property
+    def record(self) -> Path:
+        return self.directory / "record.json"
+
+    @invariant()
+    def foreign_jobs_are_left_alone(self) -> None:
+        assert all(not each.job_id.startswith(FOREIGN) for each in self.device.store.updates)
+
+    @invariant()
+    def versions_only_go_up(self) -> None:
+        versions: dict[tuple[str, int], int] = {}
+        for each in self.device.store.updates:
+            execution = (each.job_id, each.number)
+            assert each.version > versions.get(execution, 0)
+            versions[execution] = each.version
+
+    def teardown(self) -> None:
+        """In a friendly world everything comes to its end."""
+        try:
+            self.settle()
+            self.check_the_end()
+        finally:
+            self.syncing.stop()
+            shutil.rmtree(self.directory)
+
+    def settle(self) -> None:
+        self.maintenance_window(hidden=False)
+        for _ in range(2):
+            self.device.agent.jobs.look()
+            for _ in range(40 + 40 * self.count):
+                self.device.agent.step()
+
+    def check_the_end(self) -> None:
+        device = self.device
+        left = [each for each in device.store.pending() if not each.job_id.startswith(FOREIGN)]
+        assert left == [], "stuck"
+        assert not device.agent.core.in_hand
+        assert not device.agent.core.memory
+        assert device.agent.hooks.running is None
+        assert device.agent.downloads.job is None
+        assert not self.record.exists(), self.record.read_text()
+        assert device.files == set()
+        assert device.lingering is None
+
+
+TestUpdateModel = UpdateModel.TestCase
+TestUpdateModel.settings = settings(
+    max_examples=max(1, STEPS // IN_A_RUN),
+    stateful_step_count=IN_A_RUN,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)

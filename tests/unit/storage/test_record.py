@@ -1,0 +1,506 @@
+"""The record: what survives a crash, and what a broken file does."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from unittest import mock
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from tests.support.anyjson import ANY_JSON, ODD, RELAXED, objects
+from tests.support.ports import execution, key
+from upparat.job import Hook, JobExecution, Report, State, Status
+from upparat.ports import Memory
+from upparat.storage.record import SCHEMA, FileRecord
+
+DONE = Report(State.COMPLETE_READY)
+FAILED = Report(State.VERSION_HOOK_FAILED, "exit status 1\n\x1b[31mé")
+
+KEYED = {
+    "job_id": st.text(),
+    "execution_number": st.integers(),
+    "queued_at": st.integers(),
+}
+UPDATES = objects(**KEYED, restarting=st.booleans(), restarts=st.integers())
+DEBTS = objects(**KEYED, version_number=st.integers(), state=st.just("complete_ready"))
+TRIES = objects(
+    hook=st.just("install"), retry=st.integers(), elapsed=st.floats(), boot_id=st.text()
+)
+RECORDS = objects(
+    schema=st.just(SCHEMA),
+    boot_id=st.text(),
+    update=UPDATES,
+    tries=st.lists(TRIES | ANY_JSON),
+    owed=st.lists(DEBTS | ANY_JSON),
+)
+
+
+class RecordBench(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp()) / "deep" / "state"
+        self.path = self.directory / "record.json"
+        self.bad = self.directory / "record.bad"
+        self.boot_id = Path(self.mktemp())
+        self.time = 1000.0
+        self.boot("boot 1")
+
+    def boot(self, boot_id: str) -> None:
+        """The device starts anew."""
+        self.boot_id.write_text(boot_id + "\n")
+
+    def record(self) -> FileRecord:
+        """The record as the agent makes it at its start."""
+        record = FileRecord(self.directory, self.boot_id, lambda: self.time)
+        self.memory = record.load()
+        return record
+
+    def remembered(self) -> Memory | None:
+        self.record()
+        return self.memory
+
+    def errors(self) -> list[str]:
+        """The messages of the errors that are logged from now on."""
+        messages: list[str] = []
+
+        @implementer(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            if event["log_level"] is LogLevel.error:
+                messages.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        return messages
+
+    def put(self, content: bytes) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.path.write_bytes(content)
+
+
+class UpdateTests(RecordBench):
+    def test_nothing_yet(self) -> None:
+        errors = self.errors()
+        record = self.record()
+        self.assertIsNone(self.memory)
+        self.assertEqual(record.owed(), [])
+        self.assertFalse(self.directory.exists())
+        self.assertEqual(errors, [])
+
+    def test_working(self) -> None:
+        self.record().working(key("a", 2, 100))
+        self.assertEqual(self.remembered(), Memory(key("a", 2, 100), same_boot=True))
+
+    def test_restarting(self) -> None:
+        record = self.record()
+        record.working(key())
+        record.restarting(key())
+        expected = Memory(key(), restart_accepted=True, same_boot=True, restart_attempts=1)
+        self.assertEqual(self.remembered(), expected)
+
+    def test_restarts_are_counted_across_starts(self) -> None:
+        for restarts in (1, 2, 3):
+            self.record().restarting(key())
+            memory = self.remembered()
+            assert memory is not None
+            self.assertEqual((memory.restart_attempts, memory.restart_done), (restarts, False))
+
+    def test_restarted(self) -> None:
+        record = self.record()
+        record.restarting(key())
+        record.restarted(key())
+        expected = Memory(
+            key(), restart_accepted=True, same_boot=True, restart_attempts=1, restart_done=True
+        )
+        self.assertEqual(self.remembered(), expected)
+        record.restarting(key())
+        expected = Memory(
+            key(), restart_accepted=True, same_boot=True, restart_attempts=2, restart_done=False
+        )
+        self.assertEqual(self.remembered(), expected)
+
+    def test_another_execution_starts_from_nothing(self) -> None:
+        for other in (key("b"), key(number=2), key(queued_at=101)):
+            record = self.record()
+            record.restarting(key())
+            record.restarting(other)
+            expected = Memory(other, restart_accepted=True, same_boot=True, restart_attempts=1)
+            self.assertEqual(self.remembered(), expected)
+            record.restarted(key())
+            expected = Memory(key(), restart_accepted=True, same_boot=True, restart_done=True)
+            self.assertEqual(self.remembered(), expected)
+            record.working(other)
+            self.assertEqual(self.remembered(), Memory(other, same_boot=True))
+
+    def test_clear(self) -> None:
+        record = self.record()
+        record.working(key())
+        record.clear()
+        self.assertEqual(os.listdir(self.directory), [])
+        self.assertIsNone(self.remembered())
+        record.clear()
+        self.record().clear()
+
+    def test_cleared_by_the_next_start(self) -> None:
+        self.record().working(key())
+        self.record().clear()
+        self.assertIsNone(self.remembered())
+
+    def test_only_for_the_owner_s_eyes(self) -> None:
+        self.record().working(key())
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
+        self.assertEqual(self.directory.stat().st_mode & 0o777, 0o700)
+        self.assertEqual(os.listdir(self.directory), ["record.json"])
+
+
+class BootTests(RecordBench):
+    def same_boot(self) -> bool:
+        memory = self.remembered()
+        assert memory is not None
+        return memory.same_boot
+
+    def test_same(self) -> None:
+        self.record().restarting(key())
+        self.assertTrue(self.same_boot())
+
+    def test_other(self) -> None:
+        self.record().restarting(key())
+        self.boot("boot 2")
+        self.assertFalse(self.same_boot())
+
+    def test_written_by_the_new_boot(self) -> None:
+        self.record().restarting(key())
+        self.boot("boot 2")
+        self.record().restarting(key())
+        self.assertTrue(self.same_boot())
+
+    def test_a_debt_does_not_change_what_is_known_of_the_update(self) -> None:
+        self.record().restarting(key())
+        self.boot("boot 2")
+        record = self.record()
+        record.owe(execution("b"), FAILED)
+        self.assertFalse(self.same_boot())
+        record.settle(key("b"))
+        self.assertFalse(self.same_boot())
+
+    def test_missing(self) -> None:
+        """Without a boot id nothing proves that the device has stayed up."""
+        self.boot_id.unlink()
+        self.record().working(key())
+        self.assertFalse(self.same_boot())
+        self.boot("boot 2")
+        self.assertFalse(self.same_boot())
+
+    def test_missing_later(self) -> None:
+        self.record().working(key())
+        self.boot_id.unlink()
+        self.assertFalse(self.same_boot())
+
+    def test_of_this_machine(self) -> None:
+        record = FileRecord(self.directory)
+        record.working(key())
+        memory = FileRecord(self.directory).load()
+        assert memory is not None
+        self.assertTrue(memory.same_boot)
+
+
+class DebtTests(RecordBench):
+    def test_round_trip(self) -> None:
+        self.record().owe(execution(), FAILED)
+        record = self.record()
+        ((of, report),) = record.owed()
+        self.assertEqual(of, JobExecution(key(), Status.IN_PROGRESS, version_number=1))
+        self.assertEqual(report.state, FAILED.state)
+        self.assertEqual(report.details, FAILED.details)
+
+    def test_all_states_that_end(self) -> None:
+        for state in State:
+            if state.status.ended:
+                self.record().owe(execution(), Report(state))
+                self.assertEqual([report for _, report in self.record().owed()], [Report(state)])
+
+    def test_oldest_first_and_one_for_each(self) -> None:
+        record = self.record()
+        for job_id in "abc":
+            record.owe(execution(job_id), FAILED)
+        record.owe(execution("a", queued_at=101), DONE)
+        record.owe(execution("b"), DONE)
+        owed = [(of.key, report.state) for of, report in self.record().owed()]
+        self.assertEqual(
+            owed,
+            [
+                (key("a"), FAILED.state),
+                (key("c"), FAILED.state),
+                (key("a", queued_at=101), DONE.state),
+                (key("b"), DONE.state),
+            ],
+        )
+
+    def test_settled(self) -> None:
+        record = self.record()
+        record.owe(execution("a"), DONE)
+        record.owe(execution("b"), DONE)
+        record.settle(key("a", queued_at=101))
+        record.settle(key("a"))
+        self.assertEqual([of.job_id for of, _ in self.record().owed()], ["b"])
+        record.settle(key("b"))
+        self.assertFalse(self.path.exists())
+        record.settle(key("b"))
+
+    def test_an_update_whose_end_is_owed_is_not_in_hand(self) -> None:
+        record = self.record()
+        record.working(key())
+        record.owe(execution(), DONE)
+        self.assertIsNone(self.remembered())
+        record.clear()
+        record = self.record()
+        self.assertEqual(len(record.owed()), 1)
+
+    def test_when_that_is_settled_nothing_is_left(self) -> None:
+        record = self.record()
+        record.working(key())
+        record.owe(execution(), DONE)
+        self.record().settle(key())
+        self.assertFalse(self.path.exists())
+
+    def test_the_debt_of_another_does_not_hide_the_update(self) -> None:
+        record = self.record()
+        record.working(key())
+        record.owe(execution("b"), DONE)
+        self.assertEqual(self.remembered(), Memory(key(), same_boot=True))
+
+    def test_settled_after_the_next_start(self) -> None:
+        self.record().owe(execution(), DONE)
+        record = self.record()
+        record.working(key("b"))
+        record.settle(key())
+        record = self.record()
+        self.assertEqual(record.owed(), [])
+        self.assertEqual(self.memory, Memory(key("b"), same_boot=True))
+
+
+class BrokenFileTests(RecordBench):
+    def content(self) -> bytes:
+        record = self.record()
+        record.restarting(key("a", 2, 1700000000))
+        record.owe(execution("b"), FAILED)
+        return self.path.read_bytes()
+
+    def set_aside(self, content: bytes) -> None:
+        self.put(content)
+        record = self.record()
+        self.assertIsNone(self.memory, content)
+        self.assertEqual(record.owed(), [])
+        self.assertFalse(self.path.exists())
+        self.assertEqual(self.bad.read_bytes(), content)
+
+    def test_torn(self) -> None:
+        content = self.content()
+        for length in range(len(content)):
+            self.set_aside(content[:length])
+        self.put(content)
+        self.assertIsNotNone(self.remembered())
+
+    def test_a_bad_record_does_not_stay(self) -> None:
+        errors = self.errors()
+        self.set_aside(b"{")
+        self.assertEqual(len(errors), 1)
+        self.record().working(key())
+        self.assertEqual(self.remembered(), Memory(key(), same_boot=True))
+        self.assertEqual(len(errors), 1)
+
+    def test_nonsense(self) -> None:
+        for content in (b"\0" * 4096, b"\xff", b"[]", b"null", b'"x"', b"{}", b"[" * 100_000):
+            self.set_aside(content)
+
+    def test_foreign_schema(self) -> None:
+        data = json.loads(self.content())
+        for schema in (0, 2, "1", None, [1]):
+            self.set_aside(json.dumps({**data, "schema": schema}).encode())
+
+    def test_foreign_values(self) -> None:
+        data = json.loads(self.content())
+        for name in ("schema", "boot_id", "update", "tries", "owed"):
+            self.set_aside(json.dumps({n: v for n, v in data.items() if n != name}).encode())
+        for name, odd in (
+            *(("update", odd) for odd in (*ODD[1:], [1], "x", 1, {"job_id": "a"})),
+            *(("update", {**data["update"], "execution_number": odd}) for odd in ("2", 2.0, True)),
+            *(("update", {**data["update"], "restarting": odd}) for odd in (1, None)),
+            ("update", {**data["update"], "new": 1}),
+            *(("owed", odd) for odd in (None, 1, "x", [1], ["x"], *([odd] for odd in ODD))),
+            *(("owed", [{**data["owed"][0], "state": odd}]) for odd in ("nonsense", 1)),
+        ):
+            self.set_aside(json.dumps({**data, name: odd}).encode())
+
+    @RELAXED
+    @given(RECORDS | ANY_JSON)
+    def test_any(self, value: object) -> None:
+        self.put(json.dumps(value).encode())
+        record = self.record()
+        for of, report in record.owed():
+            self.assertIsInstance(of, JobExecution)
+            self.assertIsInstance(report.details["message"], str)
+
+    def test_a_rest_of_a_write_that_was_cut_off(self) -> None:
+        self.record().working(key())
+        (self.directory / "record.new").write_bytes(b"{")
+        self.assertEqual(self.remembered(), Memory(key(), same_boot=True))
+        self.record().clear()
+        self.record().working(key("b"))
+        self.assertEqual(os.listdir(self.directory), ["record.json"])
+
+
+class TroubleTests(RecordBench):
+    def test_no_directory_can_be_made(self) -> None:
+        self.directory.parent.parent.mkdir()
+        self.directory.parent.write_text("a file")
+        errors = self.errors()
+        record = self.record()
+        self.assertIsNone(self.memory)
+        self.assertEqual(len(errors), 1)
+        self.assertIn("cannot be read", errors[0])
+        record.working(key())
+        record.restarting(key())
+        record.owe(execution(), DONE)
+        self.assertEqual(len(errors), 7)
+        self.assertIn("cannot be written", errors[-2])
+        self.assertIn("cannot be removed", errors[-1])
+        self.assertEqual(len(record.owed()), 1)
+        record.clear()
+        record.settle(key())
+        self.assertIn("cannot be removed", errors[-1])
+
+    def test_a_directory_in_place_of_the_file(self) -> None:
+        self.path.mkdir(parents=True)
+        errors = self.errors()
+        record = self.record()
+        record.working(key())
+        record.clear()
+        self.assertEqual(len(errors), 4)
+
+    def test_it_cannot_be_set_aside(self) -> None:
+        self.put(b"{")
+        (self.bad / "full").mkdir(parents=True)
+        errors = self.errors()
+        self.assertIsNone(self.remembered())
+        self.assertEqual(len(errors), 2)
+        self.assertIn("cannot be set aside", errors[1])
+
+    def test_it_was_removed_by_others(self) -> None:
+        errors = self.errors()
+        record = self.record()
+        record.working(key())
+        self.path.unlink()
+        record.clear()
+        self.assertEqual(errors, [])
+
+
+class JournalTests(RecordBench):
+    """How often the hook at work was run."""
+
+    def begun(self, retry: int = 2, elapsed: float = 30.0) -> FileRecord:
+        record = self.record()
+        record.working(key())
+        record.begun(key(), Hook.INSTALL, retry, elapsed)
+        return record
+
+    def tries(self, hook: Hook = Hook.INSTALL) -> tuple[int, float] | None:
+        return self.record().tries(key(), hook)
+
+    def test_nothing_yet(self) -> None:
+        self.record().working(key())
+        self.assertIsNone(self.tries())
+
+    def test_time_goes_on_within_a_boot(self) -> None:
+        self.begun()
+        self.time += 5
+        self.assertEqual(self.tries(), (2, 35.0))
+
+    def test_another_boot_has_another_clock(self) -> None:
+        self.begun()
+        self.time = 3.0
+        self.boot("boot 2")
+        self.assertEqual(self.tries(), (2, 30.0))
+
+    def test_each_hook_for_itself(self) -> None:
+        """After a crash an update begins with other hooks than the one that was at work."""
+        self.begun()
+        self.assertIsNone(self.tries(Hook.VERSION))
+        self.record().begun(key(), Hook.VERSION, 0, 0.0)
+        self.assertEqual(self.tries(), (2, 30.0))
+        record = self.record()
+        record.over(key(), Hook.VERSION)
+        self.assertIsNone(record.tries(key(), Hook.VERSION))
+        self.assertEqual(record.tries(key(), Hook.INSTALL), (2, 30.0))
+
+    def test_only_of_the_update_in_hand(self) -> None:
+        record = self.begun()
+        record.working(key("other"))
+        record.working(key())
+        self.assertIsNone(self.tries())
+
+    def test_a_hook_without_an_update_is_not_remembered(self) -> None:
+        record = self.record()
+        record.begun(key(), Hook.INSTALL, 0, 0.0)
+        self.assertFalse(self.path.exists())
+
+    def test_taken_up_again(self) -> None:
+        self.begun().working(key())
+        self.assertEqual(self.tries(), (2, 30.0))
+
+    def test_over(self) -> None:
+        record = self.begun()
+        record.over(key(), Hook.INSTALL)
+        self.assertIsNone(record.tries(key(), Hook.INSTALL))
+
+    def test_what_is_over_is_over_after_a_power_cut_too(self) -> None:
+        """A long download may follow, in which nothing else is noted."""
+        self.begun().over(key(), Hook.INSTALL)
+        self.assertIsNone(self.tries())
+
+    def test_left_running(self) -> None:
+        record = self.record()
+        record.restarting(key())
+        record.left(key())
+        memory = self.remembered()
+        self.assertTrue(memory and memory.restart_done)
+
+    def test_cleared(self) -> None:
+        self.begun().clear()
+        self.assertIsNone(self.tries())
+
+    def test_says_nothing_of_when_the_update_was_worked_on(self) -> None:
+        self.begun()
+        self.boot("boot 2")
+        self.record().begun(key(), Hook.VERSION, 0, 0.0)
+        memory = self.remembered()
+        self.assertFalse(memory and memory.same_boot)
+
+
+class UnwritableTests(RecordBench):
+    """A record that cannot be replaced: an old one would count no restarts."""
+
+    def test_it_is_removed(self) -> None:
+        record = self.record()
+        record.working(key())
+        with mock.patch("os.replace", side_effect=OSError(errno.ENOSPC, "full")):
+            self.assertTrue(record.restarting(key()))
+        self.assertFalse(self.path.exists())
+
+    def test_it_can_not_even_be_removed(self) -> None:
+        record = self.record()
+        record.working(key())
+        broken = OSError(errno.EROFS, "read-only")
+        with (
+            mock.patch("os.replace", side_effect=broken),
+            mock.patch("os.unlink", side_effect=broken),
+        ):
+            self.assertFalse(record.restarting(key()))
+
+    def test_it_is_fine(self) -> None:
+        self.assertTrue(self.record().restarting(key()))
