@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
 PACKAGING := setup.cfg pyproject.toml
 
-.PHONY: demo test check diagram torture fuzz bench clean
+.PHONY: demo test check diagram house torture fuzz bench clean
 
 demo: $(VENV)/local.stamp
 	$(BIN)/python -m upparat.local.demo
@@ -27,8 +27,8 @@ torture: $(VENV)/test.stamp
 # CASES=100000 make fuzz
 fuzz: $(VENV)/test.stamp
 	UPPARAT_CASES=$(or $(CASES),100000) $(BIN)/python -m pytest -n auto \
-		tests/unit/test_job.py tests/unit/test_minisign.py tests/unit/test_download_answer.py \
-		tests/unit/test_proxy.py
+		tests/unit/test_job.py tests/unit/test_minisign.py tests/unit/download/test_response.py \
+		tests/unit/net/test_proxy.py
 
 # Only on a machine that is idle otherwise
 bench: $(VENV)/test.stamp
@@ -37,6 +37,10 @@ bench: $(VENV)/test.stamp
 
 diagram: $(VENV)/test.stamp
 	$(BIN)/python -m upparat.machine.diagram
+
+# The import graph, printed and drawn
+house: $(VENV)/test.stamp
+	$(BIN)/python -m tests.house
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov _trial_temp* \

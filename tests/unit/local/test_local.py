@@ -232,7 +232,7 @@ class Jobs(SynchronousTestCase):
 
     def test_an_upload_gives_what_the_document_says(self) -> None:
         file = self.cloud.upload("a/b.bin", b"x")
-        self.assertEqual(self.s3.calls[0][1]["ExecutionKey"], "a/b.bin")
+        self.assertEqual(self.s3.calls[0][1]["Key"], "a/b.bin")
         self.assertEqual(
             file,
             "${aws:iot:s3-presigned-url:"
