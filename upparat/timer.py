@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
+from .oneshot import OneShot
 from .ports import Timer, TimerEvents
 
 
 class ReactorTimer:
-    """One delayed call; tells :class:`upparat.ports.TimerEvents`."""
+    """Reports the end of one delay to :class:`upparat.ports.TimerEvents`."""
 
     events: TimerEvents
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._call: IDelayedCall | None = None
+        self._delay = OneShot(clock)
 
     def start(self, seconds: float) -> None:
-        self.cancel()
-        self._call = self._clock.callLater(seconds, self._timeout)
+        self._delay.start(seconds, self._timeout)
 
     def cancel(self) -> None:
-        if self._call is not None:
-            self._call.cancel()
-        self._call = None
+        self._delay.cancel()
 
     def now(self) -> float:
         return self._clock.seconds()
 
     def _timeout(self) -> None:
-        self._call = None
         self.events.timeout()
 
 
