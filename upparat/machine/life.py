@@ -24,7 +24,7 @@ from upparat.job import (
 from upparat.ports import STREAM, Memory
 from upparat.version import older
 
-from .model import Artifact, Check, Core, Inputs, Selection, Transfer, Work
+from .model import Artifact, Check, Core, Inputs, Restart, Selection, Transfer, Work
 
 builder = TypeMachineBuilder(Inputs, Core)
 
@@ -82,11 +82,11 @@ def announce_restart(inputs: Inputs, core: Core, job: Job) -> Work:
 
 
 def check_version(inputs: Inputs, core: Core, check: Check) -> Check:
-    if check.never_begun:
-        _restart_again(inputs, core, check)
-    elif Hook.VERSION in core.policy.hooks:
+    # A version hook may already name what was installed, before the device runs it.
+    can_ask = Hook.VERSION in core.policy.hooks and check.restart is not Restart.NEVER_BEGUN
+    if can_ask:
         core.hooks.run(Hook.VERSION, check.job)
-    elif check.unfinished:
+    elif check.restart in (Restart.NEVER_BEGUN, Restart.UNFINISHED):
         _restart_again(inputs, core, check)
     else:
         inputs._finish(Report(State.COMPLETE_NO_VERSION_CHECK))
@@ -298,22 +298,27 @@ def _restarted(core: Core, execution: JobExecution) -> bool:
 
 
 def _check_after_start(core: Core, job: Job) -> Check:
-    """After a reboot the version is what it is; without one it may still be about to change.
-
-    A restart hook that was never begun has not caused the reboot: that was a power cut. One that
-    was at work, and that nobody has told to end, may have caused it: only the version can tell.
-    """
+    """After a reboot the version is final. Without one, ask again until ``restart_timeout``."""
     memory, now = core.memory, core.timer.now()
     if memory is None or memory.key != job.key:
-        core.record.restarted(job.key)  # by the status details, which are all that is left
-        return Check(job, soft=False, until=now)
-    if not memory.restart_attempts and not memory.restart_done:
-        never_begun = memory.same_boot  # what is installed may say the version before it runs
-        return Check(job, soft=False, until=now, unfinished=True, never_begun=never_begun)
-    if not memory.same_boot:
-        return Check(job, soft=False, until=now, cut_short=not memory.restart_done)
-    until = now + core.policy.restart_timeout
-    return Check(job, soft=False, until=until, unfinished=not memory.restart_done)
+        core.record.restarted(job.key)  # only the status details are left, and they say so
+        return Check(job, Restart.DONE, until=now)
+    restart = _how_far(memory)
+    final = not memory.same_boot or restart is Restart.NEVER_BEGUN
+    return Check(job, restart, until=now if final else now + core.policy.restart_timeout)
+
+
+def _how_far(memory: Memory) -> Restart:
+    """Tell from the device's memory how far the restart had got.
+
+    A restart hook that never began has not caused the reboot: that was a power cut. A hook that was
+    running, and that nothing had told to end, may have caused it: only the version can tell.
+    """
+    if memory.restart_done:
+        return Restart.DONE
+    if memory.restart_attempts:
+        return Restart.UNFINISHED if memory.same_boot else Restart.CUT_SHORT
+    return Restart.NEVER_BEGUN if memory.same_boot else Restart.UNFINISHED
 
 
 # --- is it needed? ----------------------------------------------------------------------------
@@ -483,7 +488,7 @@ def give_grace(inputs: Inputs, core: Core, work: Work) -> None:
 @restart.upon(Inputs.timeout).loop()
 def still_alive(inputs: Inputs, core: Core, work: Work) -> None:
     patience = core.policy.restart_timeout - core.policy.restart_grace
-    inputs._check(Check(work.job, soft=True, until=core.timer.now() + patience))
+    inputs._check(Check(work.job, Restart.LIVED_THROUGH, until=core.timer.now() + patience))
 
 
 restart.upon(Inputs._check).to(verify_installation).returns(None)
@@ -494,7 +499,6 @@ restart.upon(Inputs._check).to(verify_installation).returns(None)
 
 @verify_installation.upon(Inputs.version_known).loop()
 def compare_installed(inputs: Inputs, core: Core, check: Check, version: str) -> None:
-    left = check.until - core.timer.now()
     if version == check.job.version:
         _check_ready(inputs, core, check)
     elif core.hooks.restart_lingers():
@@ -502,15 +506,23 @@ def compare_installed(inputs: Inputs, core: Core, check: Check, version: str) ->
         interval = core.policy.retry_interval
         check.until = core.timer.now() + interval + core.policy.restart_timeout
         core.timer.start(interval)
-    elif check.unfinished:
-        _restart_again(inputs, core, check)
-    elif check.cut_short and _may_restart(core):
-        inputs._restart(check.job)
-    elif left > 0:
-        core.timer.start(min(core.policy.retry_interval, left))
     else:
-        message = f"Expected version '{check.job.version}', got '{version}'"
-        inputs._finish(Report(State.VERSION_MISMATCH, message))
+        _have_another_version(inputs, core, check, version)
+
+
+def _have_another_version(inputs: Inputs, core: Core, check: Check, version: str) -> None:
+    """Restart again, ask again, or fail: the version that runs is not the job's."""
+    left = check.until - core.timer.now()
+    match check.restart:
+        case Restart.UNFINISHED:
+            _restart_again(inputs, core, check)
+        case Restart.CUT_SHORT if _may_restart(core):
+            inputs._restart(check.job)
+        case _ if left > 0:
+            core.timer.start(min(core.policy.retry_interval, left))
+        case _:
+            message = f"Expected version '{check.job.version}', got '{version}'"
+            inputs._finish(Report(State.VERSION_MISMATCH, message))
 
 
 def _check_ready(inputs: Inputs, core: Core, check: Check) -> None:
@@ -521,7 +533,7 @@ def _check_ready(inputs: Inputs, core: Core, check: Check) -> None:
 
 
 def _restart_again(inputs: Inputs, core: Core, check: Check) -> None:
-    """A restart is promised at least once, but not for ever to an agent that dies of it."""
+    """Restart at least once, but not for ever: the restart hook may be what kills the agent."""
     if _may_restart(core):
         inputs._restart(check.job)
     else:
@@ -548,7 +560,8 @@ def have_ready(inputs: Inputs, core: Core, check: Check) -> None:
 
 
 def _completed(check: Check, after_start: State) -> Report:
-    return Report(State.COMPLETE_SOFT_RESTART if check.soft else after_start)
+    soft = check.restart is Restart.LIVED_THROUGH
+    return Report(State.COMPLETE_SOFT_RESTART if soft else after_start)
 
 
 # --- the end of a job, in whatever state ------------------------------------------------------

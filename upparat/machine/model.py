@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol
 
 from twisted.logger import Logger
@@ -109,21 +110,27 @@ class Artifact(Work):
     renewing: bool = False
 
 
+class Restart(Enum):
+    """How far the restart had got when its result is checked."""
+
+    LIVED_THROUGH = "the restart hook exited with 0, and the agent still runs"
+    DONE = "the agent was started anew after the restart hook had exited with 0"
+    CUT_SHORT = "the device went down in the restart hook: by it, or by a power cut"
+    UNFINISHED = "the agent died in the restart hook, or the device just before it"
+    NEVER_BEGUN = "the agent died before the restart hook, and the device stayed up"
+
+
 @dataclass
 class Check(Work):
     """An installation to verify.
 
-    ``soft``: the agent has lived through the restart. ``until``: up to this time of the timer's
-    clock a version that does not match yet may still come. ``unfinished``: the agent died while
-    the restart hook ran, and the device stayed up. ``never_begun``: even before that hook.
-    ``cut_short``: the device went down while that hook ran, by it or by a power cut.
+    :ivar restart: how far the restart had got.
+    :ivar until: a version that does not match may still change up to this time of the timer's
+        clock, in seconds.
     """
 
-    soft: bool
+    restart: Restart
     until: float
-    unfinished: bool = False
-    never_begun: bool = False
-    cut_short: bool = False
 
 
 # --- inputs -----------------------------------------------------------------------------------
