@@ -7,59 +7,20 @@ are no reason to do anything. Each state names what it does take; all else is in
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import isfunction
 
-from .life import (
-    download,
-    fetch_jobs,
-    idle,
-    install,
-    monitor,
-    restart,
-    select_job,
-    stopped,
-    verify_installation,
-    verify_job,
-    wind_down,
-)
+from .life import WORKING, fetch_jobs, idle, monitor, select_job, stopped, wind_down
 from .model import Inputs
 
 _Input = Callable[..., None]
 
-LATE: tuple[_Input, ...] = (
-    Inputs.start,
-    Inputs.changed,
-    Inputs.pending,
-    Inputs.described,
-    Inputs.describe_failed,
-    Inputs.delivered,
-    Inputs.cancelled,
-    Inputs.progressed,
-    Inputs.downloaded,
-    Inputs.stream_ready,
-    Inputs.url_expired,
-    Inputs.download_failed,
-    Inputs.version_known,
-    Inputs.download_allowed,
-    Inputs.install_output,
-    Inputs.installed,
-    Inputs.restarted,
-    Inputs.ready,
-    Inputs.hook_failed,
-    Inputs.released,
-    Inputs.timeout,
-    Inputs._look,
-    Inputs._fetch,
-    Inputs._wait,
-    Inputs._select,
-    Inputs._verify,
-    Inputs._download,
-    Inputs._install,
-    Inputs._restart,
-    Inputs._check,
-    Inputs._finish,
-    Inputs._abandon,
+LATE: tuple[_Input, ...] = tuple(
+    member
+    for protocol in reversed(Inputs.__mro__)
+    for name, member in vars(protocol).items()
+    if isfunction(member) and not name.startswith("__") and name != "stop"
 )
-"""What may come too late or twice: everything but ``stop``."""
+"""Every input but ``stop``: each may come too late, or twice."""
 
 
 def _but(*taken: _Input) -> tuple[_Input, ...]:
@@ -120,14 +81,6 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
 for _state in (idle, fetch_jobs, monitor, stopped):
     for _input in IGNORED[_state.name]:
         _state.upon(_input).loop().returns(None)
-for _working in (
-    select_job,
-    verify_job,
-    download,
-    install,
-    restart,
-    verify_installation,
-    wind_down,
-):
+for _working in (select_job, *WORKING, wind_down):
     for _input in IGNORED[_working.name]:
         _working.upon(_input).loop().returns(None)

@@ -118,6 +118,9 @@ verify_installation = builder.state("verify_installation", check_version)
 wind_down = builder.state("wind_down", release_hooks)
 stopped = builder.state("stopped")
 
+WORKING = (verify_job, download, install, restart, verify_installation)
+"""The states that have a job in hand."""
+
 
 # --- finding the job --------------------------------------------------------------------------
 
@@ -577,13 +580,6 @@ def finish(inputs: Inputs, core: Core, work: Work, report: Report) -> None:
     core.jobs.fetch()
 
 
-verify_job.upon(Inputs._finish).to(fetch_jobs)(finish)
-download.upon(Inputs._finish).to(fetch_jobs)(finish)
-install.upon(Inputs._finish).to(fetch_jobs)(finish)
-restart.upon(Inputs._finish).to(fetch_jobs)(finish)
-verify_installation.upon(Inputs._finish).to(fetch_jobs)(finish)
-
-
 def _end(core: Core, execution: JobExecution, report: Report) -> None:
     core.log.info(
         "{job_id}: {status} {state}: {what}",
@@ -600,29 +596,15 @@ def fail(inputs: Inputs, core: Core, work: Work, hook: Hook, message: str) -> No
     inputs._finish(Report(hook.failure, message))
 
 
-verify_job.upon(Inputs.hook_failed).loop()(fail)
-download.upon(Inputs.hook_failed).loop()(fail)
-install.upon(Inputs.hook_failed).loop()(fail)
-restart.upon(Inputs.hook_failed).loop()(fail)
-verify_installation.upon(Inputs.hook_failed).loop()(fail)
-
-
 def cancel(inputs: Inputs, core: Core, work: Work) -> None:
     inputs._abandon(work.job)
 
 
-verify_job.upon(Inputs.cancelled).loop()(cancel)
-download.upon(Inputs.cancelled).loop()(cancel)
-install.upon(Inputs.cancelled).loop()(cancel)
-restart.upon(Inputs.cancelled).loop()(cancel)
-verify_installation.upon(Inputs.cancelled).loop()(cancel)
-
-
-verify_job.upon(Inputs._abandon).to(wind_down).returns(None)
-download.upon(Inputs._abandon).to(wind_down).returns(None)
-install.upon(Inputs._abandon).to(wind_down).returns(None)
-restart.upon(Inputs._abandon).to(wind_down).returns(None)
-verify_installation.upon(Inputs._abandon).to(wind_down).returns(None)
+for _working in WORKING:
+    _working.upon(Inputs.hook_failed).loop()(fail)
+    _working.upon(Inputs.cancelled).loop()(cancel)
+    _working.upon(Inputs._finish).to(fetch_jobs)(finish)
+    _working.upon(Inputs._abandon).to(wind_down).returns(None)
 
 
 @wind_down.upon(Inputs.released).to(fetch_jobs)
@@ -636,14 +618,10 @@ def clean_up(inputs: Inputs, core: Core, work: Work) -> None:
 
 # --- the agent is stopped ---------------------------------------------------------------------
 
-idle.upon(Inputs.stop).to(stopped).returns(None)
-fetch_jobs.upon(Inputs.stop).to(stopped).returns(None)
-monitor.upon(Inputs.stop).to(stopped).returns(None)
-select_job.upon(Inputs.stop).to(stopped).returns(None)
-verify_job.upon(Inputs.stop).to(stopped).returns(None)
-restart.upon(Inputs.stop).to(stopped).returns(None)
-verify_installation.upon(Inputs.stop).to(stopped).returns(None)
-wind_down.upon(Inputs.stop).to(stopped).returns(None)
+for _waiting in (idle, fetch_jobs, monitor):
+    _waiting.upon(Inputs.stop).to(stopped).returns(None)
+for _unreported in (select_job, verify_job, restart, verify_installation, wind_down):
+    _unreported.upon(Inputs.stop).to(stopped).returns(None)
 
 
 @download.upon(Inputs.stop).to(stopped)
