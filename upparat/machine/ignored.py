@@ -1,7 +1,7 @@
-"""The inputs that a state lets pass: with the transitions of the life they make the table whole.
+"""The inputs that each state ignores: they complete the table of ``life``.
 
-Late words of work that was stopped, repeated words of AWS, and decisions that an event overtook
-are no reason to do anything. Each state names what it does take; all else is in ``LATE``.
+A state ignores late events of work that was stopped, repeated messages of AWS, and decisions that
+another event has overtaken. Each state names the inputs that it takes, and ignores all others.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _but(*taken: _Input) -> tuple[_Input, ...]:
 _END = (Inputs.cancelled, Inputs.hook_failed, Inputs._finish, Inputs._abandon)
 
 IGNORED: dict[str, tuple[_Input, ...]] = {
-    # The line may be up before the start, which asks anyway.
+    # MQTT may be connected before the start, which fetches the jobs anyway.
     "idle": _but(Inputs.start),
     "fetch_jobs": _but(Inputs.changed, Inputs.pending, Inputs._wait, Inputs._select),
     "monitor": _but(Inputs.changed),
@@ -43,7 +43,7 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
         Inputs._wait,
         Inputs._verify,
     ),
-    # With a job in hand a changed list does not matter: it is asked for when the job has ended.
+    # With a job in hand a changed list does not matter: the list is fetched when the job has ended.
     "verify_job": _but(Inputs.version_known, Inputs._download, Inputs._check, *_END),
     "download": _but(
         Inputs.download_allowed,
@@ -72,7 +72,7 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
     "verify_installation": _but(
         Inputs.version_known, Inputs.ready, Inputs.timeout, Inputs._restart, *_END
     ),
-    # The job is over; only the end of its hook counts.
+    # The job is over: only the end of its hook counts.
     "wind_down": _but(Inputs.released),
     "stopped": (*LATE, Inputs.stop),
 }

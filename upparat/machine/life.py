@@ -1,10 +1,9 @@
-"""The life of a job: what each state does when it is entered, and where each input leads."""
+"""The table of the machine: the work that starts with each state, and where each input leads."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 
 from automat import TypeMachineBuilder
 
@@ -70,9 +69,9 @@ def install_file(inputs: Inputs, core: Core, artifact: Artifact) -> Artifact:
 
 
 def announce_restart(inputs: Inputs, core: Core, job: Job) -> Work:
-    """Report the restart; the hook waits until AWS has accepted it.
+    """Report the restart. The hook runs once AWS has accepted the report.
 
-    Were the report lost, the whole update would run a second time after the restart.
+    If the report were lost, the whole update would run a second time after the restart.
     """
     if Hook.RESTART in core.policy.hooks:
         core.jobs.report(job.execution, Report(State.REBOOT_START))
@@ -211,9 +210,9 @@ def outdate(inputs: Inputs, core: Core, selection: Selection) -> None:
 
 
 def _maybe_ours(core: Core, key: ExecutionKey) -> bool:
-    """Whether it is worth a look: not known to be foreign, and not one that we have ended.
+    """Whether the execution can be ours: not known as somebody else's, and not ended by us.
 
-    Right after an update that ends it, AWS's list can still show an execution.
+    AWS may list an execution for a moment after the update that has ended it.
     """
     return (
         key not in core.not_ours
@@ -225,9 +224,9 @@ def _maybe_ours(core: Core, key: ExecutionKey) -> bool:
 def _with_remembered(
     key: ExecutionKey, left: Sequence[JobExecutionSummary]
 ) -> list[JobExecutionSummary]:
-    """What the device remembers comes first: not to be listed is not to have ended.
+    """Put the execution that the device remembers first: one that is not listed may not have ended.
 
-    What AWS says of its job then holds for another execution of that in progress as well.
+    The description of its job then answers for another execution of that job in progress as well.
     """
     others = [
         each for each in left if each.status is Status.QUEUED or each.key.job_id != key.job_id
@@ -236,9 +235,9 @@ def _with_remembered(
 
 
 def _forget_ended(core: Core, job_id: str, execution: JobExecution | None = None) -> None:
-    """Drop what the device remembers of an execution that has ended while the agent was away.
+    """Drop the memory of an execution that has ended while the agent was away.
 
-    :param execution: what AWS says of the job now; ``None`` if it has nothing to say.
+    :param execution: the job's execution in AWS now; ``None`` if AWS has none.
     """
     memory = core.memory
     if memory is None or memory.key.job_id != job_id:
@@ -255,7 +254,7 @@ def _is_next(selection: Selection, job_id: str) -> bool:
 
 
 def _continue_one(inputs: Inputs, core: Core, executions: Sequence[JobExecution]) -> None:
-    """Go on with our job in progress; of several only the one that the device remembers."""
+    """Go on with our job in progress; of several, with the one that the device remembers."""
     if len(executions) == 1:
         _take(inputs, core, executions[0])
         return
@@ -273,9 +272,10 @@ def _continue_one(inputs: Inputs, core: Core, executions: Sequence[JobExecution]
 
 
 def _take(inputs: Inputs, core: Core, execution: JobExecution) -> None:
-    """Work on this execution, or reject it for a document that can never work."""
+    """Work on this execution, or reject it because its document can never work."""
     try:
-        job = parse_document(_without_need(core, execution))
+        # AWS may no longer be able to sign the URL of a file that is installed already.
+        job = parse_document(execution, file_required=not _restarted(core, execution))
     except InvalidDocument as invalid:
         _end(core, execution, Report(State.INVALID_JOB_DOCUMENT, str(invalid)))
         inputs._fetch()
@@ -283,16 +283,8 @@ def _take(inputs: Inputs, core: Core, execution: JobExecution) -> None:
         inputs._verify(job)
 
 
-def _without_need(core: Core, execution: JobExecution) -> JobExecution:
-    """After the restart the file is not needed any more: AWS may not be able to sign its URL."""
-    document = execution.document
-    if not isinstance(document, dict) or not _restarted(core, execution):
-        return execution
-    return replace(execution, document={**document, "file": "https://not.needed.invalid/"})
-
-
 def _restarted(core: Core, execution: JobExecution) -> bool:
-    """Whether this job had got as far as its restart, by the fleet's or the device's memory."""
+    """Whether this job had reached its restart, by the fleet's memory or the device's."""
     memory = core.memory
     remembered = memory is not None and memory.key == execution.key and memory.restart_accepted
     return remembered or (
@@ -331,7 +323,7 @@ verify_job.upon(Inputs._check).to(verify_installation).returns(None)
 
 
 def _maybe_installed(job: Job) -> bool:
-    """Whether it is of interest that the version runs already: not once the job has begun."""
+    """Whether a version that runs already ends the job: not once the job has begun."""
     return not job.force and job.execution.status is Status.QUEUED
 
 
@@ -378,7 +370,7 @@ def resume_transfer(inputs: Inputs, core: Core, work: Work, execution: JobExecut
 
 
 def _resume(inputs: Inputs, core: Core, job: Job, execution: JobExecution) -> bool:
-    """Go on with the fresh URL. ``False`` if there is none, so that the job ends."""
+    """Go on with the fresh URL. Returns ``False`` if there is none: the job has failed."""
     if execution.key != job.key or execution.status.ended:
         inputs._abandon(job)
         return True
@@ -417,7 +409,7 @@ def fail_download(inputs: Inputs, core: Core, work: Work, state: State, message:
     inputs._finish(Report(state, message))
 
 
-# The install hook may read the file while it comes.
+# The install hook may read the file while it is downloaded.
 download.upon(Inputs.url_expired).loop()(refresh_url)
 download.upon(Inputs.described).loop()(resume_transfer)
 download.upon(Inputs.describe_failed).loop()(give_up_transfer)
@@ -449,7 +441,7 @@ def resume_stream(inputs: Inputs, core: Core, artifact: Artifact, execution: Job
     if artifact.renewing:
         artifact.renewing = False
         if not _resume(inputs, core, artifact.job, execution):
-            core.hooks.release()  # it waits for the rest of the file
+            core.hooks.release()  # the install hook waits for the rest of the file
 
 
 @install.upon(Inputs.describe_failed).loop()
@@ -478,7 +470,7 @@ def run_restart(inputs: Inputs, core: Core, work: Work, state: State) -> None:
     if core.record.restarting(work.job.key):
         core.hooks.run(Hook.RESTART, work.job)
     else:
-        # Restarts that nobody counts could go on for ever.
+        # Restarts that are not counted could go on for ever.
         inputs._finish(Report(State.RESTART_HOOK_FAILED, "The record cannot be written"))
 
 
@@ -505,7 +497,7 @@ def compare_installed(inputs: Inputs, core: Core, check: Check, version: str) ->
     if version == check.job.version:
         _check_ready(inputs, core, check)
     elif core.hooks.restart_lingers():
-        # The time that the version has to become right in counts from the hook's end.
+        # The time for the version to change counts from the hook's end.
         interval = core.policy.retry_interval
         check.until = core.timer.now() + interval + core.policy.restart_timeout
         core.timer.start(interval)
@@ -609,8 +601,8 @@ for _working in WORKING:
 
 @wind_down.upon(Inputs.released).to(fetch_jobs)
 def clean_up(inputs: Inputs, core: Core, work: Work) -> None:
-    """Only now: an install hook that was left to finish was reading the file. Until here the record
-    knows the execution, so that its file goes even if the agent does not come that far."""
+    """Remove the file only now: an install hook that was left to finish was reading it. Until now
+    the record names the execution, so that its file is removed even if the agent dies before."""
     core.downloads.discard(work.job.key)
     core.record.clear()
     core.jobs.fetch()

@@ -1,4 +1,4 @@
-"""What the machine is made of: its core, what its states work on, and what can happen to it."""
+"""The data of the machine: its core, the data of its states, and its inputs."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from upparat.ports import (
 )
 
 _REMEMBERED = 64
-"""How many of our ended executions are remembered; AWS lists 15 at the most."""
+"""The number of ended executions that the machine remembers; AWS lists 15 at the most."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The owner's settings that the machine decides by; times are seconds."""
+    """The owner's settings that the machine decides by; times are in seconds."""
 
     hooks: frozenset[Hook] = frozenset()
     retry_interval: float = 60.0
@@ -51,7 +51,13 @@ class Policy:
 
 @dataclass
 class Core:
-    """The ports, the policy, and what outlives a single job."""
+    """The ports, the policy, and the data that outlives a single job.
+
+    :ivar memory: the device's memory of an update in hand; ``None`` once it is used up.
+    :ivar in_hand: the execution that the agent works on.
+    :ivar not_ours: listed executions that are somebody else's.
+    :ivar ended: executions that the agent has ended; AWS may still list them for a moment.
+    """
 
     jobs: Jobs
     downloads: Downloads
@@ -66,12 +72,17 @@ class Core:
     log: Logger = field(default_factory=lambda: Logger(namespace="upparat.machine"))
 
 
-# --- what the states work on ------------------------------------------------------------------
+# --- the data of the states -------------------------------------------------------------------
 
 
 @dataclass
 class Selection:
-    """The executions still to be looked at, those in progress first, and ours among the seen."""
+    """A look at the pending executions, one after the other.
+
+    :ivar left: not described yet; those in progress first.
+    :ivar in_progress: described, ours, and in progress.
+    :ivar outdated: the list has changed meanwhile.
+    """
 
     left: list[JobExecutionSummary]
     in_progress: list[JobExecution] = field(default_factory=list)
@@ -79,7 +90,7 @@ class Selection:
 
     @property
     def next(self) -> JobExecutionSummary | None:
-        """What to describe next: queued ones only while none of ours is in progress."""
+        """The execution to describe next; queued ones only while none of ours is in progress."""
         if not self.left or (self.in_progress and self.left[0].status is Status.QUEUED):
             return None
         return self.left[0]
@@ -87,23 +98,24 @@ class Selection:
 
 @dataclass
 class Work:
-    """A job in hand: what every state from ``verify_job`` on works on."""
+    """A job in hand: the data of every state from ``verify_job`` on."""
 
     job: Job
 
 
 @dataclass
 class Transfer(Work):
-    """A job whose file is fetched; ``running`` once the download hook has allowed it."""
+    """A job whose file is downloaded; ``running`` once the download hook has allowed it."""
 
     running: bool = False
 
 
 @dataclass
 class Artifact(Work):
-    """A job and its file, complete and verified, or one that is on its way to the install hook.
+    """A job and its file: complete and verified, or streamed to the install hook.
 
-    ``renewing``: its URL has expired, and AWS was asked for another.
+    :ivar path: of the file, or :data:`upparat.ports.STREAM`.
+    :ivar renewing: the URL has expired, and AWS was asked for a fresh one.
     """
 
     path: str
@@ -137,13 +149,13 @@ class Check(Work):
 
 
 class Inputs(JobsEvents, DownloadEvents, HookEvents, TimerEvents, Protocol):
-    """Everything that can happen to the machine."""
+    """Every input of the machine."""
 
     def start(self, memory: Memory | None) -> None:
-        """Begin, with what the device remembers of an update in hand."""
+        """Begin, with the device's memory of an update in hand."""
 
     def stop(self) -> None:
-        """The agent is stopped: nothing new is begun. The ports are shut down by their owner."""
+        """The agent is stopped: begin nothing new. The service shuts the ports down."""
 
     def _look(self) -> None:
         """Describe the next execution of the selection, or decide."""
