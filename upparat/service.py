@@ -20,8 +20,7 @@ from .hooks.runner import HookRunner
 from .iotjobs.client import JobsClient
 from .linux import give_back_memory
 from .machine import Core, Guard, Inputs, Policy, make_machine
-from .mqtt.service import MqttService
-from .mqtt.service import Reactor as MqttReactor
+from .mqtt.service import MqttReactor, MqttService
 from .storage.record import FileRecord
 from .streaming import Source
 from .systemd import ServiceManager

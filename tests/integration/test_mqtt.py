@@ -28,7 +28,7 @@ from tests.support.tinyproxy import Tinyproxy, requires_tinyproxy
 from tests.support.waiting import PATIENCE
 from upparat.backoff import Backoff
 from upparat.config.settings import Broker
-from upparat.mqtt import tls
+from upparat.mqtt import dial as mqtt_dial
 from upparat.mqtt.dial import Abandoned, Dial
 from upparat.mqtt.service import MqttService
 from upparat.net.http_connect import ProxyError
@@ -344,7 +344,7 @@ async def test_alpn(certs: Certs, monkeypatch: pytest.MonkeyPatch, on_443: bool)
     context.set_alpn_protocols(["mqtt", "x-amzn-mqtt-ca"])
     with RawBroker(admit, context) as broker:
         if on_443:
-            monkeypatch.setattr(tls, "ALPN_PORT", broker.port)
+            monkeypatch.setattr(mqtt_dial, "ALPN_PORT", broker.port)
         async with running(settings(broker.port, certs)) as line:
             await line.start()
             selected = broker.peers[0].connection.selected_alpn_protocol()  # type: ignore[attr-defined]

@@ -18,7 +18,7 @@ from tests.support.ports import execution, key
 from upparat.iotjobs.client import SUBACK, JobsClient
 from upparat.iotjobs.outbox import AGAIN, AT_LENGTH
 from upparat.job import ExecutionKey, JobExecution, JobExecutionSummary, Report, State, Status
-from upparat.mqtt.service import SubscribeError
+from upparat.mqtt.session import SubscribeError
 from upparat.ports import JobsEvents
 
 BASE = "$aws/things/T/jobs/"

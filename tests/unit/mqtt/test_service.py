@@ -26,11 +26,10 @@ from zope.interface.verify import verifyObject
 from tests.support import rawbroker as wire
 from tests.support.certs import Certs, make_certs
 from upparat.config.settings import Broker
-from upparat.mqtt.connection import FAREWELL, READS
-from upparat.mqtt.dial import Abandoned, Dial
-from upparat.mqtt.service import MqttService, SubscribeError
-from upparat.mqtt.session import MqttSessionEvents
-from upparat.mqtt.tls import client_context
+from upparat.mqtt.connection import DISCONNECT_TIMEOUT, MAX_READS
+from upparat.mqtt.dial import Abandoned, Dial, client_context
+from upparat.mqtt.service import MqttService
+from upparat.mqtt.session import MqttSessionEvents, SubscribeError
 
 BROKER = Broker(host="broker", port=1883, client_id="device", keepalive=60, connect_timeout=30.0)
 
@@ -651,10 +650,10 @@ class StopTests(MqttTestCase):
         self.connect()
         stopped = self.service.stopService()
         self.packets()
-        self.clock.advance(FAREWELL / 2)
-        self.clock.advance(FAREWELL / 4)
+        self.clock.advance(DISCONNECT_TIMEOUT / 2)
+        self.clock.advance(DISCONNECT_TIMEOUT / 4)
         self.assertNoResult(stopped)
-        self.clock.advance(FAREWELL / 4)
+        self.clock.advance(DISCONNECT_TIMEOUT / 4)
         self.successResultOf(stopped)
         self.assert_nothing_left()
 
@@ -664,7 +663,7 @@ class StopTests(MqttTestCase):
         stopped = self.service.stopService()
         while self.clock.turn():
             pass
-        self.clock.advance(FAREWELL)
+        self.clock.advance(DISCONNECT_TIMEOUT)
         self.successResultOf(stopped)
         self.assert_nothing_left()
 
@@ -673,7 +672,7 @@ class StopTests(MqttTestCase):
         self.connect()
         self.service.publish("topic", bytes(10_000_000))
         self.service.stopService()
-        self.clock.advance(FAREWELL)
+        self.clock.advance(DISCONNECT_TIMEOUT)
         with patch.object(self.clock, "removeWriter") as remove_writer:
             gc.collect()
         self.assertEqual(remove_writer.mock_calls, [])
@@ -826,28 +825,28 @@ class TlsTests(MqttTestCase):
 
     def test_many_packets_in_one_record(self) -> None:
         self.connect()
-        messages = [wire.publish("topic", b"%d" % number) for number in range(3 * READS)]
+        messages = [wire.publish("topic", b"%d" % number) for number in range(3 * MAX_READS)]
         self.peer.sendall(b"".join(messages))
         while self.clock.turn():
             pass
-        self.assertEqual(len(self.told()), READS, "a flood must leave the reactor its turns")
+        self.assertEqual(len(self.told()), MAX_READS, "a flood must leave the reactor its turns")
         self.clock.advance(0)
-        self.assertEqual(len(self.told()), 2 * READS)
+        self.assertEqual(len(self.told()), 2 * MAX_READS)
         (misc,) = self.clock.getDelayedCalls()
         self.assertEqual(misc.getTime(), 1.0)
 
     def test_rest_is_dropped_with_the_connection(self) -> None:
         self.connect()
-        self.send(*[wire.publish("topic", b"")] * (READS + 1))
+        self.send(*[wire.publish("topic", b"")] * (MAX_READS + 1))
         self.peer.close()
         stopped = self.service.stopService()
-        self.clock.advance(FAREWELL)
+        self.clock.advance(DISCONNECT_TIMEOUT)
         self.successResultOf(stopped)
         self.assert_nothing_left()
 
     def test_reading_the_rest_raises(self) -> None:
         self.connect()
-        self.send(*[wire.publish("topic", b"")] * (READS + 1))
+        self.send(*[wire.publish("topic", b"")] * (MAX_READS + 1))
         self.told()
         with patch.object(paho_client.Client, "loop_read", side_effect=RuntimeError("bug")):
             self.clock.advance(0)
