@@ -15,8 +15,8 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
 from upparat.config.settings import Broker
-from upparat.net.http_connect import ConnectAnswer, ProxyError, connect_request
-from upparat.net.threads import in_daemon
+from upparat.net.http_connect import ConnectResponse, ProxyError, connect_request
+from upparat.net.threads import defer_to_daemon_thread
 
 MIN_STEP_TIMEOUT = 0.1
 """Shortest time-out of one step, in seconds; a time-out of 0 would make the socket non-blocking."""
@@ -77,7 +77,7 @@ class Dial:
         :meth:`abandon`. The thread ends by itself after ``connect_timeout`` seconds and the time
         that the name lookup takes.
         """
-        dialled = in_daemon(self._reactor, self._dial, "mqtt-dial")
+        dialled = defer_to_daemon_thread(self._reactor, self._dial, "mqtt-dial")
         return dialled.addCallbacks(self._dialled, self._not_dialled)
 
     def abandon(self) -> bool:
@@ -120,7 +120,7 @@ class Dial:
 
     def _tunnel(self, plain: socket.socket, request: bytes) -> socket.socket:
         """Ask the proxy to connect this socket to the broker."""
-        answer = ConnectAnswer()
+        answer = ConnectResponse()
         plain.settimeout(self._left())
         plain.sendall(request)
         while not answer.feed(self._receive(plain)):

@@ -18,7 +18,7 @@ from zope.interface.verify import verifyObject
 from tests.support.python import run_python
 from tests.support.reactor import reactor, until
 from tests.support.waiting import PATIENCE
-from upparat.net.resolver import Lookups
+from upparat.net.resolver import DaemonResolver
 
 ADDRESSES: list[Any] = [
     (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 443, 0, 0)),
@@ -49,7 +49,7 @@ class Receiver:
 
 async def look_up(name: str, types: Sequence[type[IAddress]] | None = None) -> list[IAddress]:
     receiver = Receiver()
-    resolution = Lookups(reactor).resolveHostName(receiver, name, 443, types)
+    resolution = DaemonResolver(reactor).resolveHostName(receiver, name, 443, types)
     verifyObject(IHostResolution, resolution)
     assert receiver.resolution is resolution
     assert resolution.name == name
@@ -115,7 +115,7 @@ async def test_what_was_cancelled_tells_nothing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(socket, "getaddrinfo", wait)
     threads = set(enumerate_threads())
     receiver = Receiver()
-    resolution = Lookups(reactor).resolveHostName(receiver, "files.example")
+    resolution = DaemonResolver(reactor).resolveHostName(receiver, "files.example")
     await until(asked.is_set)
     resolution.cancel()
     answer.set()

@@ -9,12 +9,12 @@ import pytest
 import pytest_twisted
 
 from tests.support.reactor import reactor
-from upparat.net.threads import in_daemon
+from upparat.net.threads import defer_to_daemon_thread
 
 
 @pytest_twisted.ensureDeferred
 async def test_what_it_returns() -> None:
-    thread = await in_daemon(reactor, threading.current_thread, "test")
+    thread = await defer_to_daemon_thread(reactor, threading.current_thread, "test")
     assert thread is not threading.current_thread()
     assert (thread.name, thread.daemon) == ("upparat-test", True)
 
@@ -25,7 +25,7 @@ async def test_what_it_raises() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        await in_daemon(reactor, fail, "test")
+        await defer_to_daemon_thread(reactor, fail, "test")
 
 
 @pytest_twisted.ensureDeferred
@@ -35,4 +35,4 @@ async def test_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(threading.Thread, "start", fail)
     with pytest.raises(RuntimeError):
-        await in_daemon(reactor, lambda: None, "test")
+        await defer_to_daemon_thread(reactor, lambda: None, "test")
