@@ -60,9 +60,9 @@ class UpparatService(Service):
             reactor,
             self._mqtt,
             settings.broker.thing_name,
+            self._record,
             poll_interval=settings.service.poll_interval,
             progress_interval=settings.service.progress_interval,
-            ledger=self._record,
         )
         self._downloads, source = self._make_downloads()
         self._hooks = HookRunner(

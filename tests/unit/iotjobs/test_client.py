@@ -15,8 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.anyjson import ANY_JSON, RELAXED, objects
 from tests.support.line import FakeLine, Published
 from tests.support.ports import execution, key
-from upparat.iotjobs.client import SUBACK, JobsClient
-from upparat.iotjobs.outbox import AGAIN, AT_LENGTH
+from tests.unit.iotjobs.undelivered import FakeUndelivered
+from upparat.iotjobs.client import SUBACK_TIMEOUT, JobsClient
+from upparat.iotjobs.reports import NOT_FOUND_RETRY_INTERVAL, REJECTED_RETRY_INTERVAL
 from upparat.job import ExecutionKey, JobExecution, JobExecutionSummary, Report, State, Status
 from upparat.mqtt.session import SubscribeError
 from upparat.ports import JobsEvents
@@ -84,7 +85,8 @@ class JobsBench(SynchronousTestCase):
         self.line = FakeLine()
         self.random = 0.5
         self.listener = Listener()
-        self.jobs = JobsClient(self.clock, self.line, "T", random=lambda: self.random)
+        undelivered = FakeUndelivered([])
+        self.jobs = JobsClient(self.clock, self.line, "T", undelivered, random=lambda: self.random)
         self.jobs.events = self.listener
         self.line.events = self.jobs
 
@@ -181,7 +183,7 @@ class ConnectionTests(JobsBench):
 
     def test_a_broker_that_grants_nothing_is_left(self) -> None:
         self.line.connect()
-        self.clock.advance(SUBACK)
+        self.clock.advance(SUBACK_TIMEOUT)
         self.assertEqual(len(self.line.given_up), 1)
 
     def test_granted_after_the_end(self) -> None:
@@ -262,7 +264,7 @@ class PendingTests(JobsBench):
         self.jobs.fetch()
         self.line.reject(self.request("get"), "InvalidRequest")
         self.assertEqual(self.taken(), [])
-        self.clock.advance(AT_LENGTH - 1)
+        self.clock.advance(REJECTED_RETRY_INTERVAL - 1)
         self.assertEqual(self.asked(), [])
         self.clock.advance(1)
         self.line.accept(self.request("get"), **lists(queued=[summary()]))
@@ -373,7 +375,7 @@ class DescribeTests(JobsBench):
         self.online()
         self.line.reject(self.ask(), "ResourceNotFound")
         self.assertEqual(self.taken(), [])
-        self.clock.advance(AGAIN)
+        self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
         self.line.accept(self.request("a/get"), **answer())
         self.assertEqual(self.taken(), [("described", JobExecution(key(), Status.IN_PROGRESS, 1))])
 
@@ -381,7 +383,7 @@ class DescribeTests(JobsBench):
         self.online()
         for _ in range(2):
             self.line.reject(self.ask(), "ResourceNotFound")
-            self.clock.advance(AGAIN)
+            self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
             self.line.reject(self.request("a/get"), "ResourceNotFound")
             self.assertEqual(self.taken(), [("vanished", "a", True)])
 
@@ -416,7 +418,7 @@ class DescribeTests(JobsBench):
         self.assertEqual(self.taken(), [])
         self.line.reject(second, "ResourceNotFound")
         self.jobs.describe("get")
-        self.clock.advance(AGAIN)
+        self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
         self.assertEqual(self.asked(), [])
         self.assertEqual(self.taken(), [("vanished", "get", False)])
 
@@ -429,7 +431,7 @@ class DescribeTests(JobsBench):
     def test_nothing_is_kept_of_what_is_not_followed(self) -> None:
         self.online()
         self.line.accept(self.ask("foreign"), **answer("foreign"))
-        self.assertEqual(self.jobs._outbox._versions, {})
+        self.assertEqual(self.jobs._reports._versions, {})
 
 
 class NotificationTests(JobsBench):
@@ -483,7 +485,7 @@ class NotificationTests(JobsBench):
         self.line.reject(self.request("a/get"), "ResourceNotFound")
         self.notify()
         self.taken()
-        self.clock.advance(AGAIN)
+        self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
         self.line.reject(self.request("a/get"), "ResourceNotFound")
         self.assertEqual(self.taken(), [("cancelled",)])
 
@@ -492,7 +494,7 @@ class NotificationTests(JobsBench):
         for _ in range(2):
             self.notify()
             self.line.reject(self.request("a/get"), "ResourceNotFound")
-            self.clock.advance(AGAIN)
+            self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
             self.line.accept(self.request("a/get"), **answer())
         self.assertNotIn(("cancelled",), self.taken())
 
@@ -500,7 +502,7 @@ class NotificationTests(JobsBench):
         self.following()
         self.notify()
         self.line.reject(self.request("a/get"), "InvalidRequest")
-        self.clock.advance(AGAIN)
+        self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
         self.assertEqual(self.asked(), [])
         self.assertEqual(self.taken(), [("changed",)])
 
@@ -540,7 +542,7 @@ class NotificationTests(JobsBench):
         self.notify()
         self.line.reject(self.request("a/get"), "ResourceNotFound")
         self.jobs.unfollow()
-        self.clock.advance(AGAIN)
+        self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
         self.assertEqual(self.asked(), [])
 
     def test_the_question_about_one_does_not_end_the_next(self) -> None:
@@ -598,6 +600,74 @@ class ReportTests(JobsBench):
         self.assertEqual(self.asked(), [])
         self.notify()
         self.assertEqual(self.asked(), [])
+
+
+class WithinEventsTests(JobsBench):
+    """An event may ask the next question, or end everything, while its own question is answered."""
+
+    def test_the_next_description_from_within_a_repeated_one(self) -> None:
+        described: list[str] = []
+
+        def describe_next(execution: JobExecution) -> None:
+            described.append(execution.job_id)
+            if execution.job_id == "a":
+                self.jobs.describe("b")
+
+        self.listener.described = describe_next  # type: ignore[method-assign]
+        self.online()
+        self.jobs.describe("a")
+        self.line.reject(self.request("a/get"), "ResourceNotFound")
+        self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
+        self.line.accept(self.request("a/get"), **answer("a"))
+        self.line.accept(self.request("b/get"), **answer("b"))
+        self.assertEqual(described, ["a", "b"])
+        self.at_rest()
+
+    def test_the_next_list_from_within_a_list(self) -> None:
+        self.listener.pending = lambda *_: self.jobs.fetch()  # type: ignore[method-assign]
+        self.online()
+        self.jobs.fetch()
+        self.line.accept(self.request("get"), **lists())
+        self.request("get")
+        self.at_rest()
+
+    def test_another_execution_from_within_the_end_of_one(self) -> None:
+        other = execution("b", status=Status.IN_PROGRESS)
+        self.listener.cancelled = lambda: self.jobs.follow(other)  # type: ignore[method-assign]
+        self.following()
+        self.notify()
+        self.line.reject(self.request("a/get"), "TerminalStateReached")
+        self.notify()
+        self.request("b/get")
+        self.at_rest()
+
+    def test_closed_from_within_each_event(self) -> None:
+        for event in ("pending", "described", "delivered", "cancelled"):
+            self.setUp()
+            self.listener = Listener()
+            self.jobs.events = self.listener
+            setattr(self.listener, event, lambda *_: self.jobs.close())
+            self.following()
+            self.notify()
+            self.jobs.report(execution(), START)
+            self.jobs.describe("a")
+            check, update, describe = self.line.taken()
+            self.line.accept(describe, **answer())
+            self.line.accept(update)
+            self.jobs.fetch()
+            for request in self.line.taken():
+                self.line.accept(request, **lists())
+            self.line.accept(check, **answer(status="CANCELED"))
+            self.at_rest()
+
+    def test_one_that_fails_is_logged(self) -> None:
+        self.listener.described = lambda _: 1 / 0  # type: ignore[assignment,method-assign]
+        self.online()
+        self.jobs.describe("a")
+        self.line.accept(self.request("a/get"), **answer())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.jobs.describe("a")
+        self.request("a/get")
 
 
 class EndTests(JobsBench):

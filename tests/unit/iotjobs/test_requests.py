@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.line import FakeLine, Published
-from upparat.iotjobs.requests import SILENCE, Requests, Response
+from upparat.iotjobs.requests import ATTEMPTS_PER_CONNECTION, Requests, Response
 
 
 class RequestsTests(SynchronousTestCase):
@@ -16,9 +18,15 @@ class RequestsTests(SynchronousTestCase):
         self.random = 0.5
         self.requests = Requests(self.clock, self.line, lambda: self.random)
         self.answers: list[Response] = []
+        self.cancelled: list[Failure] = []
+
+    def ask(self, topic: str = "t/get", **payload: object) -> Deferred[Response]:
+        asked = self.requests.send(topic, payload)
+        asked.addCallbacks(self.answers.append, self.cancelled.append)
+        return asked
 
     def send(self, topic: str = "t/get", **payload: object) -> Published:
-        self.requests.send(topic, payload, self.answers.append)
+        self.ask(topic, **payload)
         return self.line.published[-1]
 
     def ready(self) -> None:
@@ -154,8 +162,8 @@ class RequestsTests(SynchronousTestCase):
         self.ready()
         request = self.send()
         for _ in range(2):
-            self.clock.pump([120] * (SILENCE - 1))
-            self.assertEqual(self.line.taken(), [request] * SILENCE)
+            self.clock.pump([120] * (ATTEMPTS_PER_CONNECTION - 1))
+            self.assertEqual(self.line.taken(), [request] * ATTEMPTS_PER_CONNECTION)
             self.assertEqual(self.line.given_up, [])
             self.clock.advance(120)
             self.assertEqual(self.line.taken(), [])
@@ -211,7 +219,7 @@ class RequestsTests(SynchronousTestCase):
     # --- the line ---
 
     def test_nothing_is_sent_until_the_line_is_up(self) -> None:
-        self.requests.send("t/get", {"a": 1}, self.answers.append)
+        self.ask(a=1)
         self.assertFalse(self.requests.ready)
         self.assertEqual(self.line.taken(), [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -244,7 +252,7 @@ class RequestsTests(SynchronousTestCase):
     def test_a_line_that_is_gone_unnoticed(self) -> None:
         self.ready()
         self.line.connected = False
-        self.requests.send("t/get", {}, self.answers.append)
+        self.ask()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.line.connected = True
         self.ready()
@@ -255,14 +263,21 @@ class RequestsTests(SynchronousTestCase):
 
     def test_forgotten(self) -> None:
         self.ready()
-        token = self.requests.send("t/get", {}, self.answers.append)
+        asked = self.ask()
         request = self.line.one()
-        self.assertEqual(request.token, token)
-        self.requests.forget(token)
-        self.requests.forget(token)
-        self.requests.forget("never known")
+        asked.cancel()
+        asked.cancel()
         self.answer(request)
         self.assertEqual(self.answers, [])
+        self.assertEqual([failure.type for failure in self.cancelled], [CancelledError])
+        self.quiet()
+
+    def test_forgotten_once_answered(self) -> None:
+        self.ready()
+        asked = self.ask()
+        self.answer(self.line.one())
+        asked.cancel()
+        self.assertEqual((len(self.answers), self.cancelled), (1, []))
         self.quiet()
 
     def test_close(self) -> None:
@@ -273,9 +288,10 @@ class RequestsTests(SynchronousTestCase):
         self.requests.close()
         self.answer(waiting)
         self.assertEqual(self.answers, [])
+        self.assertEqual([failure.type for failure in self.cancelled], [CancelledError] * 2)
         self.quiet()
 
     def test_the_payload_does_not_show(self) -> None:
         self.ready()
         request = self.send(statusDetails="secret")
-        self.assertNotIn("secret", repr(self.requests._waiting[request.token]))
+        self.assertNotIn("secret", repr(self.requests._pending[request.token]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -10,7 +11,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.line import FakeLine, Published
 from tests.support.ports import execution
-from upparat.iotjobs.outbox import AGAIN, AT_LENGTH, CONFUSION, REFUSALS, Ledger, Outbox
+from tests.unit.iotjobs.undelivered import FakeUndelivered
+from upparat.iotjobs.reports import (
+    MAX_REJECTIONS,
+    MAX_VERSION_MISMATCHES,
+    NOT_FOUND_RETRY_INTERVAL,
+    REJECTED_RETRY_INTERVAL,
+    ReportListener,
+    ReportQueue,
+)
 from upparat.iotjobs.requests import Requests
 from upparat.iotjobs.wire import Topics
 from upparat.job import ExecutionKey, JobExecution, Report, State, Status
@@ -46,19 +55,28 @@ def others(status: Status, version: int = 7) -> dict[str, Any]:
     return {"executionState": {"status": status.value, "versionNumber": version}}
 
 
-class FakeLedger:
-    def __init__(self, told: list[tuple[Any, ...]]) -> None:
-        self.told = told
+class Listener:
+    """Appends each call to a list; ``on_delivered`` is called instead, if a test sets it."""
 
-    def owe(self, execution: JobExecution, report: Report) -> None:
-        self.told.append(("owe", execution.job_id, report.state.value))
+    def __init__(self, calls: list[tuple[Any, ...]]) -> None:
+        self.calls = calls
+        self.on_delivered: Callable[[Report], object] | None = None
 
-    def settle(self, key: ExecutionKey) -> None:
-        self.told.append(("settle", key.job_id))
+    def report_delivered(self, key: ExecutionKey, report: Report) -> None:
+        if self.on_delivered is not None:
+            self.on_delivered(report)
+        else:
+            self.calls.append(("delivered", key.job_id, report.state.value))
+
+    def execution_over(self, key: ExecutionKey) -> None:
+        self.calls.append(("over", key.job_id))
+
+    def reports_done(self) -> None:
+        self.calls.append(("done",))
 
 
-def _is_a_ledger(ledger: FakeLedger) -> Ledger:
-    return ledger
+def _hears(listener: Listener) -> ReportListener:
+    return listener
 
 
 class Answers:
@@ -78,7 +96,7 @@ class Answers:
         self.requests.answered(request, verdict == "accepted", json.loads(payload))
 
 
-class OutboxBench(SynchronousTestCase):
+class ReportsBench(SynchronousTestCase):
     interval = 5.0
 
     def setUp(self) -> None:
@@ -87,19 +105,20 @@ class OutboxBench(SynchronousTestCase):
         self.requests = Requests(self.clock, self.line, lambda: 0.5)
         self.line.events = Answers(self.requests)
         self.told: list[tuple[Any, ...]] = []
-        self.outbox = Outbox(
-            self.clock, self.requests, Topics("T"), self.interval, FakeLedger(self.told)
+        self.listener = Listener(self.told)
+        self.reports = ReportQueue(
+            self.clock,
+            self.requests,
+            Topics("T"),
+            self.interval,
+            self.listener,
+            FakeUndelivered(self.told),
         )
-        self.outbox.delivered = lambda key, report: self.told.append(
-            ("delivered", key.job_id, report.state.value)
-        )
-        self.outbox.over = lambda key: self.told.append(("over", key.job_id))
-        self.outbox.emptied = lambda: self.told.append(("emptied",))
         self.line.connect()
 
     def add(self, *reports: Report, to: JobExecution | None = None) -> None:
         for report in reports:
-            self.outbox.add(to or execution(status=Status.IN_PROGRESS), report)
+            self.reports.add(to or execution(status=Status.IN_PROGRESS), report)
 
     def accept(self, **answer: object) -> Published:
         """Accept the one update that is under way."""
@@ -129,12 +148,12 @@ class OutboxBench(SynchronousTestCase):
         return taken
 
     def at_rest(self) -> None:
-        self.assertTrue(self.outbox.empty)
+        self.assertTrue(self.reports.empty)
         self.assertEqual(self.line.taken(), [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
-class SendingTests(OutboxBench):
+class SendingTests(ReportsBench):
     def test_an_update(self) -> None:
         self.add(Report(State.DOWNLOAD_INTERRUPT, "x\ty"))
         update = self.line.one()
@@ -149,9 +168,9 @@ class SendingTests(OutboxBench):
                 "includeJobExecutionState": True,
             },
         )
-        self.assertFalse(self.outbox.empty)
+        self.assertFalse(self.reports.empty)
         self.line.accept(update, **state_of(START, 2))
-        self.assertEqual(self.taken(), [("delivered", "a", "download_interrupt"), ("emptied",)])
+        self.assertEqual(self.taken(), [("delivered", "a", "download_interrupt"), ("done",)])
         self.at_rest()
 
     def test_numbers_that_are_not_known(self) -> None:
@@ -175,11 +194,11 @@ class SendingTests(OutboxBench):
             self.assertEqual(self.sent(), [expected])
             self.line.accept(update)
         self.at_rest()
-        self.assertEqual(self.taken().count(("emptied",)), 1)
+        self.assertEqual(self.taken().count(("done",)), 1)
 
     def test_a_report_of_whom_is_told(self) -> None:
         """What is reported upon a delivery goes behind what waits already."""
-        self.outbox.delivered = lambda key, report: (
+        self.listener.on_delivered = lambda report: (
             self.add(REBOOT) if report is START else self.told.append((report.state.value,))
         )
         self.add(START, Report(State.INSTALLATION_START))
@@ -187,15 +206,29 @@ class SendingTests(OutboxBench):
         self.accept()
         self.assertEqual(self.taken(), [("installation_start",)])
         self.accept()
-        self.assertEqual(self.taken(), [("reboot_start",), ("emptied",)])
+        self.assertEqual(self.taken(), [("reboot_start",), ("done",)])
 
     def test_not_emptied_while_its_teller_adds(self) -> None:
-        self.outbox.delivered = lambda key, report: self.add(REBOOT) if report is START else None
+        self.listener.on_delivered = lambda report: self.add(REBOOT) if report is START else None
         self.add(START)
         self.accept()
         self.assertEqual(self.taken(), [])
         self.accept()
-        self.assertEqual(self.taken(), [("emptied",)])
+        self.assertEqual(self.taken(), [("done",)])
+
+    def test_a_listener_that_fails_is_logged(self) -> None:
+        self.listener.on_delivered = lambda report: 1 / 0
+        self.add(START)
+        self.accept()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.add(REBOOT)
+        self.assertEqual(self.sent(), [("a", "reboot_start")])
+
+    def test_closed_by_the_listener(self) -> None:
+        self.listener.on_delivered = lambda report: self.reports.close()
+        self.add(START, REBOOT)
+        self.accept()
+        self.at_rest()
 
     def test_the_line_goes_and_comes(self) -> None:
         self.add(START)
@@ -211,7 +244,7 @@ class SendingTests(OutboxBench):
     def test_close(self) -> None:
         self.add(START, progress(1))
         update = self.line.one()
-        self.outbox.close()
+        self.reports.close()
         self.line.accept(update)
         self.assertEqual(self.taken(), [])
         self.at_rest()
@@ -220,17 +253,17 @@ class SendingTests(OutboxBench):
         self.add(progress(1))
         self.accept()
         self.add(progress(2))
-        self.outbox.close()
+        self.reports.close()
         self.at_rest()
 
     def test_close_while_an_update_is_to_be_repeated(self) -> None:
         self.add(START)
         self.reject("ResourceNotFound")
-        self.outbox.close()
+        self.reports.close()
         self.at_rest()
 
 
-class ProgressTests(OutboxBench):
+class ProgressTests(ReportsBench):
     def test_progress_takes_its_time(self) -> None:
         self.add(progress(1))
         self.accept()
@@ -284,7 +317,7 @@ class ProgressTests(OutboxBench):
         self.at_rest()
 
 
-class VersionTests(OutboxBench):
+class VersionTests(ReportsBench):
     def test_the_version_goes_up(self) -> None:
         self.add(START, REBOOT, DONE)
         self.assertEqual(self.expected(), 1)
@@ -303,9 +336,11 @@ class VersionTests(OutboxBench):
         self.assertEqual(self.expected(), 1)
 
     def test_a_description_tells_the_version(self) -> None:
-        self.outbox.learn(execution())
-        self.outbox.learn(JobExecution(execution().key, Status.IN_PROGRESS, version_number=4))
-        self.outbox.learn(execution())
+        self.reports.learn_version(execution())
+        self.reports.learn_version(
+            JobExecution(execution().key, Status.IN_PROGRESS, version_number=4)
+        )
+        self.reports.learn_version(execution())
         self.add(START)
         self.assertEqual(self.expected(), 4)
 
@@ -314,15 +349,15 @@ class VersionTests(OutboxBench):
         self.accept(**state_of(START, 9))
         self.add(DONE)
         self.accept(**state_of(DONE, 10))
-        self.assertEqual(self.outbox._versions, {})
+        self.assertEqual(self.reports._versions, {})
         self.add(START)
         self.accept(**state_of(START, 9))
         self.add(REBOOT)
         self.reject("InvalidStateTransition", **others(Status.CANCELED))
-        self.assertEqual(self.outbox._versions, {})
+        self.assertEqual(self.reports._versions, {})
 
 
-class RefusedTests(OutboxBench):
+class RefusedTests(ReportsBench):
     # --- AWS tells what is there ---
 
     def test_another_version_and_alive(self) -> None:
@@ -342,7 +377,7 @@ class RefusedTests(OutboxBench):
             self.taken()
             self.reject(code, **state_of(DONE, 2))
             self.assertEqual(
-                self.taken(), [("settle", "a"), ("delivered", "a", "complete_ready"), ("emptied",)]
+                self.taken(), [("remove", "a"), ("delivered", "a", "complete_ready"), ("done",)]
             )
             self.at_rest()
 
@@ -357,14 +392,14 @@ class RefusedTests(OutboxBench):
         self.add(DONE)
         self.taken()
         self.reject("InvalidStateTransition", **state_of(Report(State.COMPLETE_SOFT_RESTART), 2))
-        self.assertEqual(self.taken(), [("settle", "a"), ("over", "a"), ("emptied",)])
+        self.assertEqual(self.taken(), [("remove", "a"), ("over", "a"), ("done",)])
 
     def test_ended_by_others(self) -> None:
         for code in ("VersionMismatch", "InvalidStateTransition"):
             for status in (s for s in Status if s.ended):
                 self.add(START)
                 self.reject(code, **others(status))
-                self.assertEqual(self.taken(), [("settle", "a"), ("over", "a"), ("emptied",)])
+                self.assertEqual(self.taken(), [("remove", "a"), ("over", "a"), ("done",)])
                 self.at_rest()
 
     def test_what_waits_for_an_execution_that_is_over_is_dropped(self) -> None:
@@ -374,7 +409,7 @@ class RefusedTests(OutboxBench):
         self.add(DONE)
         self.taken()
         self.reject("InvalidStateTransition", **others(Status.CANCELED))
-        self.assertEqual(self.taken(), [("settle", "a"), ("over", "a")])
+        self.assertEqual(self.taken(), [("remove", "a"), ("over", "a")])
         left = []
         while self.line.published:
             left.append(self.accept().topic.split("/")[-2])
@@ -383,20 +418,20 @@ class RefusedTests(OutboxBench):
     def test_confusion_has_an_end(self) -> None:
         self.add(REBOOT)
         expected = []
-        for version in range(10, 10 + CONFUSION + 2):
+        for version in range(10, 10 + MAX_VERSION_MISMATCHES + 2):
             expected.append(self.expected())
             self.reject("VersionMismatch", **others(Status.IN_PROGRESS, version))
         self.assertEqual(expected, [1, 10, 11, 12, 13, None, None])
         self.assertEqual(self.line.taken(), [])
-        self.clock.advance(AT_LENGTH - 1)
+        self.clock.advance(REJECTED_RETRY_INTERVAL - 1)
         self.assertEqual(self.line.taken(), [])
         self.clock.advance(1)
         self.assertIsNone(self.expected())
         self.reject("VersionMismatch", **others(Status.IN_PROGRESS, 99))
         self.assertEqual(self.line.taken(), [])
-        self.clock.advance(AT_LENGTH)
+        self.clock.advance(REJECTED_RETRY_INTERVAL)
         self.accept()
-        self.assertEqual(self.taken(), [("delivered", "a", "reboot_start"), ("emptied",)])
+        self.assertEqual(self.taken(), [("delivered", "a", "reboot_start"), ("done",)])
         self.at_rest()
 
     # --- AWS does not tell what is there ---
@@ -406,9 +441,9 @@ class RefusedTests(OutboxBench):
             self.add(START)
             self.reject(code)
             self.assertEqual(self.line.taken(), [])
-            self.clock.advance(AGAIN)
+            self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
             self.accept()
-            self.assertEqual(self.taken(), [("delivered", "a", "download_start"), ("emptied",)])
+            self.assertEqual(self.taken(), [("delivered", "a", "download_start"), ("done",)])
             self.at_rest()
 
     def test_unknown_twice(self) -> None:
@@ -416,10 +451,10 @@ class RefusedTests(OutboxBench):
             self.add(DONE)
             self.taken()
             self.reject(code)
-            self.clock.advance(AGAIN)
+            self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
             self.assertEqual(self.taken(), [])
             self.reject(code)
-            self.assertEqual(self.taken(), [("settle", "a"), ("over", "a"), ("emptied",)])
+            self.assertEqual(self.taken(), [("remove", "a"), ("over", "a"), ("done",)])
             self.at_rest()
 
     def test_what_waits_goes_on_after_an_unknown_one(self) -> None:
@@ -427,7 +462,7 @@ class RefusedTests(OutboxBench):
         self.add(START, to=execution("b"))
         self.reject("ResourceNotFound")
         self.assertEqual(self.line.published, [])
-        self.clock.advance(AGAIN)
+        self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
         self.reject("ResourceNotFound")
         self.assertEqual(self.sent(), [("b", "download_start")])
 
@@ -436,7 +471,7 @@ class RefusedTests(OutboxBench):
         self.reject("VersionMismatch", executionState={"status": "NONSENSE"})
         self.assertIsNone(self.expected())
         self.reject("VersionMismatch", executionState={"status": "NONSENSE"})
-        self.clock.advance(AT_LENGTH)
+        self.clock.advance(REJECTED_RETRY_INTERVAL)
         self.accept()
         self.at_rest()
 
@@ -445,20 +480,20 @@ class RefusedTests(OutboxBench):
     def test_invalid_details_must_not_hold_up_the_status(self) -> None:
         self.add(DONE)
         self.reject("InvalidRequest")
-        bare = self.line.one()
-        self.assertEqual(bare.payload["status"], "SUCCEEDED")
-        self.assertNotIn("statusDetails", bare.payload)
-        self.assertEqual(bare.payload["expectedVersion"], 1)
-        self.line.accept(bare)
+        stripped = self.line.one()
+        self.assertEqual(stripped.payload["status"], "SUCCEEDED")
+        self.assertNotIn("statusDetails", stripped.payload)
+        self.assertEqual(stripped.payload["expectedVersion"], 1)
+        self.line.accept(stripped)
         self.assertIn(("delivered", "a", "complete_ready"), self.taken())
         self.at_rest()
 
-    def test_invalid_even_when_bare(self) -> None:
+    def test_invalid_even_without_details(self) -> None:
         self.add(DONE)
         self.reject("InvalidRequest")
         self.reject("InvalidRequest")
         self.assertEqual(self.line.taken(), [])
-        self.clock.advance(AT_LENGTH)
+        self.clock.advance(REJECTED_RETRY_INTERVAL)
         self.accept()
         self.assertIn(("delivered", "a", "complete_ready"), self.taken())
         self.at_rest()
@@ -467,43 +502,43 @@ class RefusedTests(OutboxBench):
         for code in ("InvalidJson", "InvalidTopic", "SomethingNew"):
             self.add(DONE)
             first = self.reject(code)
-            self.clock.advance(AT_LENGTH - 1)
+            self.clock.advance(REJECTED_RETRY_INTERVAL - 1)
             self.assertEqual(self.line.taken(), [])
             self.clock.advance(1)
             self.assertEqual(self.accept().body, first.body)
             self.at_rest()
 
     def refuse_for_ever(self) -> None:
-        for number in range(REFUSALS):
+        for number in range(MAX_REJECTIONS):
             if number:
-                self.clock.advance(AT_LENGTH)
+                self.clock.advance(REJECTED_RETRY_INTERVAL)
             self.reject("InvalidJson")
 
     def test_what_is_refused_for_ever_does_not_hold_up_the_rest(self) -> None:
         self.add(DONE)
         self.add(START, to=execution("b"))
         self.refuse_for_ever()
-        self.assertEqual(self.taken(), [("owe", "a", "complete_ready"), ("settle", "a")])
+        self.assertEqual(self.taken(), [("add", "a", "complete_ready"), ("remove", "a")])
         self.accept()
-        self.assertEqual(self.taken(), [("delivered", "b", "download_start"), ("emptied",)])
+        self.assertEqual(self.taken(), [("delivered", "b", "download_start"), ("done",)])
 
     def test_progress_of_the_work_is_given_up_too(self) -> None:
         self.add(START)
         self.refuse_for_ever()
-        self.assertEqual(self.taken(), [("emptied",)])
+        self.assertEqual(self.taken(), [("done",)])
         self.at_rest()
 
     def test_the_announcement_of_the_restart_is_never_given_up(self) -> None:
         self.add(REBOOT)
         self.refuse_for_ever()
-        self.clock.advance(AT_LENGTH)
+        self.clock.advance(REJECTED_RETRY_INTERVAL)
         self.accept()
-        self.assertEqual(self.taken(), [("delivered", "a", "reboot_start"), ("emptied",)])
+        self.assertEqual(self.taken(), [("delivered", "a", "reboot_start"), ("done",)])
 
     def test_wrong_progress_is_dropped(self) -> None:
         self.add(progress(1))
         self.reject("InvalidJson")
-        self.assertEqual(self.taken(), [("emptied",)])
+        self.assertEqual(self.taken(), [("done",)])
         self.at_rest()
 
     def test_throttled(self) -> None:
@@ -514,35 +549,27 @@ class RefusedTests(OutboxBench):
         self.at_rest()
 
 
-class LedgerTests(OutboxBench):
+class UndeliveredTests(ReportsBench):
     def test_what_ends_an_execution_is_owed_until_it_is_accepted(self) -> None:
         self.add(START, progress(1), REBOOT)
         self.assertEqual(self.taken(), [])
         self.add(DONE)
-        self.assertEqual(self.taken(), [("owe", "a", "complete_ready")])
+        self.assertEqual(self.taken(), [("add", "a", "complete_ready")])
         for _ in range(3):
             self.accept()
-        self.assertNotIn(("settle", "a"), self.taken())
+        self.assertNotIn(("remove", "a"), self.taken())
         self.accept()
         self.assertEqual(
-            self.taken(), [("settle", "a"), ("delivered", "a", "complete_ready"), ("emptied",)]
+            self.taken(), [("remove", "a"), ("delivered", "a", "complete_ready"), ("done",)]
         )
 
     def test_owed_though_the_line_is_down(self) -> None:
         self.line.lose()
         self.add(FAILED)
-        self.assertEqual(self.taken(), [("owe", "a", "download_failed")])
-
-    def test_without_a_ledger(self) -> None:
-        self.outbox = Outbox(self.clock, self.requests, Topics("T"), 0.0)
-        self.add(DONE)
-        self.accept()
-        self.add(DONE)
-        self.reject("InvalidStateTransition", **others(Status.REMOVED))
-        self.at_rest()
+        self.assertEqual(self.taken(), [("add", "a", "download_failed")])
 
 
-class WithoutIntervalTests(OutboxBench):
+class WithoutIntervalTests(ReportsBench):
     interval = 0.0
 
     def test_all_progress_goes_through(self) -> None:
