@@ -9,8 +9,8 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.line import FakeLine, Published
 from tests.support.ports import execution
+from tests.unit.iotjobs.session import FakeSession, Published
 from tests.unit.iotjobs.undelivered import FakeUndelivered
 from upparat.iotjobs.reports import (
     MAX_REJECTIONS,
@@ -80,7 +80,7 @@ def _hears(listener: Listener) -> ReportListener:
 
 
 class Answers:
-    """Stands between the line and the requests, where the jobs client does in earnest."""
+    """Passes responses on from the session to the requests, in place of the jobs client."""
 
     def __init__(self, requests: Requests) -> None:
         self.requests = requests
@@ -101,9 +101,9 @@ class ReportsBench(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.line = FakeLine()
-        self.requests = Requests(self.clock, self.line, lambda: 0.5)
-        self.line.events = Answers(self.requests)
+        self.session = FakeSession()
+        self.requests = Requests(self.clock, self.session, lambda: 0.5)
+        self.session.events = Answers(self.requests)
         self.told: list[tuple[Any, ...]] = []
         self.listener = Listener(self.told)
         self.reports = ReportQueue(
@@ -114,7 +114,7 @@ class ReportsBench(SynchronousTestCase):
             self.listener,
             FakeUndelivered(self.told),
         )
-        self.line.connect()
+        self.session.connect()
 
     def add(self, *reports: Report, to: JobExecution | None = None) -> None:
         for report in reports:
@@ -122,26 +122,26 @@ class ReportsBench(SynchronousTestCase):
 
     def accept(self, **answer: object) -> Published:
         """Accept the one update that is under way."""
-        request = self.line.one()
-        self.line.accept(request, **answer)
+        request = self.session.one()
+        self.session.accept(request, **answer)
         return request
 
     def reject(self, code: str, **answer: object) -> Published:
         """Refuse the one update that is under way."""
-        request = self.line.one()
-        self.line.reject(request, code, **answer)
+        request = self.session.one()
+        self.session.reject(request, code, **answer)
         return request
 
     def sent(self) -> list[tuple[str, str]]:
         """Job id and state of what was sent since the last time."""
         return [
             (update.topic.split("/")[-2], update.payload["statusDetails"]["state"])
-            for update in self.line.taken()
+            for update in self.session.taken()
         ]
 
     def expected(self) -> object:
         """The version that the one update under way expects; it stays under way."""
-        return self.line.published[-1].payload.get("expectedVersion")
+        return self.session.published[-1].payload.get("expectedVersion")
 
     def taken(self) -> list[tuple[Any, ...]]:
         taken, self.told[:] = list(self.told), []
@@ -149,14 +149,14 @@ class ReportsBench(SynchronousTestCase):
 
     def at_rest(self) -> None:
         self.assertTrue(self.reports.empty)
-        self.assertEqual(self.line.taken(), [])
+        self.assertEqual(self.session.taken(), [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class SendingTests(ReportsBench):
     def test_an_update(self) -> None:
         self.add(Report(State.DOWNLOAD_INTERRUPT, "x\ty"))
-        update = self.line.one()
+        update = self.session.one()
         self.assertEqual(update.topic, "$aws/things/T/jobs/a/update")
         self.assertEqual(
             update.body,
@@ -169,14 +169,14 @@ class SendingTests(ReportsBench):
             },
         )
         self.assertFalse(self.reports.empty)
-        self.line.accept(update, **state_of(START, 2))
+        self.session.accept(update, **state_of(START, 2))
         self.assertEqual(self.taken(), [("delivered", "a", "download_interrupt"), ("done",)])
         self.at_rest()
 
     def test_numbers_that_are_not_known(self) -> None:
         unknown = JobExecution(ExecutionKey("a", 0, 0), Status.IN_PROGRESS, version_number=0)
         self.add(START, to=unknown)
-        body = self.line.one().body
+        body = self.session.one().body
         self.assertNotIn("executionNumber", body)
         self.assertNotIn("expectedVersion", body)
 
@@ -190,9 +190,9 @@ class SendingTests(ReportsBench):
             ("b", "download_failed"),
             ("a", "complete_ready"),
         ):
-            (update,) = self.line.published
+            (update,) = self.session.published
             self.assertEqual(self.sent(), [expected])
-            self.line.accept(update)
+            self.session.accept(update)
         self.at_rest()
         self.assertEqual(self.taken().count(("done",)), 1)
 
@@ -230,22 +230,22 @@ class SendingTests(ReportsBench):
         self.accept()
         self.at_rest()
 
-    def test_the_line_goes_and_comes(self) -> None:
+    def test_the_session_goes_and_comes(self) -> None:
         self.add(START)
-        first = self.line.one()
-        self.line.lose()
+        first = self.session.one()
+        self.session.lose()
         self.add(REBOOT)
         self.clock.advance(1000)
-        self.line.connect()
+        self.session.connect()
         self.assertEqual(self.accept(), first)
         self.assertEqual(self.accept().payload["statusDetails"]["state"], "reboot_start")
         self.at_rest()
 
     def test_close(self) -> None:
         self.add(START, progress(1))
-        update = self.line.one()
+        update = self.session.one()
         self.reports.close()
-        self.line.accept(update)
+        self.session.accept(update)
         self.assertEqual(self.taken(), [])
         self.at_rest()
 
@@ -268,9 +268,9 @@ class ProgressTests(ReportsBench):
         self.add(progress(1))
         self.accept()
         self.add(progress(2))
-        self.assertEqual(self.line.published, [])
+        self.assertEqual(self.session.published, [])
         self.clock.advance(4.9)
-        self.assertEqual(self.line.published, [])
+        self.assertEqual(self.session.published, [])
         self.clock.advance(0.1)
         self.assertEqual(self.accept().payload["statusDetails"]["message"], "2 bytes")
         self.clock.advance(100)
@@ -291,7 +291,7 @@ class ProgressTests(ReportsBench):
         self.add(lines("three"), to=execution("b"))
         self.add(START, START)
         said = []
-        while self.line.published:
+        while self.session.published:
             update = self.accept()
             said.append((update.topic.split("/")[-2], update.payload["statusDetails"]["message"]))
         self.assertEqual(
@@ -303,7 +303,7 @@ class ProgressTests(ReportsBench):
         self.add(progress(1))
         self.accept()
         self.add(progress(2))
-        self.assertEqual(self.line.published, [])
+        self.assertEqual(self.session.published, [])
         self.add(REBOOT)
         self.assertEqual(self.accept().payload["statusDetails"]["message"], "2 bytes")
         self.assertEqual(self.accept().payload["statusDetails"]["state"], "reboot_start")
@@ -363,11 +363,11 @@ class RefusedTests(ReportsBench):
     def test_another_version_and_alive(self) -> None:
         self.add(START, REBOOT)
         first = self.reject("VersionMismatch", **others(Status.IN_PROGRESS, 7))
-        second = self.line.one()
+        second = self.session.one()
         self.assertEqual(second.body, {**first.body, "expectedVersion": 7})
         self.assertNotEqual(second.token, first.token)
         self.assertEqual(self.taken(), [])
-        self.line.accept(second, **state_of(START, 8))
+        self.session.accept(second, **state_of(START, 8))
         self.assertEqual(self.taken(), [("delivered", "a", "download_start")])
         self.assertEqual(self.expected(), 8)
 
@@ -411,7 +411,7 @@ class RefusedTests(ReportsBench):
         self.reject("InvalidStateTransition", **others(Status.CANCELED))
         self.assertEqual(self.taken(), [("remove", "a"), ("over", "a")])
         left = []
-        while self.line.published:
+        while self.session.published:
             left.append(self.accept().topic.split("/")[-2])
         self.assertEqual(left, ["b", "a", "a"])
 
@@ -422,13 +422,13 @@ class RefusedTests(ReportsBench):
             expected.append(self.expected())
             self.reject("VersionMismatch", **others(Status.IN_PROGRESS, version))
         self.assertEqual(expected, [1, 10, 11, 12, 13, None, None])
-        self.assertEqual(self.line.taken(), [])
+        self.assertEqual(self.session.taken(), [])
         self.clock.advance(REJECTED_RETRY_INTERVAL - 1)
-        self.assertEqual(self.line.taken(), [])
+        self.assertEqual(self.session.taken(), [])
         self.clock.advance(1)
         self.assertIsNone(self.expected())
         self.reject("VersionMismatch", **others(Status.IN_PROGRESS, 99))
-        self.assertEqual(self.line.taken(), [])
+        self.assertEqual(self.session.taken(), [])
         self.clock.advance(REJECTED_RETRY_INTERVAL)
         self.accept()
         self.assertEqual(self.taken(), [("delivered", "a", "reboot_start"), ("done",)])
@@ -440,7 +440,7 @@ class RefusedTests(ReportsBench):
         for code in ("ResourceNotFound", "InvalidStateTransition", "TerminalStateReached"):
             self.add(START)
             self.reject(code)
-            self.assertEqual(self.line.taken(), [])
+            self.assertEqual(self.session.taken(), [])
             self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
             self.accept()
             self.assertEqual(self.taken(), [("delivered", "a", "download_start"), ("done",)])
@@ -461,7 +461,7 @@ class RefusedTests(ReportsBench):
         self.add(START)
         self.add(START, to=execution("b"))
         self.reject("ResourceNotFound")
-        self.assertEqual(self.line.published, [])
+        self.assertEqual(self.session.published, [])
         self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
         self.reject("ResourceNotFound")
         self.assertEqual(self.sent(), [("b", "download_start")])
@@ -480,11 +480,11 @@ class RefusedTests(ReportsBench):
     def test_invalid_details_must_not_hold_up_the_status(self) -> None:
         self.add(DONE)
         self.reject("InvalidRequest")
-        stripped = self.line.one()
+        stripped = self.session.one()
         self.assertEqual(stripped.payload["status"], "SUCCEEDED")
         self.assertNotIn("statusDetails", stripped.payload)
         self.assertEqual(stripped.payload["expectedVersion"], 1)
-        self.line.accept(stripped)
+        self.session.accept(stripped)
         self.assertIn(("delivered", "a", "complete_ready"), self.taken())
         self.at_rest()
 
@@ -492,7 +492,7 @@ class RefusedTests(ReportsBench):
         self.add(DONE)
         self.reject("InvalidRequest")
         self.reject("InvalidRequest")
-        self.assertEqual(self.line.taken(), [])
+        self.assertEqual(self.session.taken(), [])
         self.clock.advance(REJECTED_RETRY_INTERVAL)
         self.accept()
         self.assertIn(("delivered", "a", "complete_ready"), self.taken())
@@ -503,7 +503,7 @@ class RefusedTests(ReportsBench):
             self.add(DONE)
             first = self.reject(code)
             self.clock.advance(REJECTED_RETRY_INTERVAL - 1)
-            self.assertEqual(self.line.taken(), [])
+            self.assertEqual(self.session.taken(), [])
             self.clock.advance(1)
             self.assertEqual(self.accept().body, first.body)
             self.at_rest()
@@ -550,7 +550,7 @@ class RefusedTests(ReportsBench):
 
 
 class UndeliveredTests(ReportsBench):
-    def test_what_ends_an_execution_is_owed_until_it_is_accepted(self) -> None:
+    def test_what_ends_an_execution_is_remembered_until_it_is_accepted(self) -> None:
         self.add(START, progress(1), REBOOT)
         self.assertEqual(self.taken(), [])
         self.add(DONE)
@@ -563,8 +563,8 @@ class UndeliveredTests(ReportsBench):
             self.taken(), [("remove", "a"), ("delivered", "a", "complete_ready"), ("done",)]
         )
 
-    def test_owed_though_the_line_is_down(self) -> None:
-        self.line.lose()
+    def test_remembered_without_a_session(self) -> None:
+        self.session.lose()
         self.add(FAILED)
         self.assertEqual(self.taken(), [("add", "a", "download_failed")])
 

@@ -1,4 +1,4 @@
-"""Requests and their answers: tokens, repetition, and a line that comes and goes."""
+"""Requests and their answers: tokens, repetition, and a session that comes and goes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.line import FakeLine, Published
+from tests.unit.iotjobs.session import FakeSession, Published
 from upparat.iotjobs.requests import ATTEMPTS_PER_CONNECTION, Requests, Response
 
 
 class RequestsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.line = FakeLine(connected=True)
+        self.session = FakeSession(connected=True)
         self.random = 0.5
-        self.requests = Requests(self.clock, self.line, lambda: self.random)
+        self.requests = Requests(self.clock, self.session, lambda: self.random)
         self.answers: list[Response] = []
         self.cancelled: list[Failure] = []
 
@@ -27,7 +27,7 @@ class RequestsTests(SynchronousTestCase):
 
     def send(self, topic: str = "t/get", **payload: object) -> Published:
         self.ask(topic, **payload)
-        return self.line.published[-1]
+        return self.session.published[-1]
 
     def ready(self) -> None:
         self.requests.session_ready()
@@ -42,7 +42,7 @@ class RequestsTests(SynchronousTestCase):
         """Nothing waits, nothing is on the clock."""
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.ready()
-        self.assertEqual(self.line.taken(), [])
+        self.assertEqual(self.session.taken(), [])
 
     # --- answers that make no sense ---
 
@@ -73,7 +73,7 @@ class RequestsTests(SynchronousTestCase):
         self.assertTrue(answer.accepted)
         self.assertEqual(answer.code, "")
         self.assertEqual(answer.payload["more"], 1)
-        self.line.taken()
+        self.session.taken()
         self.quiet()
 
     def test_rejected(self) -> None:
@@ -82,7 +82,7 @@ class RequestsTests(SynchronousTestCase):
         (answer,) = self.answers
         self.assertFalse(answer.accepted)
         self.assertEqual(answer.code, "ResourceNotFound")
-        self.line.taken()
+        self.session.taken()
         self.quiet()
 
     def test_rejected_without_a_code_that_makes_sense(self) -> None:
@@ -147,12 +147,12 @@ class RequestsTests(SynchronousTestCase):
     def test_silence(self) -> None:
         self.ready()
         request = self.send(a=1)
-        self.line.taken()
+        self.session.taken()
         for delay in (10, 20, 40, 80, 120, 120):
             self.clock.advance(delay - 0.1)
-            self.assertEqual(self.line.taken(), [])
+            self.assertEqual(self.session.taken(), [])
             self.clock.advance(0.1)
-            self.assertEqual(self.line.taken(), [request], delay)
+            self.assertEqual(self.session.taken(), [request], delay)
         self.answer(request)
         self.assertEqual(len(self.answers), 1)
         self.quiet()
@@ -163,12 +163,12 @@ class RequestsTests(SynchronousTestCase):
         request = self.send()
         for _ in range(2):
             self.clock.pump([120] * (ATTEMPTS_PER_CONNECTION - 1))
-            self.assertEqual(self.line.taken(), [request] * ATTEMPTS_PER_CONNECTION)
-            self.assertEqual(self.line.given_up, [])
+            self.assertEqual(self.session.taken(), [request] * ATTEMPTS_PER_CONNECTION)
+            self.assertEqual(self.session.given_up, [])
             self.clock.advance(120)
-            self.assertEqual(self.line.taken(), [])
-            self.assertEqual(self.line.given_up, ["no answer on t/get"])
-            self.line.given_up.clear()
+            self.assertEqual(self.session.taken(), [])
+            self.assertEqual(self.session.given_up, ["no answer on t/get"])
+            self.session.given_up.clear()
             self.requests.session_lost()
             self.ready()
         self.answer(request)
@@ -185,7 +185,7 @@ class RequestsTests(SynchronousTestCase):
     def test_refused_for_the_moment(self) -> None:
         self.ready()
         request = self.send()
-        self.line.taken()
+        self.session.taken()
         for code, delay in (
             ("RequestThrottled", 2),
             ("InternalError", 3),
@@ -196,7 +196,7 @@ class RequestsTests(SynchronousTestCase):
             (call,) = self.clock.getDelayedCalls()
             self.assertEqual(call.getTime() - self.clock.seconds(), delay)
             self.clock.advance(delay)
-            self.assertEqual(self.line.taken(), [request])
+            self.assertEqual(self.session.taken(), [request])
         self.assertEqual(self.answers, [])
         self.answer(request)
         self.assertEqual(len(self.answers), 1)
@@ -214,49 +214,49 @@ class RequestsTests(SynchronousTestCase):
         request = self.send()
         self.requests.answered(request.topic, False, {"code": "InternalError"})
         self.clock.advance(2)
-        self.assertEqual(self.line.taken(), [request, request])
+        self.assertEqual(self.session.taken(), [request, request])
 
-    # --- the line ---
+    # --- the session ---
 
-    def test_nothing_is_sent_until_the_line_is_up(self) -> None:
+    def test_nothing_is_sent_until_the_session_is_ready(self) -> None:
         self.ask(a=1)
         self.assertFalse(self.requests.ready)
-        self.assertEqual(self.line.taken(), [])
+        self.assertEqual(self.session.taken(), [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.ready()
         self.assertTrue(self.requests.ready)
-        self.answer(self.line.one())
+        self.answer(self.session.one())
         self.assertEqual(len(self.answers), 1)
 
-    def test_a_line_that_goes_and_comes(self) -> None:
+    def test_a_session_that_goes_and_comes(self) -> None:
         self.ready()
         first, second = self.send(n=1), self.send(n=2)
         self.reject(second, "RequestThrottled")
-        self.line.taken()
+        self.session.taken()
         self.requests.session_lost()
         self.assertFalse(self.requests.ready)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.clock.advance(1000)
-        self.assertEqual(self.line.taken(), [])
+        self.assertEqual(self.session.taken(), [])
         self.ready()
-        self.assertEqual(self.line.taken(), [first, second])
+        self.assertEqual(self.session.taken(), [first, second])
         self.assertEqual(len(self.clock.getDelayedCalls()), 2)
 
     def test_up_twice(self) -> None:
         self.ready()
         request = self.send()
         self.ready()
-        self.assertEqual(self.line.taken(), [request, request])
+        self.assertEqual(self.session.taken(), [request, request])
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
-    def test_a_line_that_is_gone_unnoticed(self) -> None:
+    def test_a_session_that_is_gone_unnoticed(self) -> None:
         self.ready()
-        self.line.connected = False
+        self.session.connected = False
         self.ask()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.line.connected = True
+        self.session.connected = True
         self.ready()
-        self.answer(self.line.one())
+        self.answer(self.session.one())
         self.assertEqual(len(self.answers), 1)
 
     # --- the end ---
@@ -264,7 +264,7 @@ class RequestsTests(SynchronousTestCase):
     def test_forgotten(self) -> None:
         self.ready()
         asked = self.ask()
-        request = self.line.one()
+        request = self.session.one()
         asked.cancel()
         asked.cancel()
         self.answer(request)
@@ -275,7 +275,7 @@ class RequestsTests(SynchronousTestCase):
     def test_forgotten_once_answered(self) -> None:
         self.ready()
         asked = self.ask()
-        self.answer(self.line.one())
+        self.answer(self.session.one())
         asked.cancel()
         self.assertEqual((len(self.answers), self.cancelled), (1, []))
         self.quiet()
@@ -284,7 +284,7 @@ class RequestsTests(SynchronousTestCase):
         self.ready()
         waiting, throttled = self.send(), self.send()
         self.reject(throttled, "RequestThrottled")
-        self.line.taken()
+        self.session.taken()
         self.requests.close()
         self.answer(waiting)
         self.assertEqual(self.answers, [])
