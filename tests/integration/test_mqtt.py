@@ -491,7 +491,7 @@ async def test_a_proxy_that_hangs_is_given_up(script: Callable[[Peer], None]) ->
     with RawBroker(script) as broker:
         url = f"http://127.0.0.1:{broker.port}"
         with pytest.raises(ProxyError, match=r"^the proxy: timed out$"):
-            await Dial(reactor, behind(url, 1883, connect_timeout=0.3)).start()
+            await Dial(reactor, behind(url, 1883, connect_timeout=0.1)).start()
 
 
 # --- the end of a connection ---
@@ -621,7 +621,7 @@ async def test_stop_while_nobody_accepts(busy_port: int) -> None:
 async def test_the_thread_has_a_limit_of_its_own(certs: Certs) -> None:
     with RawBroker(say_nothing) as broker:
         with pytest.raises(TimeoutError):
-            await Dial(reactor, settings(broker.port, certs, connect_timeout=0.2)).start()
+            await Dial(reactor, settings(broker.port, certs, connect_timeout=0.1)).start()
         await until(lambda: broker.peers[0].ended)
 
 
@@ -678,7 +678,7 @@ async def test_one_address_after_the_other(monkeypatch: pytest.MonkeyPatch, busy
             for port in (free_port(), busy_port, broker.port)
         ]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
-        async with running(settings(broker.port, connect_timeout=1.0)) as line:
+        async with running(settings(broker.port, connect_timeout=0.4)) as line:
             await line.start()
 
 
@@ -709,7 +709,7 @@ async def test_ipv4_where_ipv6_leads_nowhere(
             stack.enter_context(busy("::1", broker.port))
         proxy = Proxy("name.example", broker.port) if proxied else None
         host = "broker.example" if proxied else "name.example"
-        given = settings(broker.port, host=host, proxy=proxy, connect_timeout=2.0)
+        given = settings(broker.port, host=host, proxy=proxy, connect_timeout=0.4)
         async with running(given) as line:
             await line.start()
 
