@@ -126,7 +126,7 @@ class JobsClient:
     def received(self, topic: str, payload: bytes) -> None:
         """Take any message: nothing that a broker sends may do harm."""
         if not topic.startswith(self._topics.base):
-            self.log.debug("A message for somebody else on {topic}", topic=topic)
+            self.log.debug("A message on {topic} is not for us", topic=topic)
             return
         try:
             message = decode(payload)
@@ -294,7 +294,7 @@ class JobsClient:
                 raise Malformed(response.code)
             found = execution(response.payload, job_id)
         except Malformed as malformed:
-            self.log.warn("{job_id} is not to be had: {why}", job_id=job_id, why=str(malformed))
+            self.log.warn("{job_id} cannot be described: {why}", job_id=job_id, why=str(malformed))
             self.events.describe_failed(job_id, response.code in _OVER)
         else:
             if self._follows(found.key):

@@ -20,7 +20,7 @@ from zope.interface import implementer
 from upparat.config.settings import Broker
 from upparat.oneshot import OneShot
 
-from .paho import Client, Subscriptions
+from .paho import PahoClient, Subscriptions
 
 MAX_READS = 32
 """Reads in one turn of the reactor, so that a flood of messages does not starve other work."""
@@ -78,8 +78,8 @@ class Connection:
         self._reason = ""
         self._subscriptions = Subscriptions(self._client)
 
-    def _make_client(self) -> Client:
-        client = Client(self._broker.client_id, self._socket)
+    def _make_client(self) -> PahoClient:
+        client = PahoClient(self._broker.client_id, self._socket)
         # By default paho keeps messages back once 20 wait for PUBACK. AWS sends no PUBACK for a
         # message that it throttles.
         client.max_inflight_messages_set(0)

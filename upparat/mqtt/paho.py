@@ -16,7 +16,7 @@ MAX_FILTERS = 8
 """Filters that AWS accepts in one SUBSCRIBE."""
 
 
-class Client(paho.Client):
+class PahoClient(paho.Client):
     """Speaks MQTT 3.1.1 with a clean session; never reconnects.
 
     The socket comes from outside, because paho's own way to open one blocks and cannot be
@@ -57,7 +57,7 @@ class _BorrowedSocket:
 class Subscriptions:
     """The subscriptions of one connection that wait for their SUBACK."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: PahoClient) -> None:
         self._client = client
         self._packets: dict[int, _SubscribePacket] = {}
 

@@ -94,7 +94,7 @@ class FakeDial:
 
 
 class Recorder:
-    """Hears what the line tells; ``told`` is one list in order."""
+    """Receives the events of a session; ``told`` is one list in order."""
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
