@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from upparat.backoff import Backoff
 from upparat.config.settings import Download
 from upparat.job import ExecutionKey, Job, State
-from upparat.net.threads import in_daemon
+from upparat.net.threads import defer_to_daemon_thread
 from upparat.storage.directory import Stopped
 from upparat.text import without_query
 
@@ -239,7 +239,9 @@ class Transfer(Generic[_Done]):
         # Some signatures are over all of the file: nothing can interrupt that, on a slow device
         # it takes a minute, and a stop must not wait for it.
         verifier = self._tools.verifier
-        checked = in_daemon(self._reactor, lambda: verifier.check(self.job, content), "check")
+        checked = defer_to_daemon_thread(
+            self._reactor, lambda: verifier.check(self.job, content), "check"
+        )
         return await self._wait_for(checked)
 
     def _wanted(self) -> bool:
