@@ -23,7 +23,7 @@ from .machine import Core, Guard, Inputs, Policy, make_machine
 from .mqtt.service import MqttService
 from .mqtt.service import Reactor as MqttReactor
 from .storage.record import FileRecord
-from .streaming import Source
+from .streaming import StreamProducer
 from .systemd import ServiceManager
 from .timer import ReactorTimer
 
@@ -144,7 +144,7 @@ class UpparatService(Service):
             service.sentry_dsn, f"upparat@{__version__}", secrets=[broker.password]
         )
 
-    def _make_downloads(self) -> tuple[Downloader | StreamDownloader, Source | None]:
+    def _make_downloads(self) -> tuple[Downloader | StreamDownloader, StreamProducer | None]:
         """Make the downloads; also as the source of streamed files, if files are streamed."""
         settings = self._settings
         arguments = (self._reactor, settings.download, settings.service.download_location)

@@ -46,7 +46,7 @@ class Pool(Protocol):
 
 
 @implementer(IAgent)
-class Verbatim:
+class RawUrlAgent:
     """Asks for its own URL byte for byte, since it is signed, and takes the body as it is.
 
     treq spells URLs anew, offers gzip and unpacks it: then ranges would not fit the file.
@@ -80,7 +80,7 @@ def _as_it_is(response: IResponse) -> IResponse:
 
 
 @implementer(IAgentEndpointFactory)
-class Line:
+class AgentFactory:
     """Knows the way to each server, perhaps through a proxy."""
 
     def __init__(self, reactor: Reactor, settings: Download) -> None:
@@ -93,10 +93,10 @@ class Line:
         uri = URI.fromBytes(url)
         proxy = self._proxy(uri)
         if proxy is None or uri.scheme == b"https":
-            return Verbatim(Agent.usingEndpointFactory(self._reactor, self, pool), url)
+            return RawUrlAgent(Agent.usingEndpointFactory(self._reactor, self, pool), url)
         agent = ProxyAgent(self._to_proxy(proxy), self._reactor, pool)
         # A request to a proxy has all of the URL but the fragment, which Agent leaves out.
-        return Verbatim(agent, url.partition(b"#")[0], proxy.authorization)
+        return RawUrlAgent(agent, url.partition(b"#")[0], proxy.authorization)
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         host, proxy = _host(uri), self._proxy(uri)

@@ -8,26 +8,26 @@ from twisted.internet.defer import CancelledError
 
 from .errors import explain
 from .exchange import Exchange
-from .partial import DiskError, StartOver, Target, Wrong
+from .partial import DiskError, FileMismatch, PartialDownload, StartOver
 from .response import (
     Body,
-    Changed,
-    Expired,
-    Final,
+    Complete,
+    ErrorResponse,
+    FileChanged,
     Head,
-    Problem,
+    Permanent,
     Redirect,
-    Retry,
-    Whole,
-    judge,
-    refusal,
+    Temporary,
+    UrlExpired,
+    interpret_error,
+    interpret_head,
 )
 from .url import redirected
 from .writer import Writer
 
 MAX_REDIRECTS = 5
 
-Verdict = Whole | Changed | Retry | Expired | Final
+Verdict = Complete | FileChanged | Temporary | UrlExpired | Permanent
 
 
 class Attempt:
@@ -39,7 +39,7 @@ class Attempt:
 
     def __init__(
         self,
-        target: Target,
+        target: PartialDownload,
         exchange: Callable[[], Exchange],
         writer: Callable[[Exchange], Writer],
     ) -> None:
@@ -56,12 +56,12 @@ class Attempt:
         """
         try:
             return await self._follow()
-        except (CancelledError, DiskError, StartOver, Wrong):
+        except (CancelledError, DiskError, StartOver, FileMismatch):
             raise
         except Exception as problem:
             if self._target.full:
-                return Whole()
-            return Retry(explain(problem) + self._where())
+                return Complete()
+            return Temporary(explain(problem) + self._where())
 
     async def _follow(self) -> Verdict:
         url = self._target.job.file
@@ -71,18 +71,18 @@ class Attempt:
                 return verdict
             url, problem = redirected(url, verdict.location)
             if problem:
-                return Final(f"the server {problem}")
-        return Final(f"more than {MAX_REDIRECTS} redirects")
+                return Permanent(f"the server {problem}")
+        return Permanent(f"more than {MAX_REDIRECTS} redirects")
 
     async def _ask(self, url: str) -> Verdict | Redirect:
         exchange = self._make_exchange()
         try:
             held = self._target.held
             head = await exchange.head(url, held.headers)
-            answer = judge(held, self._target.job.size, head)
+            answer = interpret_head(held, self._target.job.size, head)
             if isinstance(answer, Body):
                 return await self._take(exchange, answer)
-            if isinstance(answer, Problem):
+            if isinstance(answer, ErrorResponse):
                 return await self._refused(exchange, head)
             await exchange.drain()
             return answer
@@ -90,7 +90,7 @@ class Attempt:
             exchange.close()
 
     async def _refused(self, exchange: Exchange, head: Head) -> Verdict:
-        return refusal(head, await exchange.error_body())
+        return interpret_error(head, await exchange.error_body())
 
     async def _take(self, exchange: Exchange, body: Body) -> Verdict:
         target = self._target
@@ -98,12 +98,12 @@ class Attempt:
         marked = await self._receive(exchange)
         if target.total is not None:
             if target.full:
-                return Whole()
-            return Retry("the connection ended" + self._where())
+                return Complete()
+            return Temporary("the connection ended" + self._where())
         if marked or target.job.digested:
-            return Whole()
+            return Complete()
         # Nobody could tell whether this is all of it, and a truncated file must not pass.
-        return Final("the server tells no length: give size or a digest in the job document")
+        return Permanent("the server tells no length: give size or a digest in the job document")
 
     async def _receive(self, exchange: Exchange) -> bool:
         """However the body ends, nothing is written any more when this has ended."""

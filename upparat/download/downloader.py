@@ -20,14 +20,14 @@ from upparat.text import without_query
 
 from .client import Client
 from .exchange import ExchangeFactory, Reactor
-from .response import Expired
-from .transfer import Failed, Tools, Transfer
+from .response import UrlExpired
+from .transfer import Failed, Transfer, TransferContext
 from .verifier import Verifier
 
 _Done = TypeVar("_Done")
 
 
-class Turns(Generic[_Done]):
+class BaseDownloader(Generic[_Done]):
     """Runs transfers; tells :class:`upparat.ports.DownloadEvents`.
 
     :param directory: where downloads lie, those of an earlier agent as well.
@@ -52,7 +52,7 @@ class Turns(Generic[_Done]):
         self._reactor = reactor
         self._store = Store(directory)
         self._client = Client(reactor, settings)
-        self._tools = Tools(
+        self._tools = TransferContext(
             reactor,
             settings,
             verifier or Verifier(Verify()),
@@ -117,10 +117,10 @@ class Turns(Generic[_Done]):
         )
         run.addErrback(lambda failure: self.log.failure("Telling of a download", failure))
 
-    def _over(self, outcome: _Done | Expired, transfer: Transfer[_Done]) -> None:
+    def _over(self, outcome: _Done | UrlExpired, transfer: Transfer[_Done]) -> None:
         if self._transfer is not transfer:
             return
-        if isinstance(outcome, Expired):
+        if isinstance(outcome, UrlExpired):
             self._transfer = None
             self.events.url_expired(outcome.reason)
         else:

@@ -10,7 +10,7 @@ from upparat.net.http_connect import ProxyError
 from upparat.text import printable
 
 
-class Silence(Exception):
+class IdleTimeout(Exception):
     """Nothing came for too long; the message says in which phase."""
 
 
@@ -18,7 +18,7 @@ def explain(problem: BaseException) -> str:
     """What went wrong on the line, in a few words and without any URL."""
     for reason in getattr(problem, "reasons", None) or ():
         return explain(getattr(reason, "value", reason))
-    if isinstance(problem, Silence | ProxyError):
+    if isinstance(problem, IdleTimeout | ProxyError):
         return str(problem)
     if isinstance(problem, VerificationError):
         return "TLS: the server's certificate is for another host"

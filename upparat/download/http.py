@@ -19,9 +19,9 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from upparat import __version__
 from upparat.config.settings import Download
 
-from .errors import Silence
+from .errors import IdleTimeout
 from .exchange import CancelScope, Reactor
-from .pool import Connections, abort, at_rest, let_through, measure
+from .pool import Connections, abort, is_idle, lift_limit, limit_bytes
 from .rate import Rate
 from .response import Head
 
@@ -45,7 +45,7 @@ _T = TypeVar("_T")
 
 class HttpExchange:
     """A :class:`.exchange.Exchange` by treq. Besides what Twisted raises, all that waits may
-    raise :class:`Silence`."""
+    raise :class:`IdleTimeout`."""
 
     def __init__(
         self, reactor: Reactor, settings: Download, waiter: CancelScope, connections: Connections
@@ -93,7 +93,7 @@ class HttpExchange:
         )
         response: Any = await self._wait(answer)
         if self._connection is not None:
-            let_through(self._connection)
+            lift_limit(self._connection)
         self._response = response
         length = None if response.length is UNKNOWN_LENGTH else int(response.length)
         return Head(response.code, response.headers, length)
@@ -142,7 +142,7 @@ class HttpExchange:
         if self._rest is not None:
             self._rest.cancel()
         self._rest = None
-        if self._connection is not None and at_rest(self._connection):
+        if self._connection is not None and is_idle(self._connection):
             self._connection = None
         self._drop()
 
@@ -182,7 +182,7 @@ class HttpExchange:
             return await self._waiter.wait(deferred)
         except Exception:
             if self._silence and not self._waiter.stopped:
-                raise Silence(self._silence) from None
+                raise IdleTimeout(self._silence) from None
             raise
         finally:
             self._quiet()
@@ -190,10 +190,10 @@ class HttpExchange:
     def _connected(self, connection: IProtocol, reused: bool) -> None:
         self._connection = connection
         self._reused = reused
-        if not at_rest(connection):  # the server has said something that nobody asked for
+        if not is_idle(connection):  # the server has said something that nobody asked for
             raise ConnectionLost
-        self._rate.shape(getattr(connection, "transport", None))
-        measure(connection, HEAD, lambda: self._stop_waiting("the head has no end"))
+        self._rate.configure_transport(getattr(connection, "transport", None))
+        limit_bytes(connection, HEAD, lambda: self._stop_waiting("the head has no end"))
         self._limit(self._settings.idle_timeout, "no answer")
 
     def _received(self, receive: Callable[[bytes], None], data: bytes) -> None:

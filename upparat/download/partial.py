@@ -10,7 +10,7 @@ from upparat.job import Job
 from upparat.linux import read_boot_id
 from upparat.storage.directory import Note
 
-from .response import Body, Held
+from .response import Body, ResumePoint
 from .url import url_path
 
 
@@ -22,7 +22,7 @@ class DiskError(Exception):
         self.error = error
 
 
-class Wrong(Exception):
+class FileMismatch(Exception):
     """The bytes are not those of the job's file; the message says how."""
 
 
@@ -64,7 +64,7 @@ class Sink(Protocol):
         """Expect so many bytes in all."""
 
 
-class Target:
+class PartialDownload:
     """What is there, in the light of the job. Every method may raise :class:`DiskError`."""
 
     def __init__(self, job: Job, part: Sink) -> None:
@@ -92,12 +92,12 @@ class Target:
         return self.job.sha256 is not None and self.part.sha256 == self.job.sha256
 
     @property
-    def held(self) -> Held:
+    def held(self) -> ResumePoint:
         """What a request can build upon: without an ETag another file of the same size could not
         be told from it, unless the digest will tell."""
-        held = Held(self.length, self._note.etag, self._note.total)
+        held = ResumePoint(self.length, self._note.etag, self._note.total)
         telling = bool(held.etag) or self.job.digested
-        return held if held.resumable and telling else Held()
+        return held if held.resumable and telling else ResumePoint()
 
     @property
     def continuable(self) -> bool:
@@ -130,7 +130,7 @@ class Target:
         if body.offset == 0:
             self.start_over()
         if body.total is not None and self.job.size not in (None, body.total):
-            raise Wrong(f"size: expected {self.job.size} bytes, the server has {body.total}")
+            raise FileMismatch(f"size: expected {self.job.size} bytes, the server has {body.total}")
         path, boot_id = url_path(self.job.file), self._boot_id
         self._remember(Note(path, body.etag, body.total, boot_id=boot_id))
         if self.total is not None:
@@ -140,12 +140,12 @@ class Target:
     def expect(self, length: int) -> None:
         """:raises Wrong: if that is more than the file can have."""
         if self.total is not None and length > self.total:
-            raise Wrong(f"size: expected {self.total} bytes, the server sends more")
+            raise FileMismatch(f"size: expected {self.total} bytes, the server sends more")
 
     def check(self) -> None:
         """:raises Wrong: if what is there is not the job's file."""
         if problem := wrong(self.job, self.length, self.part.sha256):
-            raise Wrong(problem)
+            raise FileMismatch(problem)
 
     @property
     def complete_note(self) -> Note:

@@ -13,7 +13,7 @@ from twisted.web.iweb import IAgent
 
 from upparat.config.settings import Download
 
-from .agent import Line, Pool
+from .agent import AgentFactory, Pool
 from .exchange import Reactor
 
 KEPT = 64
@@ -27,7 +27,7 @@ class Connections:
     """Those of a downloader, which makes one request at a time."""
 
     def __init__(self, reactor: Reactor, settings: Download) -> None:
-        self._line = Line(reactor, settings)
+        self._line = AgentFactory(reactor, settings)
         self._used: WeakSet[Any] = WeakSet()
         pool = self._pool = HTTPConnectionPool(reactor)
         pool.maxPersistentPerHost = 1
@@ -68,18 +68,18 @@ class _Telling:
         return connection
 
 
-def at_rest(connection: Any) -> bool:
+def is_idle(connection: Any) -> bool:
     """Whether it waits for the next request, or could."""
     return connection.state == "QUIESCENT" and not connection.transport.disconnecting
 
 
-def measure(connection: Any, most: int, exceeded: Callable[[], None]) -> None:
+def limit_bytes(connection: Any, most: int, exceeded: Callable[[], None]) -> None:
     """Call ``exceeded``, and drop the connection, when it has brought more than ``most`` bytes from
     now on and still brings some."""
     connection.dataReceived = _Measured(connection, most, exceeded)
 
 
-def let_through(connection: Any) -> None:
+def lift_limit(connection: Any) -> None:
     """Measure no more."""
     del connection.dataReceived
 

@@ -33,7 +33,7 @@ class Rate:
         self._paid = max(self._paid, now) + size / self._limit
         return self._paid - now
 
-    def shape(self, transport: Any) -> None:
+    def configure_transport(self, transport: Any) -> None:
         """Fit the reads of a connection, which may be TLS on a socket, to the rate.
 
         What the kernel takes ahead is limited as well: the server would send it all at once.

@@ -29,7 +29,7 @@ _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 
 
 @dataclass(frozen=True)
-class Held:
+class ResumePoint:
     """What of the file is here already; an empty ``etag`` if the server gave no strong one."""
 
     length: int = 0
@@ -69,12 +69,12 @@ class Body:
 
 
 @dataclass(frozen=True)
-class Whole:
+class Complete:
     """Everything is here already."""
 
 
 @dataclass(frozen=True)
-class Changed:
+class FileChanged:
     """What is here does not belong to what the server has: start over."""
 
     reason: str
@@ -88,12 +88,12 @@ class Redirect:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """No file in this answer; the body tells more, see :func:`refusal`."""
+class ErrorResponse:
+    """No file in this answer; the body tells more, see :func:`interpret_error`."""
 
 
 @dataclass(frozen=True)
-class Retry:
+class Temporary:
     """It may work later, not before ``after`` seconds.
 
     ``spread``: up to so many seconds more, at random, since a whole fleet may be told the same.
@@ -105,20 +105,22 @@ class Retry:
 
 
 @dataclass(frozen=True)
-class Expired:
+class UrlExpired:
     """It may work with a fresh URL."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Final:
+class Permanent:
     """It will never work."""
 
     reason: str
 
 
-def judge(held: Held, size: int | None, head: Head) -> Body | Whole | Changed | Redirect | Problem:
+def interpret_head(
+    held: ResumePoint, size: int | None, head: Head
+) -> Body | Complete | FileChanged | Redirect | ErrorResponse:
     """What the head of an answer means to one who asked with ``held.headers``.
 
     :param size: how long the file must be, if the job says so.
@@ -129,16 +131,16 @@ def judge(held: Held, size: int | None, head: Head) -> Body | Whole | Changed | 
     if status == 206:
         return _partial(held, headers)
     if held.length and status == 412:
-        return Changed("the file on the server has changed")
+        return FileChanged("the file on the server has changed")
     if held.length and status == 416:
         return _unsatisfiable(held, size, headers)
     location = _header(headers, "location")
     if status in REDIRECTS and location:
         return Redirect(location)
-    return Problem()
+    return ErrorResponse()
 
 
-def _partial(held: Held, headers: Headers) -> Body | Changed | Problem:
+def _partial(held: ResumePoint, headers: Headers) -> Body | FileChanged | ErrorResponse:
     match = _CONTENT_RANGE.fullmatch(_header(headers, "content-range"))
     etag = _strong_etag(headers)
     total = _total(match)
@@ -150,18 +152,18 @@ def _partial(held: Held, headers: Headers) -> Body | Changed | Problem:
         problem = "the file on the server has another size"
     else:
         return Body(held.length, etag, total)
-    return Changed(problem) if held.length else Problem()
+    return FileChanged(problem) if held.length else ErrorResponse()
 
 
-def _unsatisfiable(held: Held, size: int | None, headers: Headers) -> Whole | Changed:
+def _unsatisfiable(held: ResumePoint, size: int | None, headers: Headers) -> Complete | FileChanged:
     match = _CONTENT_RANGE.fullmatch(_header(headers, "content-range"))
     known = [total for total in (_total(match), size, held.total) if total is not None]
     etag = _strong_etag(headers)
     if held.etag and etag and etag != held.etag:
-        return Changed("the file on the server has another ETag")
+        return FileChanged("the file on the server has another ETag")
     if known and all(total == held.length for total in known):
-        return Whole()
-    return Changed("the server has no such range: its file is another one")
+        return Complete()
+    return FileChanged("the server has no such range: its file is another one")
 
 
 def _total(content_range: re.Match[str] | None) -> int | None:
@@ -169,7 +171,7 @@ def _total(content_range: re.Match[str] | None) -> int | None:
     return int(content_range[3]) if content_range and content_range[3] != "*" else None
 
 
-def refusal(head: Head, body: bytes) -> Retry | Expired | Final:
+def interpret_error(head: Head, body: bytes) -> Temporary | UrlExpired | Permanent:
     """What an answer without the file means; ``body`` is the beginning of its body.
 
     Codes of S3 that say more than the status, or something else, are dealt with by name: see
@@ -180,18 +182,18 @@ def refusal(head: Head, body: bytes) -> Retry | Expired | Final:
     reason = _reason(status, code, message)
     expired = code == "ExpiredToken" or "expired" in message.lower()
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        return Retry("the proxy answers 407 Proxy Authentication Required")
+        return Temporary("the proxy answers 407 Proxy Authentication Required")
     if code == "RequestTimeTooSkewed":
-        return Expired(f"{reason} (whoever signed the URL has another time than S3)")
+        return UrlExpired(f"{reason} (whoever signed the URL has another time than S3)")
     if status in (401, 403) or (status == 400 and expired):
-        return Expired(reason)
+        return UrlExpired(reason)
     if code == "SlowDown":
-        return Retry(reason, _retry_after(head.headers) or SLOW_DOWN, spread=SLOW_DOWN)
+        return Temporary(reason, _retry_after(head.headers) or SLOW_DOWN, spread=SLOW_DOWN)
     if code == "RequestTimeout":  # comes with status 400
-        return Retry(reason)
+        return Temporary(reason)
     if status in (408, 429) or not 300 <= status < 500:
-        return Retry(reason, _retry_after(head.headers))
-    return Final(reason)
+        return Temporary(reason, _retry_after(head.headers))
+    return Permanent(reason)
 
 
 def _reason(status: int, code: str, message: str) -> str:

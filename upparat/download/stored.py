@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred
 from upparat.job import Job, State
 from upparat.storage.directory import Files, Part, Refused, Store, Stored, hash_file
 
-from .partial import DiskError, Target, Wrong, disk, wrong
-from .response import Expired, Retry
-from .transfer import Budget, Failed, Tools, Transfer, check_job
+from .partial import DiskError, FileMismatch, PartialDownload, disk, wrong
+from .response import Temporary, UrlExpired
+from .transfer import Budget, Failed, Transfer, TransferContext, check_job
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Done:
 class FileTransfer(Transfer[Done]):
     """Fetches a file into a :class:`Store`."""
 
-    def __init__(self, tools: Tools, job: Job, budget: Budget, store: Store) -> None:
+    def __init__(self, tools: TransferContext, job: Job, budget: Budget, store: Store) -> None:
         super().__init__(tools, job, budget)
         self._store = store
 
-    async def run(self) -> Done | Expired:
+    async def run(self) -> Done | UrlExpired:
         """:raises Failed: when there is no hope left."""
         self._waiter.check()
         self._check_job()
@@ -74,18 +74,18 @@ class FileTransfer(Transfer[Done]):
             return False
         return not await self._objection(Stored(path, size, sha256, self._wanted))
 
-    async def _fetch(self, files: Files) -> Done | Expired:
+    async def _fetch(self, files: Files) -> Done | UrlExpired:
         with disk():
             part = Part(files)
         self._part = part
         try:
-            target = Target(self.job, part)
+            target = PartialDownload(self.job, part)
             await self._take_up(target)
             return await self._attempts(target)
         finally:
             part.close()
 
-    async def _take_up(self, target: Target) -> None:
+    async def _take_up(self, target: PartialDownload) -> None:
         """Continue what is there, if it can be told to belong to the same file."""
         if target.continuable:
             await self._rehash(target)
@@ -93,7 +93,7 @@ class FileTransfer(Transfer[Done]):
             target.start_over()
         self._budget.reached(target.length)
 
-    async def _rehash(self, target: Target) -> None:
+    async def _rehash(self, target: PartialDownload) -> None:
         try:
             await self._in_thread(lambda: self._part.rehash(self._wanted))
         except DiskError as problem:
@@ -104,15 +104,15 @@ class FileTransfer(Transfer[Done]):
 
     # --- bytes and their end ---
 
-    def _put(self, target: Target, data: bytes) -> Deferred[None]:
+    def _put(self, target: PartialDownload, data: bytes) -> Deferred[None]:
         return self._write_in_thread(lambda: self._part.write(data))
 
-    async def _finish(self, target: Target) -> Done:
+    async def _finish(self, target: PartialDownload) -> Done:
         target.check()
         part = self._part
         content = Stored(part.files.part, part.length, part.sha256, self._wanted)
         if problem := await self._objection(content):
-            raise Wrong(problem)
+            raise FileMismatch(problem)
         with disk():
             syncing = part.syncing()
         try:
@@ -125,15 +125,15 @@ class FileTransfer(Transfer[Done]):
         with disk():
             return Done(part.commit(target.complete_note), part.length)
 
-    def _wrong(self, target: Target, problem: str) -> Retry:
+    def _wrong(self, target: PartialDownload, problem: str) -> Temporary:
         """Throw everything away: a damaged part deserves a second chance, a wrong file none, nor
         the right file that nobody has signed."""
-        if self._budget.afresh or target.proven:
+        if self._budget.retried_mismatch or target.proven:
             self._discard()
             raise Failed(State.VERIFICATION_FAILED, problem)
         self._start_over(target)
-        self._budget.afresh = True
-        return Retry(problem)
+        self._budget.retried_mismatch = True
+        return Temporary(problem)
 
     def _disk_failure(self, error: OSError) -> Failed:
         what = error.strerror or str(error)

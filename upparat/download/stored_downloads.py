@@ -5,12 +5,12 @@ from __future__ import annotations
 from upparat.job import ExecutionKey, Job
 from upparat.ports import Downloads
 
-from .downloader import Turns
+from .downloader import BaseDownloader
 from .stored import Done, FileTransfer
 from .transfer import Budget, Transfer
 
 
-class Downloader(Turns[Done]):
+class Downloader(BaseDownloader[Done]):
     """Fetches files into a directory of its own."""
 
     _budget: Budget | None = None

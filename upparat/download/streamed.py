@@ -13,17 +13,17 @@ from twisted.internet.defer import Deferred, succeed
 
 from upparat.job import Job, State
 from upparat.storage.directory import Note
-from upparat.streaming import Outlet
+from upparat.streaming import StreamConsumer
 
-from .partial import StartOver, Target, Wrong
-from .response import Expired, Held, Retry
-from .transfer import Budget, Failed, Tools, Transfer, check_job
+from .partial import FileMismatch, PartialDownload, StartOver
+from .response import ResumePoint, Temporary, UrlExpired
+from .transfer import Budget, Failed, Transfer, TransferContext, check_job
 
 HELD_BACK = 1 << 16
 """Bytes of the end that the hook gets once all are verified."""
 
 
-def check_streamed(tools: Tools, job: Job) -> None:
+def check_streamed(tools: TransferContext, job: Job) -> None:
     """:raises Failed: if the file of this job must not be streamed."""
     check_job(tools, job)
     if not tools.verifier.tells(job):
@@ -31,13 +31,13 @@ def check_streamed(tools: Tools, job: Job) -> None:
         raise Failed(State.VERIFICATION_FAILED, needs)
 
 
-class Passage:
+class StreamSink:
     """Counts and hashes what passes; one call at a time, :meth:`hash` perhaps in a thread.
 
     :param algorithms: the digests to follow, by their names in hashlib.
     """
 
-    def __init__(self, outlet: Outlet, algorithms: Collection[str]) -> None:
+    def __init__(self, outlet: StreamConsumer, algorithms: Collection[str]) -> None:
         self.length = 0
         self._outlet = outlet
         self._hashes = {name: hashlib.new(name) for name in {"sha256", *algorithms}}
@@ -97,23 +97,23 @@ class Passage:
         pass
 
 
-class StreamTarget(Target):
+class StreamTarget(PartialDownload):
     """What has passed, in the light of the job."""
 
     @property
-    def held(self) -> Held:
+    def held(self) -> ResumePoint:
         """Only with an ETag: a file that was put together of two would be found out too late."""
         held = super().held
-        return held if held.etag else Held()
+        return held if held.etag else ResumePoint()
 
 
 class Stream:
     """A file on its way into one run of the hook; the job, and with it the URL, may be renewed."""
 
-    def __init__(self, tools: Tools, job: Job, outlet: Outlet) -> None:
+    def __init__(self, tools: TransferContext, job: Job, outlet: StreamConsumer) -> None:
         self.outlet = outlet
         self.budget = Budget(job.key)
-        self.passage = Passage(outlet, tools.verifier.digests(job))
+        self.passage = StreamSink(outlet, tools.verifier.digests(job))
         self.target = StreamTarget(job, self.passage)
 
     def renew(self, job: Job) -> None:
@@ -123,12 +123,12 @@ class Stream:
 class StreamTransfer(Transfer[int]):
     """Brings what a stream still lacks."""
 
-    def __init__(self, tools: Tools, job: Job, stream: Stream) -> None:
+    def __init__(self, tools: TransferContext, job: Job, stream: Stream) -> None:
         super().__init__(tools, job, stream.budget)
         self.stream = stream
         self._passage = stream.passage
 
-    async def run(self) -> int | Expired:
+    async def run(self) -> int | UrlExpired:
         """The number of bytes, when the hook has them all and knows that they are verified.
 
         :raises Failed: when there is no hope left.
@@ -139,17 +139,17 @@ class StreamTransfer(Transfer[int]):
         self.stream.renew(self.job)
         return await self._attempts(self.stream.target)
 
-    def _put(self, target: Target, data: bytes) -> Deferred[None]:
+    def _put(self, target: PartialDownload, data: bytes) -> Deferred[None]:
         hashed = self._write_in_thread(lambda: self._passage.hash(data))
         return hashed.addCallback(lambda _: self._passage.pass_on(data))
 
-    async def _finish(self, target: Target) -> int:
+    async def _finish(self, target: PartialDownload) -> int:
         target.check()
         if problem := await self._objection(self._passage):
-            raise Wrong(problem)
+            raise FileMismatch(problem)
         await self._waiter.wait(self._passage.release())
-        self.stream.outlet.conclude()
+        self.stream.outlet.finish_stdin()
         return target.length
 
-    def _wrong(self, target: Target, problem: str) -> Retry:
+    def _wrong(self, target: PartialDownload, problem: str) -> Temporary:
         raise Failed(State.VERIFICATION_FAILED, problem)

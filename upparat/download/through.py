@@ -6,15 +6,15 @@ from twisted.python.failure import Failure
 
 from upparat.job import Job, State
 from upparat.ports import Downloads
-from upparat.streaming import Outlet, Source
+from upparat.streaming import StreamConsumer, StreamProducer
 
-from .downloader import Turns
+from .downloader import BaseDownloader
 from .partial import StartOver
 from .streamed import Stream, StreamTransfer, check_streamed
 from .transfer import Failed, Transfer
 
 
-class StreamDownloader(Turns[int]):
+class StreamDownloader(BaseDownloader[int]):
     """Offers the files of jobs, and brings each to the hook that was run for it."""
 
     _stream: Stream | None = None
@@ -44,13 +44,13 @@ class StreamDownloader(Turns[int]):
 
     # --- the source of the install hook ---
 
-    def stream(self, job: Job, outlet: Outlet) -> None:
+    def stream(self, job: Job, outlet: StreamConsumer) -> None:
         if self._open(job):
             self.stop()
             self._stream = Stream(self._tools, job, outlet)
             self._bring(job, self._stream)
 
-    def unstream(self, outlet: Outlet) -> None:
+    def cancel_stream(self, outlet: StreamConsumer) -> None:
         if self._stream is not None and self._stream.outlet is outlet:
             self.stop()
 
@@ -92,5 +92,5 @@ class StreamDownloader(Turns[int]):
             self.events.download_failed(state, message)
 
 
-def _is_port(downloader: StreamDownloader) -> tuple[Downloads, Source]:
+def _is_port(downloader: StreamDownloader) -> tuple[Downloads, StreamProducer]:
     return downloader, downloader

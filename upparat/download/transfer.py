@@ -21,8 +21,8 @@ from upparat.text import without_query
 
 from .attempt import Attempt, Verdict
 from .exchange import CancelScope, ExchangeFactory, Reactor
-from .partial import DiskError, Target, Wrong
-from .response import Changed, Expired, Final, Retry
+from .partial import DiskError, FileMismatch, PartialDownload
+from .response import FileChanged, Permanent, Temporary, UrlExpired
 from .url import url_problem
 from .verifier import Content, Verifier
 from .writer import Writer
@@ -30,7 +30,7 @@ from .writer import Writer
 BACKOFF = Backoff(base=1.0, cap=64.0)
 
 MAX_REFUSALS = 3
-"""How often in a row, without a new byte, the server may refuse a URL that AWS has made afresh."""
+"""How often in a row, without a new byte, the server may refuse a URL that AWS has made retried_mismatch."""
 
 MAX_RESTARTS = 10
 """How often the bytes of an execution are thrown away and come again as new ones."""
@@ -48,7 +48,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Tools:
+class TransferContext:
     """What every transfer works with.
 
     :param random: a number from 0 up to 1, for the jitter of the back-off.
@@ -78,32 +78,32 @@ class Failed(Exception):
 class Budget:
     """What an execution has used up. Every byte beyond what was ever there renews it.
 
-    ``attempts`` and ``refusals`` count those in a row without such a byte; ``most`` is the highest
-    number of bytes so far; ``restarts`` is how often they were thrown away; ``afresh`` says that a
+    ``attempts`` and ``refusals`` count those in a row without such a byte; ``high_water_mark`` is the highest
+    number of bytes so far; ``restarts`` is how often they were thrown away; ``retried_mismatch`` says that a
     wrong file was, once; ``disk_failures`` is how often the disk has refused.
     """
 
     key: ExecutionKey
     attempts: int = 0
     refusals: int = 0
-    most: int = 0
+    high_water_mark: int = 0
     restarts: int = 0
-    afresh: bool = False
+    retried_mismatch: bool = False
     disk_failures: int = 0
 
     def reached(self, length: int) -> None:
-        if length > self.most:
-            self.most = length
+        if length > self.high_water_mark:
+            self.high_water_mark = length
             self.attempts = self.refusals = 0
 
     def start_over(self) -> None:
         """Bytes that come again count as new ones; but not for ever, if the file never rests."""
         self.restarts += 1
         if self.restarts <= MAX_RESTARTS:
-            self.most = 0
+            self.high_water_mark = 0
 
 
-def check_job(tools: Tools, job: Job) -> None:
+def check_job(tools: TransferContext, job: Job) -> None:
     """:raises Failed: if the file of this job need not be asked for."""
     if unfit := url_problem(job, allow_http=tools.settings.allow_http):
         raise Failed(State.DOWNLOAD_FAILED, f"file: {unfit}")
@@ -116,7 +116,7 @@ class Transfer(Generic[_Done]):
 
     log = Logger()
 
-    def __init__(self, tools: Tools, job: Job, budget: Budget) -> None:
+    def __init__(self, tools: TransferContext, job: Job, budget: Budget) -> None:
         self.job = job
         self._tools = tools
         self._reactor = tools.reactor
@@ -130,22 +130,22 @@ class Transfer(Generic[_Done]):
 
     # --- what the kinds of transfers differ in ---
 
-    async def run(self) -> _Done | Expired:
+    async def run(self) -> _Done | UrlExpired:
         """:raises Failed: when there is no hope left."""
         raise NotImplementedError
 
-    def _put(self, target: Target, data: bytes) -> Deferred[None]:
+    def _put(self, target: PartialDownload, data: bytes) -> Deferred[None]:
         """Bytes of the file, in order; fires when the next ones may come."""
         raise NotImplementedError
 
-    async def _finish(self, target: Target) -> _Done:
+    async def _finish(self, target: PartialDownload) -> _Done:
         """All bytes are there.
 
         :raises Wrong: if this is not the job's file.
         """
         raise NotImplementedError
 
-    def _wrong(self, target: Target, problem: str) -> Retry:
+    def _wrong(self, target: PartialDownload, problem: str) -> Temporary:
         """These are not the bytes of the job's file.
 
         :raises Failed: if they need not be asked for again.
@@ -154,39 +154,39 @@ class Transfer(Generic[_Done]):
 
     # --- attempts ---
 
-    async def _attempts(self, target: Target) -> _Done | Expired:
+    async def _attempts(self, target: PartialDownload) -> _Done | UrlExpired:
         await self._in_thread(self._tools.load)
         while True:
-            before = self._budget.most
+            before = self._budget.high_water_mark
             verdict = await self._try(target)
-            if isinstance(verdict, Retry):
-                await self._back_off(verdict, gained=self._budget.most > before)
-            elif isinstance(verdict, Final):
+            if isinstance(verdict, Temporary):
+                await self._back_off(verdict, gained=self._budget.high_water_mark > before)
+            elif isinstance(verdict, Permanent):
                 raise Failed(State.DOWNLOAD_FAILED, verdict.reason)
-            elif isinstance(verdict, Expired):
+            elif isinstance(verdict, UrlExpired):
                 return self._refused(verdict)
             else:
                 return verdict
 
-    async def _try(self, target: Target) -> _Done | Retry | Expired | Final:
+    async def _try(self, target: PartialDownload) -> _Done | Temporary | UrlExpired | Permanent:
         """One attempt, and the look at what it has brought."""
         try:
             verdict = None if target.full else await self._attempt(target)
-            if isinstance(verdict, Changed):
+            if isinstance(verdict, FileChanged):
                 self._start_over(target)
-                return Retry(verdict.reason)
-            if isinstance(verdict, Retry | Expired | Final):
+                return Temporary(verdict.reason)
+            if isinstance(verdict, Temporary | UrlExpired | Permanent):
                 return verdict
             return await self._finish(target)
-        except Wrong as problem:
+        except FileMismatch as problem:
             return self._wrong(target, str(problem))
         except DiskError as problem:
             self._budget.disk_failures += 1
             if self._budget.disk_failures >= DISK_ATTEMPTS:
                 raise
-            return Retry(problem.error.strerror or str(problem), after=DISK_PAUSE)
+            return Temporary(problem.error.strerror or str(problem), after=DISK_PAUSE)
 
-    async def _attempt(self, target: Target) -> Verdict:
+    async def _attempt(self, target: PartialDownload) -> Verdict:
         attempt = Attempt(
             target,
             lambda: self._tools.exchange(self._waiter),
@@ -202,7 +202,7 @@ class Transfer(Generic[_Done]):
         self._waiter.check()  # the writer has its own time to end
         return verdict
 
-    def _written(self, target: Target) -> None:
+    def _written(self, target: PartialDownload) -> None:
         if self._waiter.stopped:
             return
         self._budget.reached(target.length)
@@ -211,11 +211,11 @@ class Transfer(Generic[_Done]):
             self._next_telling = now + PROGRESS_INTERVAL
             self._tools.told(target.length, target.total)
 
-    def _start_over(self, target: Target) -> None:
+    def _start_over(self, target: PartialDownload) -> None:
         target.start_over()
         self._budget.start_over()
 
-    async def _back_off(self, retry: Retry, *, gained: bool) -> None:
+    async def _back_off(self, retry: Temporary, *, gained: bool) -> None:
         budget = self._budget
         budget.attempts = 0 if gained else budget.attempts + 1
         if budget.attempts >= self._tools.settings.max_attempts:
@@ -226,7 +226,7 @@ class Transfer(Generic[_Done]):
         self._log("tries again in {delay:.1f} s: {reason}", delay=delay, reason=retry.reason)
         await self._waiter.wait(deferLater(self._reactor, delay))
 
-    def _refused(self, expired: Expired) -> Expired:
+    def _refused(self, expired: UrlExpired) -> UrlExpired:
         self._budget.refusals += 1
         if self._budget.refusals >= MAX_REFUSALS:
             raise Failed(State.DOWNLOAD_FAILED, expired.reason)

@@ -13,12 +13,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from .partial import DiskError, Target
+from .partial import DiskError, PartialDownload
 
 BATCH = 1 << 20
 """Bytes that go to the disk at a time: the more, the fewer changes from thread to thread."""
 
-MOMENT = 0.5
+FLUSH_DELAY = 0.5
 """Seconds that a byte waits for others to go with it."""
 
 
@@ -42,7 +42,7 @@ class Writer:
     def __init__(
         self,
         clock: IReactorTime,
-        target: Target,
+        target: PartialDownload,
         flow: Flow,
         put: Callable[[bytes], Deferred[None]],
         written: Callable[[], None],
@@ -109,7 +109,7 @@ class Writer:
 
     def _begin_moment(self) -> None:
         if self._timer is None:
-            self._timer = self._clock.callLater(MOMENT, self._moment_is_over)
+            self._timer = self._clock.callLater(FLUSH_DELAY, self._moment_is_over)
 
     def _end_moment(self) -> None:
         if self._timer is not None:
