@@ -28,7 +28,7 @@ torture: $(VENV)/test.stamp
 fuzz: $(VENV)/test.stamp
 	UPPARAT_CASES=$(or $(CASES),100000) $(BIN)/python -m pytest -n auto \
 		tests/unit/test_job.py tests/unit/test_minisign.py tests/unit/download/test_response.py \
-		tests/unit/net/test_proxy.py
+		tests/unit/net/test_proxy.py tests/unit/net/test_http_connect.py
 
 # Only on a machine that is idle otherwise
 bench: $(VENV)/test.stamp

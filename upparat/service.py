@@ -20,8 +20,7 @@ from .hooks.runner import HookRunner
 from .iotjobs.client import JobsClient
 from .linux import give_back_memory
 from .machine import Core, Guard, Inputs, Policy, make_machine
-from .mqtt.service import MqttService
-from .mqtt.service import Reactor as MqttReactor
+from .mqtt.service import MqttReactor, MqttService
 from .storage.record import FileRecord
 from .streaming import StreamProducer
 from .systemd import ServiceManager
@@ -61,9 +60,9 @@ class UpparatService(Service):
             reactor,
             self._mqtt,
             settings.broker.thing_name,
+            self._record,
             poll_interval=settings.service.poll_interval,
             progress_interval=settings.service.progress_interval,
-            ledger=self._record,
         )
         self._downloads, source = self._make_downloads()
         self._hooks = HookRunner(

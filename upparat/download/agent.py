@@ -29,7 +29,7 @@ from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResp
 from zope.interface import implementer
 
 from upparat.config.settings import Download
-from upparat.net.endpoints import Tunnel
+from upparat.net.endpoints import TunnelEndpoint
 from upparat.net.http_connect import ProxyError
 from upparat.net.proxy import Proxy
 
@@ -103,7 +103,7 @@ class AgentFactory:
         if proxy is None:
             endpoint = self._to(host, uri.port)
         else:
-            endpoint = Tunnel(self._to_proxy(proxy), proxy, host, uri.port)
+            endpoint = TunnelEndpoint(self._to_proxy(proxy), proxy, host, uri.port)
         if uri.scheme == b"https":
             return _Secure(endpoint, host, uri.port, self._settings.cafile)
         return endpoint

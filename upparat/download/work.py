@@ -8,7 +8,7 @@ from typing import TypeVar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
 
-from upparat.net.threads import in_daemon
+from upparat.net.threads import defer_to_daemon_thread
 from upparat.storage.directory import Stopped
 
 from .exchange import CancelScope, Reactor
@@ -42,7 +42,7 @@ class BackgroundWork:
     async def run_to_end(self, work: Callable[[], _T], name: str) -> _T:
         """Run ``work`` that nothing can interrupt, in a thread that the end of the process does not
         wait for. Raises what :meth:`run` does."""
-        return await self._wait(in_daemon(self._reactor, work, name))
+        return await self._wait(defer_to_daemon_thread(self._reactor, work, name))
 
     def write(self, work: Callable[[], None]) -> Deferred[None]:
         """Run ``work`` in a thread, and let the caller wait for its end, even after a stop."""

@@ -131,7 +131,7 @@ class Bench(SynchronousTestCase):
         self.files = Store(self.directory).files(KEY)
         self.reactor = FakeReactor()
         at_once = lambda reactor, work, name: maybeDeferred(work)  # noqa: E731
-        self.patch(download_transfer, "in_daemon", at_once)
+        self.patch(download_transfer, "defer_to_daemon_thread", at_once)
         self.answers: list[Answer | Exception] = []
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.closed = 0
