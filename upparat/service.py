@@ -12,8 +12,8 @@ from twisted.python.failure import Failure
 
 from . import __version__, sentry
 from .config.settings import Settings
+from .download.downloader import Downloader
 from .download.exchange import Reactor as DownloadReactor
-from .download.stored_downloads import Downloader
 from .download.verifier import Verifier
 from .hooks.child import Reactor as ProcessReactor
 from .hooks.runner import HookRunner
@@ -27,7 +27,7 @@ from .systemd import ServiceManager
 from .timer import ReactorTimer
 
 if TYPE_CHECKING:
-    from .download.through import StreamDownloader
+    from .download.streamed import StreamDownloader
 
 FAREWELL = 2.0
 """Seconds for AWS to accept the last reports when the agent is stopped."""
@@ -150,7 +150,7 @@ class UpparatService(Service):
         verifier = Verifier(settings.verify)
         if not settings.hooks.install_stream:
             return Downloader(*arguments, verifier=verifier), None
-        from .download.through import StreamDownloader  # few devices need it
+        from .download.streamed import StreamDownloader  # few devices need it
 
         streams = StreamDownloader(*arguments, verifier=verifier)
         return streams, streams

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
@@ -31,7 +32,8 @@ class StoredDestination:
         self._job = job
         self._budget = budget
         self._store = store
-        self._part: Part | None = None
+        self._close: Callable[[], None] = lambda: None
+        self._part: Part  # both are there once it is open
         self.partial: PartialDownload
 
     async def open(self) -> Done | None:
@@ -48,13 +50,13 @@ class StoredDestination:
             return done
         with disk_errors():
             self._part = Part(files)
+        self._close = self._part.close
         self.partial = PartialDownload(self._job, self._part)
-        await self._take_up(self._part)
+        await self._take_up()
         return None
 
     def close(self) -> None:
-        if self._part is not None:
-            self._part.close()
+        self._close()
 
     def _check_job(self) -> None:
         try:
@@ -86,17 +88,17 @@ class StoredDestination:
             return False
         return not await self._objection(Stored(path, size, sha256, self._work.wanted))
 
-    async def _take_up(self, part: Part) -> None:
+    async def _take_up(self) -> None:
         """Continue a part that belongs to the same file, or start over."""
         if self.partial.continuable:
-            await self._rehash(part)
+            await self._rehash()
         else:
             self.partial.start_over()
         self._budget.reached(self.partial.length)
 
-    async def _rehash(self, part: Part) -> None:
+    async def _rehash(self) -> None:
         try:
-            await self._work.run(lambda: part.rehash(self._work.wanted))
+            await self._work.run(lambda: self._part.rehash(self._work.wanted))
         except DiskError as problem:
             self._log("cannot use what is there: {problem}", problem=problem)
             self.partial.start_over()
@@ -106,12 +108,11 @@ class StoredDestination:
     # --- bytes, and their end ---
 
     def put(self, data: bytes) -> Deferred[None]:
-        part = self._open_part
-        return self._work.write(lambda: part.write(data))
+        return self._work.write(lambda: self._part.write(data))
 
     async def finish(self) -> Done:
         self.partial.check()
-        part = self._open_part
+        part = self._part
         content = Stored(part.files.part, part.length, part.sha256, self._work.wanted)
         if problem := await self._objection(content):
             raise FileMismatch(problem)
@@ -143,11 +144,6 @@ class StoredDestination:
             return Failed(State.DOWNLOAD_FAILED, f"the file cannot be stored: {problem}")
         self._discard()
         return Failed(State.INSUFFICIENT_STORAGE, problem)
-
-    @property
-    def _open_part(self) -> Part:
-        assert self._part is not None, "the destination is not open"
-        return self._part
 
     def _start_over(self) -> None:
         self.partial.start_over()

@@ -19,13 +19,13 @@ from twisted.web.http_headers import Headers
 
 from tests.support.downloads import KEY, Heard, make_job
 from upparat.config.settings import Download, Require, Verify
-from upparat.download import transfer as download_transfer
+from upparat.download import work
+from upparat.download.downloader import Downloader
 from upparat.download.errors import IdleTimeout
 from upparat.download.exchange import CancelScope
 from upparat.download.http import HttpExchange
 from upparat.download.pool import Connections
 from upparat.download.response import SLOW_DOWN, Head
-from upparat.download.stored_downloads import Downloader
 from upparat.download.transfer import DISK_PAUSE
 from upparat.download.verifier import Verifier
 from upparat.download.writer import FLUSH_DELAY
@@ -131,7 +131,7 @@ class Bench(SynchronousTestCase):
         self.files = Store(self.directory).files(KEY)
         self.reactor = FakeReactor()
         at_once = lambda reactor, work, name: maybeDeferred(work)  # noqa: E731
-        self.patch(download_transfer, "defer_to_daemon_thread", at_once)
+        self.patch(work, "defer_to_daemon_thread", at_once)
         self.answers: list[Answer | Exception] = []
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.closed = 0

@@ -11,8 +11,7 @@ from tests.support.downloads import FakeOutlet, Heard, make_job
 from tests.unit.download.test_downloader import URL, Answer, FakeExchange
 from tests.unit.download.test_downloader import Bench as DownloadBench
 from upparat.config.settings import Require, Verify
-from upparat.download.streamed import HELD_BACK
-from upparat.download.through import StreamDownloader
+from upparat.download.streamed import HELD_BACK, StreamDownloader
 from upparat.download.verifier import Verifier
 from upparat.download.writer import FLUSH_DELAY
 from upparat.job import Job, State
