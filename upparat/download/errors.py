@@ -1,4 +1,4 @@
-"""What goes wrong on the way to a server, in a few words."""
+"""Errors on the way to a server, in a few words."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from upparat.text import printable
 
 
 class IdleTimeout(Exception):
-    """Nothing came for too long; the message says in which phase."""
+    """Nothing has come for too long; the message names the phase."""
 
 
 def explain(problem: BaseException) -> str:
-    """What went wrong on the line, in a few words and without any URL."""
+    """Describe an error of the network in a few words, without any URL."""
     for reason in getattr(problem, "reasons", None) or ():
         return explain(getattr(reason, "value", reason))
     if isinstance(problem, IdleTimeout | ProxyError):
