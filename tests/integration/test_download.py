@@ -32,7 +32,8 @@ from upparat.download import transfer
 from upparat.download.client import Client
 from upparat.job import State
 from upparat.linux import read_boot_id
-from upparat.storage.directory import Note, Part, Store
+from upparat.storage.directory import Note, Store
+from upparat.storage.part import PartialFile
 
 IMPATIENT = replace(SETTINGS, idle_timeout=1.0)
 
@@ -859,10 +860,10 @@ async def test_write_errors(
     state: State,
     kept: bool,
 ) -> None:
-    def write(self: Part, data: bytes) -> None:
+    def write(self: PartialFile, data: bytes) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(Part, "write", write)
+    monkeypatch.setattr(PartialFile, "write", write)
     async with fetching(directory) as fetcher:
         told, message = await fetcher.fail(make_job(file.url))
     assert told is state

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from upparat.config.settings import Download, Verify
 from upparat.job import ExecutionKey, Job, State
 from upparat.ports import DownloadEvents, Downloads
-from upparat.storage.directory import Refused, Store
+from upparat.storage.directory import Store, UnsafePath
 from upparat.text import without_query
 
 from .budget import Budget
@@ -95,7 +95,7 @@ class BaseDownloader(ABC):
     def _tidy(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except (OSError, Refused) as problem:
+        except (OSError, UnsafePath) as problem:
             self.log.warn("Removing downloads: {problem}", problem=problem)
 
     # --- a transfer ---

@@ -31,7 +31,8 @@ from upparat.download.verifier import Verifier
 from upparat.download.writer import FLUSH_DELAY
 from upparat.job import Job, State
 from upparat.linux import read_boot_id
-from upparat.storage.directory import Note, Part, Store
+from upparat.storage.directory import Note, Store
+from upparat.storage.part import PartialFile
 
 URL = "https://h/f?secret"
 CONTENT = b"0123456789"
@@ -370,7 +371,7 @@ class ResumeTests(Bench):
     def test_a_part_that_cannot_be_read_comes_anew(self) -> None:
         self.leave_part()
         trouble = OSError(errno.EIO, "Input/output error")
-        with mock.patch.object(Part, "rehash", side_effect=trouble):
+        with mock.patch.object(PartialFile, "rehash", side_effect=trouble):
             self.start(whole())
         self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
         self.assertEqual([headers.get("Range") for _, headers in self.asked], [None])
@@ -513,7 +514,7 @@ class StopTests(Bench):
 class DiskTests(Bench):
     def fail_with(self, number: int, method: str) -> tuple[Any, ...]:
         error = OSError(number, os.strerror(number))
-        with mock.patch.object(Part, method, side_effect=error):
+        with mock.patch.object(PartialFile, method, side_effect=error):
             self.start(whole(), whole(), whole())
             self.reactor.pump([DISK_PAUSE] * 2)
         assert self.heard.outcome is not None
@@ -526,7 +527,7 @@ class DiskTests(Bench):
 
     def test_others_make_room(self) -> None:
         error = OSError(errno.ENOSPC, "full")
-        with mock.patch.object(Part, "write", side_effect=error):
+        with mock.patch.object(PartialFile, "write", side_effect=error):
             self.start(whole(), whole())
         self.assertIsNone(self.heard.outcome)
         self.reactor.advance(DISK_PAUSE)
@@ -571,7 +572,7 @@ class DiskTests(Bench):
 
     def test_a_directory_that_cannot_be_synced_at_first(self) -> None:
         trouble = [OSError(errno.EIO, "Input/output error"), None]
-        with mock.patch("upparat.storage.directory.sync_directory", side_effect=trouble):
+        with mock.patch("upparat.storage.part.sync_directory", side_effect=trouble):
             self.start(whole(), sha256=SHA256)
             self.assertFalse(self.files.complete.exists())
             self.reactor.advance(DISK_PAUSE)

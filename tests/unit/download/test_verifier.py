@@ -19,7 +19,7 @@ from upparat.download.verifier import Verifier
 from upparat.job import Job
 from upparat.signing.keys import PublicKey, load_keys
 from upparat.signing.signatures import statement
-from upparat.storage.directory import Stopped, Stored
+from upparat.storage.part import Stopped, Stored
 
 CONTENT = bytes(range(256)) * 10
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -21,7 +21,7 @@ from tests.support.openssl import ALGORITHMS, KINDS, Signers, flips, make_keys
 from upparat.minisign import parse_signature
 from upparat.signing.keys import BadKey, MinisignKey, PublicKey, certified, load_keys
 from upparat.signing.signatures import Text, statement, verified
-from upparat.storage.directory import Stored
+from upparat.storage.part import Stored
 
 SHA256 = "0123456789abcdef" * 4
 NOW = datetime.now(UTC)
