@@ -383,6 +383,14 @@ class ResumeTests(Bench):
         self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
         self.assertEqual(self.files.complete.read_bytes(), CONTENT)
 
+    def test_a_part_of_an_unknown_boot_may_hold_zeros_too(self) -> None:
+        """Without /proc no boot has an id: two unknown boots need not be the same one."""
+        self.leave_part(bytes(4), boot_id="")
+        with mock.patch("upparat.download.partial.read_boot_id", return_value=""):
+            self.start(whole())
+        self.assertEqual([headers.get("Range") for _, headers in self.asked], [None])
+        self.assertEqual(self.files.complete.read_bytes(), CONTENT)
+
     def test_a_part_of_another_boot_with_a_digest_is_continued(self) -> None:
         self.leave_part(boot_id="another")
         self.start(rest(4), sha256=SHA256)
