@@ -1,7 +1,7 @@
-"""Where a download and an install hook meet, when the file goes from one into the other.
+"""The interfaces between a download and an install hook that reads the file from its stdin.
 
-The hook's run is the outlet, the downloads are the source. A source that was told to stop, or whose
-outlet has ended, is silent.
+The run of the hook is the consumer, the download is the producer. A producer makes no more calls
+once its stream was cancelled or its consumer has ended.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from .job import Job
 
 
 class StreamConsumer(Protocol):
-    """One run of the hook, which reads the file from its stdin."""
+    """One run of the install hook, which reads the file from its stdin."""
 
     def write(self, data: bytes) -> Deferred[None]:
-        """The next bytes; fires when there is room for more."""
+        """Write the next bytes to stdin. Fires when there is room for more."""
 
     def finish_stdin(self) -> None:
-        """The file is verified: stdin ends after what was written."""
+        """Close stdin after the written bytes, because the file is verified."""
 
     def fail(self) -> Deferred[None]:
-        """The file will never come: end the hook, and say nothing of it.
+        """End the hook without reporting its result, because the download has failed.
 
-        Fires when nothing of it runs any more.
+        Fires when no process of the hook runs any more.
         """
 
     def start_over(self, reason: str) -> None:
-        """The file has to come from its beginning again: end the hook, and run it again later."""
+        """End the hook and run it again later, because the download must restart from byte 0."""
 
 
 class StreamProducer(Protocol):
-    """Brings files."""
+    """Downloads files into consumers."""
 
     def stream(self, job: Job, outlet: StreamConsumer) -> None:
-        """Bring the job's file, from its beginning."""
+        """Download the job's file from byte 0, and write it to the outlet."""
 
     def cancel_stream(self, outlet: StreamConsumer) -> None:
-        """This outlet has ended."""
+        """Stop the download into this outlet, because the outlet has ended."""

@@ -1,9 +1,10 @@
-"""Where downloads lie: names, partial files and the notes that belong to them.
+"""The download directory: names of files, and the notes that belong to them.
 
 In the download directory, an execution has up to three files:
 ``<job>.<number>.<queued at>.part`` while it grows, ``<job>`` when it is complete, and
-``<job>.<number>.<queued at>.json``, the note that makes the part resumable and the complete file
-known as ours. A job id holds no dot, so that no name can be taken for another kind.
+``<job>.<number>.<queued at>.json``, a note. The note makes a partial file resumable, and says that
+the agent has written the complete file. A job id holds no dot, so the kinds of names cannot be
+mixed up.
 """
 
 from __future__ import annotations
@@ -23,15 +24,16 @@ _NAME = re.compile(r"([a-zA-Z0-9_-]{1,64})\.(0|[1-9]\d*)\.(0|[1-9]\d*)\.(?:part|
 
 
 class UnsafePath(Exception):
-    """A name or a directory that cannot be used safely; the message says which and why."""
+    """A name or a directory that is not safe to use. The message says which and why."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """What is known of a file: its URL's path (without query), strong ETag and size in bytes.
+    """Facts about a file: the path of its URL (without query), its strong ETag and size in bytes.
 
-    ``etag`` is empty if there is none; ``digest`` (SHA-256, hexadecimal) is set once the file is
-    complete and checked. ``boot_id`` is that of the boot in which the part was written.
+    ``etag`` is empty if the server sent none. ``digest`` (SHA-256, hexadecimal) is set once the
+    file is complete and checked. ``boot_id`` names the boot in which the partial file was written;
+    it is empty if unknown.
     """
 
     path: str = ""
@@ -65,15 +67,18 @@ class Files:
         return self.directory / f"{job_id}.{number}.{queued_at}.{kind}"
 
     def read_note(self) -> Note:
-        """The note; an empty one if there is none or it makes no sense."""
+        """Read the note. Returns an empty one if there is none, or it cannot be parsed."""
         try:
             return _parse(self.note.read_bytes())
         except (OSError, ValueError, TypeError):
             return Note()
 
     def write_note(self, note: Note) -> None:
-        """Replace the note. One of a part is not synced: its loss costs a download, no more. But
-        without its note nobody would know a complete file, and remove it."""
+        """Replace the note.
+
+        The note of a complete file is synced, because without it the agent would never remove the
+        file. The note of a partial file is not: its loss only costs a new download.
+        """
         new = self._path("json.new")
         with open(open_private(new, os.O_WRONLY | os.O_TRUNC), "wb") as stream:
             stream.write(json.dumps(asdict(note)).encode())
@@ -83,12 +88,12 @@ class Files:
         new.replace(self.note)
 
     def known_complete(self) -> bool:
-        """Whether there is a complete file and it is this execution's."""
+        """True if the complete file exists and belongs to this execution."""
         note = self.read_note()
         return bool(note.digest) and _size(self.complete) == note.total
 
     def _completed(self) -> bool:
-        """Whether the note says that the file was completed, or a power cut has torn it."""
+        """True if the note says that the file was completed, or if a power cut has torn it."""
         try:
             return bool(_parse(self.note.read_bytes()).digest)
         except FileNotFoundError:
@@ -97,7 +102,7 @@ class Files:
             return True
 
     def discard(self) -> None:
-        """Remove them all. The complete file only if it is ours."""
+        """Remove all files of the execution; the complete file only if the agent has written it."""
         ours = self._completed()
         self.part.unlink(missing_ok=True)
         if ours and _size(self.complete) is not None:
@@ -107,13 +112,16 @@ class Files:
 
 
 class Store:
-    """The download directory. What is not named like ours is left alone."""
+    """The download directory. Files with other names than the agent's are left alone."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def files(self, key: ExecutionKey) -> Files:
-        """:raises Refused: if the names of this execution would not be safe."""
+        """Return the files of an execution.
+
+        :raises UnsafePath: if their names would not be safe.
+        """
         if not _JOB_ID.fullmatch(key.job_id):
             raise UnsafePath(f"the job id {key.job_id!r} cannot be the name of a file")
         if key.number < 0 or key.queued_at < 0:
@@ -121,9 +129,10 @@ class Store:
         return Files(self.directory, key)
 
     def prepare(self) -> None:
-        """Create the directory, for us alone, or check that nobody else can have planted it.
+        """Create the directory, for this user alone, or check who owns it.
 
-        :raises Refused: if it belongs to another user than us or root.
+        :raises UnsafePath: if it belongs to another user than this one or root, who may have
+            planted it.
         """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for found in (self.directory.lstat(), self.directory.stat()):
@@ -131,7 +140,10 @@ class Store:
                 raise UnsafePath(f"{self.directory} belongs to another user")
 
     def clean(self, keep: ExecutionKey | None, *, complete: bool) -> None:
-        """Remove the files of all executions but one; complete ones only if asked."""
+        """Remove the files of all executions except ``keep``.
+
+        :param complete: whether to remove complete files as well.
+        """
         for key in set(self._keys()) - {keep}:
             files = Files(self.directory, key)
             if complete or not files.known_complete():
@@ -148,7 +160,11 @@ class Store:
 
 
 def _parse(content: bytes) -> Note:
-    """:raises ValueError or TypeError: if it is no note."""
+    """Parse a note.
+
+    :raises ValueError: if the content is not JSON.
+    :raises TypeError: if it is no note.
+    """
     note = Note(**json.loads(content))
     texts = (note.path, note.etag, note.digest, note.boot_id)
     if not all(isinstance(text, str) for text in texts):
@@ -159,13 +175,13 @@ def _parse(content: bytes) -> Note:
 
 
 def open_private(path: Path, flags: int, *, create: bool = True) -> int:
-    """Open without following a symbolic link at the end; what is created is for us alone."""
+    """Open a file, but no symbolic link. A created file is for this user alone."""
     flags |= os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if create else 0)
     return os.open(path, flags, 0o600)
 
 
 def _size(path: Path) -> int | None:
-    """The size of a regular file; ``None`` if there is none."""
+    """Return the size of a regular file in bytes, or ``None`` if there is none."""
     try:
         found = path.lstat()
     except OSError:

@@ -20,25 +20,26 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 CHUNK = 1 << 20
-"""How many bytes are hashed between two looks at whether somebody still wants to know."""
+"""Bytes that are hashed between two calls of ``wanted``."""
 
 SLACK = 1 << 20
 """Bytes that a download leaves free on the disk."""
 
 HASTE = 1 << 23
-"""Bytes that may be in the cache alone before they are sent to the disk, so that little is left for
-the sync at the end. Few enough for that, and enough to write a flash in whole blocks."""
+"""Bytes that are written to the cache before Linux begins to write them to the disk.
+
+Few enough to leave little for the sync at the end, and enough to write a flash in whole blocks."""
 
 
 class Stopped(Exception):
-    """Nobody wants to know the digest any more."""
+    """The hashing was stopped, because ``wanted`` returned false."""
 
 
 class PartialFile:
-    """The file that grows. All writing and hashing of a download goes through here, one call at a
-    time, in whatever thread.
+    """The growing file of a download, and its digest.
 
-    Each method may raise :class:`OSError`. What was there before counts once it is hashed again.
+    Any thread may call it, one call at a time. Each method may raise :class:`OSError`. The bytes of
+    an earlier run are in the digest only after :meth:`rehash`.
     """
 
     def __init__(self, files: Files) -> None:
@@ -61,18 +62,18 @@ class PartialFile:
         self.files.write_note(note)
 
     def rehash(self, wanted: Callable[[], bool]) -> None:
-        """Hash what is there already. Takes its time: made to be called in a thread."""
+        """Hash the bytes of an earlier run. Slow: call it in a thread."""
         self._hash = hash_file(self.files.part, self.length, wanted)
 
     def make_room(self, total: int) -> None:
-        """Look whether the disk has room for a file of ``total`` bytes, and some more.
+        """Check that the disk has room for a file of ``total`` bytes, and :data:`SLACK` more.
 
-        The room is set aside with the next write: that may take a moment.
+        The next write reserves the room, because that may take a moment.
 
-        :raises OSError: if it has not.
+        :raises OSError: ``ENOSPC``, if there is less room.
         """
         found, disk = os.fstat(self._fd), os.fstatvfs(self._fd)
-        missing = total - max(self.length, found.st_blocks * 512)  # what was set aside is ours
+        missing = total - max(self.length, found.st_blocks * 512)  # reserved blocks count
         lacking = missing + SLACK - disk.f_bavail * disk.f_frsize
         if missing > 0 and lacking > 0:
             raise OSError(errno.ENOSPC, f"the disk lacks {lacking} bytes for the file")
@@ -86,7 +87,7 @@ class PartialFile:
                 self._spare(len(view))
             self._reserve()
             while view:
-                # Not where the last write has ended: if that one failed, it does not count.
+                # Write at the counted end, because a failed write may have left more bytes.
                 written = os.pwrite(self._fd, view, end)
                 view, end = view[written:], end + written
         except OSError:
@@ -99,7 +100,7 @@ class PartialFile:
             self._sent = self.length
 
     def _spare(self, size: int) -> None:
-        """Leave others their room, where nobody knows how much will come."""
+        """Leave :data:`SLACK` bytes free for other programs if the size of the file is unknown."""
         disk = os.fstatvfs(self._fd)
         if disk.f_bavail * disk.f_frsize < size + SLACK:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -109,7 +110,7 @@ class PartialFile:
         reserve(self._fd, self.length, wanted)
 
     def _take_back(self) -> None:
-        """What was written or set aside but not counted would stand in the way of what comes."""
+        """Free blocks that were written or reserved but not counted."""
         with suppress(OSError):
             os.ftruncate(self._fd, self.length)
 
@@ -119,7 +120,7 @@ class PartialFile:
         self.length = self._sent = 0
 
     def syncing(self) -> Callable[[], None]:
-        """What brings the file to the disk: made to be called in a thread, even after a close."""
+        """Return a function that syncs the file. Call it in a thread, even after :meth:`close`."""
         descriptor = os.dup(self._fd)
 
         def sync() -> None:
@@ -131,7 +132,7 @@ class PartialFile:
         return sync
 
     def commit(self, note: Note) -> Path:
-        """Give the synced file its final name, durably; can be tried again."""
+        """Rename the synced file to its final name and sync the name. May be called again."""
         part, complete = self.files.part, self.files.complete
         self.files.write_note(note)
         part.replace(complete)
@@ -148,9 +149,9 @@ class PartialFile:
 
 @dataclass(frozen=True)
 class Stored:
-    """A file that was fetched, and its SHA-256.
+    """A downloaded file and its SHA-256.
 
-    Both methods may raise ``OSError``; :class:`Stopped`, when ``wanted`` says no.
+    Both methods may raise ``OSError``, and :class:`Stopped` when ``wanted`` returns false.
     """
 
     path: Path
@@ -159,15 +160,16 @@ class Stored:
     wanted: Callable[[], bool]
 
     def digest(self, name: str) -> bytes:
-        """By an algorithm of hashlib; reads the file if it has to."""
+        """Return the digest by an algorithm of hashlib. Reads the file unless it is SHA-256."""
         if name == "sha256":
             return bytes.fromhex(self.sha256)
         return hash_file(self.path, self.size, self.wanted, name).digest()
 
     def verify(self, check: Callable[[bytes], None]) -> None:
-        """Call ``check`` with the whole of it.
+        """Call ``check`` with the whole content.
 
-        Ed25519 reads its message twice: mapped, it needs no memory that cannot be taken back.
+        The file is mapped, because Ed25519 reads its message twice and the system can take mapped
+        memory back.
         """
         if not self.size:
             check(b"")
@@ -183,9 +185,9 @@ class Stored:
 def hash_file(
     path: Path, length: int, wanted: Callable[[], bool], algorithm: str = "sha256"
 ) -> _Hash:
-    """A digest over the first ``length`` bytes of a file.
+    """Hash the first ``length`` bytes of a file.
 
-    :raises Stopped: when ``wanted`` says no.
+    :raises Stopped: when ``wanted`` returns false.
     :raises OSError: also if the file is shorter.
     """
     digest = hashlib.new(algorithm)
