@@ -36,36 +36,36 @@ REST = 2 * 65536
 POLL = 0.1
 """Seconds between two looks whether the rest of a process group that was told to end is gone."""
 
-COMPLAINTS = 50
+STDERR_TAIL = 50
 """Lines of stderr that are kept."""
 
 
-class Reactor(IReactorProcess, IReactorTime):
+class ChildReactor(IReactorProcess, IReactorTime):
     """What running a process asks of a reactor."""
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a child ended; ``complaints`` are the last lines of its stderr.
+class ExitStatus:
+    """How a child ended; ``stderr_tail`` are the last lines of its stderr.
 
-    ``errno`` is set if the command could not be executed, ``stuck`` if it could not be ended.
+    ``errno`` is set if the command could not be executed, ``unkillable`` if it could not be ended.
     ``launched`` is false if the launcher itself did not work, so that the command never ran.
     """
 
     code: int = 0
     signal: int = 0
     errno: int = 0
-    stuck: bool = False
+    unkillable: bool = False
     launched: bool = True
-    complaints: Sequence[str] = field(default=())
+    stderr_tail: Sequence[str] = field(default=())
 
 
 class Child(ProcessProtocol):
     """One run of a command. The run is over when the direct child is gone: a process that it left
     in the background is left alone and does not hold the end up, even if it keeps stdout open.
 
-    :param printed: told the lines of stdout as they come, some at a time.
-    :param over: told once how the run ended.
+    :param on_output: told the lines of stdout as they come, some at a time.
+    :param on_exit: told once how the run ended.
     """
 
     log = Logger()
@@ -75,16 +75,16 @@ class Child(ProcessProtocol):
     def __init__(
         self,
         clock: IReactorTime,
-        printed: Callable[[Sequence[str]], None],
-        over: Callable[[Ended], None],
+        on_output: Callable[[Sequence[str]], None],
+        on_exit: Callable[[ExitStatus], None],
         killpg: Callable[[int, int], None] = os.killpg,
     ) -> None:
         self._clock = clock
-        self._printed = printed
-        self._over = over
+        self._on_output = on_output
+        self._on_exit = on_exit
         self._killpg = killpg
         self._stdout, self._stderr = Lines(), Lines()
-        self._complaints: deque[str] = deque(maxlen=COMPLAINTS)
+        self._stderr_tail: deque[str] = deque(maxlen=STDERR_TAIL)
         self._report = b""
         self._launcher = True
         self._pid = 0
@@ -103,11 +103,11 @@ class Child(ProcessProtocol):
         *,
         launcher: bool = True,
         survives_us: bool = False,
-        note: Callable[[int], None] = lambda pid: None,
+        on_pid: Callable[[int], None] = lambda pid: None,
     ) -> None:
         """Spawn the command; it inherits the working directory and reads an empty stdin.
 
-        :param note: told the process id, with the launcher before the command begins. If we die
+        :param on_pid: told the process id, with the launcher before the command begins. If we die
             before this has returned, the command never runs.
         :param launcher: start it in a session of its own; without, only the direct child is ended.
         :param survives_us: leave SIGPIPE ignored, so that it can go on when nobody reads any more.
@@ -119,7 +119,7 @@ class Child(ProcessProtocol):
             argv = [*self._launcher_argv("SIG_IGN" if survives_us else "SIG_DFL"), *argv]
             fds.update(self._launcher_fds)
         reactor.spawnProcess(self, argv[0], argv, env, childFDs=fds)
-        note(self._pid)
+        on_pid(self._pid)
         if launcher:
             self.transport.write(GO)
         self._begun()
@@ -153,7 +153,7 @@ class Child(ProcessProtocol):
             self._kill_at = self._clock.seconds()
             self._kill()
 
-    def leave(self) -> None:
+    def detach(self) -> None:
         """Leave it running and say nothing about it any more; no timer is left behind."""
         self._told = True
         self._drain = 0
@@ -180,9 +180,9 @@ class Child(ProcessProtocol):
             return
         self._received += len(data)
         if childFD == 1:
-            self._printed(self._stdout.feed(data))
+            self._on_output(self._stdout.feed(data))
         elif childFD == 2:
-            self._complaints.extend(self._stderr.feed(data))
+            self._stderr_tail.extend(self._stderr.feed(data))
         else:
             self._report += data
 
@@ -213,7 +213,7 @@ class Child(ProcessProtocol):
         """It sleeps in the kernel for ever, or is somebody else's (``sudo``)."""
         self.log.error("Process {pid} cannot be ended", pid=self._pid)
         self._close()
-        self._tell(stuck=True)
+        self._tell(unkillable=True)
 
     def _await_group(self) -> None:
         """The direct child has gone; its own children have until the SIGKILL to do the same."""
@@ -251,24 +251,24 @@ class Child(ProcessProtocol):
         self.transport.loseConnection()
         self.transport.closeChildFD(REPORT_FD)
 
-    def _tell(self, *, stuck: bool = False) -> None:
+    def _tell(self, *, unkillable: bool = False) -> None:
         self._cancel()
         if self._told:
             return
         self._told = True
-        self._printed(self._stdout.flush())
-        self._complaints.extend(self._stderr.flush())
-        self._over(self._ended(stuck))
+        self._on_output(self._stdout.flush())
+        self._stderr_tail.extend(self._stderr.flush())
+        self._on_exit(self._exit_status(unkillable))
 
-    def _ended(self, stuck: bool) -> Ended:
+    def _exit_status(self, unkillable: bool) -> ExitStatus:
         errno = self._report.removeprefix(LAUNCHED)
-        return Ended(
+        return ExitStatus(
             code=(self._exit and self._exit.exitCode) or 0,
             signal=(self._exit and self._exit.signal) or 0,
             errno=int(errno) if errno.isdigit() else 0,
-            stuck=stuck,
+            unkillable=unkillable,
             launched=not self._launcher or self._report.startswith(LAUNCHED),
-            complaints=tuple(self._complaints),
+            stderr_tail=tuple(self._stderr_tail),
         )
 
     # --- signals and time ---

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from upparat.job import Hook
 
 from .child import GRACE
-from .pidfiles import Group, Leader, Pidfiles, find_groups
+from .pidfiles import HookGroup, PidfileEntry, Pidfiles, find_groups
 
 POLL = 0.5
 """Seconds between two looks at what is left."""
@@ -47,7 +47,7 @@ class Orphans:
         timeouts: Mapping[Hook, float],
         pidfiles: Pidfiles,
         *,
-        find: Callable[[str, Collection[Leader]], set[Group]] = find_groups,
+        find: Callable[[str, Collection[PidfileEntry]], set[HookGroup]] = find_groups,
         killpg: Callable[[int, int], None] = os.killpg,
     ) -> None:
         self._clock = clock
@@ -57,21 +57,21 @@ class Orphans:
         self._find = find
         self._killpg = killpg
         self._deadlines: dict[Hook, float] = {}
-        self._leaders: set[Leader] = set()
-        self._left: set[Group] = set()
+        self._entries: set[PidfileEntry] = set()
+        self._left: set[HookGroup] = set()
         self._untidy = set(Hook)
-        self._ended: set[Group] = set()
+        self._ended: set[HookGroup] = set()
         self._waiting: list[tuple[Deferred[None], tuple[Hook, ...]]] = []
         self._poll: IDelayedCall | None = None
 
-    def settle(self) -> Deferred[None]:
+    def wait_for_leftovers(self) -> Deferred[None]:
         """Look for them. Fires when none is left, but for a restart hook."""
         now = self._clock.seconds()
         for hook in Hook:
             self._deadlines[hook] = now + (self._timeouts[hook] if hook in _PATIENT else 0)
-        self._leaders = self._pidfiles.read()
+        self._entries = self._pidfiles.read()
         # Only these: later looks would find this agent's own hooks as well.
-        self._left = self._find(self._agent, self._leaders)
+        self._left = self._find(self._agent, self._entries)
         for group in self._left:
             self.log.warn(
                 "The {hook} hook of an agent that was killed still runs (process group {group})",
@@ -105,7 +105,7 @@ class Orphans:
     def _look(self) -> None:
         self._cancel()
         if self._left:
-            self._left &= self._find(self._agent, self._leaders)
+            self._left &= self._find(self._agent, self._entries)
         for group in list(self._left):
             self._end_if_late(group)
         self._tidy()
@@ -128,7 +128,7 @@ class Orphans:
                 if not gone.called:
                     gone.callback(None)
 
-    def _end_if_late(self, group: Group) -> None:
+    def _end_if_late(self, group: HookGroup) -> None:
         late = self._clock.seconds() - self._deadlines[group.hook]
         if late >= 0 and group not in self._ended:
             self._ended.add(group)
@@ -138,7 +138,7 @@ class Orphans:
         elif late >= GRACE:
             self._signal(group, signal.SIGKILL)
 
-    def _give_up(self, group: Group) -> None:
+    def _give_up(self, group: HookGroup) -> None:
         """It sleeps in the kernel for ever, or is somebody else's (``sudo``). Its pidfile stays."""
         self.log.error(
             "The {hook} hook of an agent that was killed cannot be ended (process group {group})",
@@ -148,7 +148,7 @@ class Orphans:
         self._left.discard(group)
         self._untidy.discard(group.hook)
 
-    def _signal(self, group: Group, number: signal.Signals) -> None:
+    def _signal(self, group: HookGroup, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
             self._killpg(group.number, number)
 

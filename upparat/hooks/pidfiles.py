@@ -30,7 +30,7 @@ PROC = Path("/proc")
 
 
 @dataclass(frozen=True)
-class Group:
+class HookGroup:
     """A process group that a hook was started in."""
 
     number: int
@@ -38,7 +38,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Leader:
+class PidfileEntry:
     """A hook's first process; ``started`` is in clock ticks since the boot."""
 
     number: int
@@ -77,21 +77,21 @@ class Pidfiles:
             with suppress(OSError):
                 self._path(hook).unlink()
 
-    def read(self) -> set[Leader]:
+    def read(self) -> set[PidfileEntry]:
         """The hooks that were begun in this boot and have not been seen to end."""
-        return {leader for hook in Hook for leader in self._read(hook)}
+        return {entry for hook in Hook for entry in self._read(hook)}
 
-    def _read(self, hook: Hook) -> Iterator[Leader]:
+    def _read(self, hook: Hook) -> Iterator[PidfileEntry]:
         with suppress(OSError, ValueError):
             pid, started, *boot_id = self._path(hook).read_text().split()
             if boot_id == self._boot_id.split():
-                yield Leader(int(pid), hook, int(started))
+                yield PidfileEntry(int(pid), hook, int(started))
 
     def _path(self, hook: Hook) -> Path:
         return self._directory / f"{hook.value}.pid"
 
 
-def find_groups(agent: str, leaders: Collection[Leader], proc: Path = PROC) -> set[Group]:
+def find_groups(agent: str, entries: Collection[PidfileEntry], proc: Path = PROC) -> set[HookGroup]:
     """The groups of hooks of this agent that live, but for the one that we are in ourselves.
 
     A group whose hook has a pidfile lives while any of its processes does; one that only the
@@ -99,7 +99,7 @@ def find_groups(agent: str, leaders: Collection[Leader], proc: Path = PROC) -> s
     background may be the device's application. A daemon that a hook has started in a session of
     its own does not belong to its group.
     """
-    known = {each.number: each.hook for each in leaders if not _replaced(each, proc)}
+    known = {each.number: each.hook for each in entries if not _replaced(each, proc)}
     found = {group for process in proc.glob("[0-9]*") for group in _groups(process, known, agent)}
     return {group for group in found if group.number != os.getpgrp()}
 
@@ -118,27 +118,27 @@ class _Stat:
         self.started = int(fields[19])
 
 
-def _replaced(leader: Leader, proc: Path) -> bool:
+def _replaced(entry: PidfileEntry, proc: Path) -> bool:
     """Whether the number belongs to another process by now."""
     try:
-        return _Stat(proc / str(leader.number)).started != leader.started
+        return _Stat(proc / str(entry.number)).started != entry.started
     except OSError:
         return False
 
 
-def _groups(process: Path, known: dict[int, Hook], agent: str) -> Iterator[Group]:
+def _groups(process: Path, known: dict[int, Hook], agent: str) -> Iterator[HookGroup]:
     with suppress(OSError):  # it has ended, or is somebody else's
         stat = _Stat(process)
         if stat.alive and stat.group in known:
-            yield Group(stat.group, known[stat.group])
+            yield HookGroup(stat.group, known[stat.group])
         elif stat.alive and process.name == str(stat.group):
             yield from _marked(process, agent)
 
 
-def _marked(leader: Path, agent: str) -> Iterator[Group]:
+def _marked(leader: Path, agent: str) -> Iterator[HookGroup]:
     variables = (leader / "environ").read_bytes().split(b"\0")
     facts = dict(each.partition(b"=")[::2] for each in variables)
     mine = facts.get(AGENT.encode()) == os.fsencode(agent)
     with suppress(ValueError, KeyError):
         if mine and facts[GROUP.encode()] == leader.name.encode():
-            yield Group(int(leader.name), Hook(facts[HOOK.encode()].decode()))
+            yield HookGroup(int(leader.name), Hook(facts[HOOK.encode()].decode()))

@@ -18,13 +18,13 @@ from upparat.config.settings import Hooks
 from upparat.job import ExecutionKey, Hook, Job
 from upparat.text import printable
 
-from .child import Child, Ended, Reactor
+from .child import Child, ChildReactor, ExitStatus
 from .pidfiles import AGENT, HOOK, Pidfiles
 
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
 """What an init system ends processes with when the device goes down."""
 
-AGAIN = 3
+EXIT_RETRY = 3
 """The exit code that asks for another try."""
 
 
@@ -76,13 +76,13 @@ def _encode(text: str) -> bytes:
     return text.encode(errors="replace")  # JSON can hold lone surrogates
 
 
-def failure(ended: Ended, command: str) -> str:
+def failure(status: ExitStatus, command: str) -> str:
     """What went wrong in a run that was not ended by us; empty if nothing did."""
-    if ended.errno:
-        return cannot_execute(ended.errno, command)
-    if ended.signal:
-        return f"Killed by signal {ended.signal} ({_signal_name(ended.signal)})"
-    return f"Exit code: {ended.code}" if ended.code else ""
+    if status.errno:
+        return cannot_execute(status.errno, command)
+    if status.signal:
+        return f"Killed by signal {status.signal} ({_signal_name(status.signal)})"
+    return f"Exit code: {status.code}" if status.code else ""
 
 
 def cannot_execute(number: int, command: str) -> str:
@@ -106,10 +106,10 @@ def _has_failed(child: Child) -> bool:
     return child.exit is not None and child.exit.signal not in _ENDING
 
 
-class Journal(Protocol):
+class HookAttempts(Protocol):
     """Remembers across a crash how often a hook was run for an execution."""
 
-    def tries(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
+    def last_attempt(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
         """The retry count of the last run that was begun, and the seconds since the first call;
         ``None`` if the hook was not begun, or is over."""
 
@@ -123,10 +123,10 @@ class Journal(Protocol):
         """The agent is stopped by the restart hook, or while it runs."""
 
 
-class NoJournal:
+class NoAttempts:
     """Remembers nothing."""
 
-    def tries(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
+    def last_attempt(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
         return None
 
     def begun(self, key: ExecutionKey, hook: Hook, retry: int, elapsed: float) -> None:
@@ -143,11 +143,11 @@ class HookRun:
     """Runs a hook until it is done or has failed.
 
     :param call: what it is told; its counters go on where the journal says that they were.
-    :param printed: told the lines of stdout, some at a time, none empty.
-    :param over: told once, when nothing of it runs any more, what went wrong (empty: nothing;
+    :param on_output: told the lines of stdout, some at a time, none empty.
+    :param on_exit: told once, when nothing of it runs any more, what went wrong (empty: nothing;
         ``None``: nobody needs to know).
 
-    ``last_line`` is what ``printed`` keeps of the present try; it is empty when a try begins.
+    ``last_line`` is what ``on_output`` keeps of the present try; it is empty when a try begins.
     """
 
     log = Logger()
@@ -155,12 +155,12 @@ class HookRun:
 
     def __init__(
         self,
-        reactor: Reactor,
+        reactor: ChildReactor,
         settings: Hooks,
         call: Call,
-        printed: Callable[[Sequence[str]], None],
-        over: Callable[[str | None], None],
-        journal: Journal,
+        on_output: Callable[[Sequence[str]], None],
+        on_exit: Callable[[str | None], None],
+        attempts: HookAttempts,
         pidfiles: Pidfiles,
         killpg: Callable[[int, int], None] = os.killpg,
     ) -> None:
@@ -171,10 +171,10 @@ class HookRun:
         self._settings = settings
         self._command = settings.commands.get(call.hook, ())
         self._call = call
-        self._journal = journal
+        self._attempts = attempts
         self._pidfiles = pidfiles
-        self._printed = printed
-        self._tell_over = over
+        self._on_output = on_output
+        self._on_exit = on_exit
         self._killpg = killpg
         self._started = reactor.seconds()
         self._retry = 0
@@ -202,7 +202,7 @@ class HookRun:
         if not self._command:
             self._over("is not configured")
             return
-        before = self._journal.tries(self.job.key, self.hook)
+        before = self._attempts.last_attempt(self.job.key, self.hook)
         if before is None:
             self._try()
         else:
@@ -229,17 +229,17 @@ class HookRun:
             self._child.end()
 
     @property
-    def delicate(self) -> bool:
+    def must_finish(self) -> bool:
         """Whether a broken device may be left behind if it is killed half-way."""
         return self.hook in (Hook.INSTALL, Hook.RESTART)
 
-    def leave(self) -> bool:
+    def detach(self) -> bool:
         """Let the child go on alone: it is followed no more. False if there is none, or only one
         that has failed or is to end."""
         if self._child is None or self._child.ending or _has_failed(self._child):
             return False
         self._stop_clock()
-        self._child.leave()
+        self._child.detach()
         return True
 
     # --- one try ---
@@ -249,7 +249,7 @@ class HookRun:
         self.last_line = ""
         elapsed = self._reactor.seconds() - self._started
         call = replace(self._call, retry=self._retry, elapsed=int(elapsed))
-        self._journal.begun(self.job.key, self.hook, self._retry, elapsed)
+        self._attempts.begun(self.job.key, self.hook, self._retry, elapsed)
         self.log.info(
             "{job_id}: running the {hook} hook (retry {retry}, after {elapsed} s)",
             job_id=self.job.job_id,
@@ -280,7 +280,7 @@ class HookRun:
         self._start_clock()
 
     def _make_child(self) -> Child:
-        return Child(self._reactor, self._printed, self._ended, self._killpg)
+        return Child(self._reactor, self._on_output, self._child_exited, self._killpg)
 
     def _start_child(self, argv: Sequence[bytes], environment: dict[bytes, bytes]) -> None:
         child = self._child = self._make_child()
@@ -290,10 +290,10 @@ class HookRun:
             environment,
             launcher=self._launcher,
             survives_us=self.hook is Hook.RESTART,
-            note=self._note,
+            on_pid=self._write_pidfile,
         )
 
-    def _note(self, pid: int) -> None:
+    def _write_pidfile(self, pid: int) -> None:
         """Without a launcher there is no process group that could be found again."""
         if self._launcher:
             self._pidfiles.write(self.hook, pid)
@@ -318,51 +318,51 @@ class HookRun:
 
     # --- its end ---
 
-    def _ended(self, ended: Ended) -> None:
+    def _child_exited(self, status: ExitStatus) -> None:
         self._stop_clock()
         self._child = None
-        if not ended.stuck:
+        if not status.unkillable:
             self._pidfiles.remove(self.hook)
         called_off = self._timed_out or self._final
-        if not ended.launched and not called_off and not self._needs_launcher:
+        if not status.launched and not called_off and not self._needs_launcher:
             self._without_launcher()
             self._try()
         else:
-            self._judge(ended)
+            self._judge(status)
 
-    def _judge(self, ended: Ended) -> None:
+    def _judge(self, status: ExitStatus) -> None:
         """What the end of the try means."""
-        message = self._failure(ended)
-        if self._falls_with_us(ended):
-            self._journal.left(self.job.key)
+        message = self._failure(status)
+        if self._falls_with_us(status):
+            self._attempts.left(self.job.key)
             grace = self._settings.restart_grace
             self._waiting = self._reactor.callLater(grace, self._over, message)
             return
-        self._log_complaints(ended.complaints, failed=bool(message) and ended.code != AGAIN)
-        if ended.code == AGAIN and not self._final and not self._timed_out:
+        self._log_stderr(status.stderr_tail, failed=bool(message) and status.code != EXIT_RETRY)
+        if status.code == EXIT_RETRY and not self._final and not self._timed_out:
             self._again()
         else:
             self._over(message)
 
-    def _falls_with_us(self, ended: Ended) -> bool:
+    def _falls_with_us(self, status: ExitStatus) -> bool:
         """A restart hook that others end may be ended by the restart that it has asked for; then
         it is our turn next."""
         ours = self._timed_out or self._final
-        return self.hook is Hook.RESTART and ended.signal in _ENDING and not ours
+        return self.hook is Hook.RESTART and status.signal in _ENDING and not ours
 
     def _over(self, message: str) -> None:
         self._waiting = None
         if not self._final:
-            self._journal.over(self.job.key, self.hook)
-        self._tell_over(message)
+            self._attempts.over(self.job.key, self.hook)
+        self._on_exit(message)
 
-    def _failure(self, ended: Ended) -> str:
+    def _failure(self, status: ExitStatus) -> str:
         if self._timed_out:
-            end = "could not be ended" if ended.stuck else "was ended"
+            end = "could not be ended" if status.unkillable else "was ended"
             return f"Timed out after {self._settings.timeouts[self.hook]:g}s and {end}"
-        if ended.stuck:
+        if status.unkillable:
             return "could not be ended"
-        return failure(ended, self._command[0])
+        return failure(status, self._command[0])
 
     def _again(self) -> None:
         self._retry += 1
@@ -378,9 +378,9 @@ class HookRun:
             )
             self._waiting = self._reactor.callLater(self._settings.retry_interval, self._try)
 
-    def _log_complaints(self, complaints: Sequence[str], *, failed: bool) -> None:
+    def _log_stderr(self, stderr_tail: Sequence[str], *, failed: bool) -> None:
         tell = self.log.warn if failed else self.log.info
-        for line in map(printable, complaints):
+        for line in map(printable, stderr_tail):
             if line:
                 tell(
                     "{job_id}: {hook} hook, stderr: {line}",

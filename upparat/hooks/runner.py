@@ -16,10 +16,10 @@ from upparat.ports import STREAM, HookEvents, Hooks
 from upparat.streaming import StreamProducer
 from upparat.text import printable
 
-from .child import Reactor
+from .child import ChildReactor
 from .orphans import Orphans
 from .pidfiles import Pidfiles
-from .run import Call, HookRun, Journal, NoJournal
+from .run import Call, HookAttempts, HookRun, NoAttempts
 
 BURST = 64
 """Lines of one read that are told; of more only the last ones, so that a flood of output
@@ -39,12 +39,12 @@ class HookRunner:
 
     def __init__(
         self,
-        reactor: Reactor,
+        reactor: ChildReactor,
         settings: HookSettings,
         *,
         agent: str,
         source: StreamProducer | None = None,
-        journal: Journal | None = None,
+        attempts: HookAttempts | None = None,
         pidfiles: Pidfiles | None = None,
         orphans: Orphans | None = None,
         killpg: Callable[[int, int], None] = os.killpg,
@@ -53,7 +53,7 @@ class HookRunner:
         self._settings = settings
         self._agent = agent
         self._source = source
-        self._journal = journal or NoJournal()
+        self._attempts = attempts or NoAttempts()
         self._pidfiles = pidfiles or Pidfiles(Path(agent))
         self._orphans = orphans or Orphans(
             reactor, agent, settings.timeouts, self._pidfiles, killpg=killpg
@@ -63,10 +63,10 @@ class HookRunner:
         self._afterwards: list[Callable[[], None]] = []
         self._closed = False
 
-    def settle(self) -> Deferred[None]:
+    def wait_for_leftovers(self) -> Deferred[None]:
         """Fires when no hook of an earlier agent stands in the way, which can take as long as
         an installation."""
-        return self._orphans.settle()
+        return self._orphans.wait_for_leftovers()
 
     def run(self, hook: Hook, job: Job, file: str = "") -> None:
         if self._closed:
@@ -77,7 +77,7 @@ class HookRunner:
             self._finish(self._run)
         else:
             run = self._run = self._make_run(Call(hook, job, file, agent=self._agent))
-            run.start(self._orphans.gone() if run.delicate else succeed(None))
+            run.start(self._orphans.gone() if run.must_finish else succeed(None))
 
     def _make_run(self, call: Call) -> HookRun:
         kind: Callable[..., HookRun] = HookRun
@@ -89,9 +89,9 @@ class HookRunner:
             self._reactor,
             self._settings,
             call,
-            self._printed,
-            self._over,
-            self._journal,
+            self._on_output,
+            self._run_ended,
+            self._attempts,
             self._pidfiles,
             self._killpg,
         )
@@ -118,8 +118,8 @@ class HookRunner:
         run, self._run = self._run, None
         if run is None:
             return succeed(None)
-        if run.hook is Hook.RESTART and run.leave():
-            self._journal.left(run.job.key)
+        if run.hook is Hook.RESTART and run.detach():
+            self._attempts.left(run.job.key)
             return succeed(None)
         self._run = run
         ended: Deferred[None] = Deferred()
@@ -128,7 +128,7 @@ class HookRunner:
         return ended
 
     def _finish(self, run: HookRun) -> None:
-        run.finish(kill=not run.delicate or self._settings.kill_on_cancel)
+        run.finish(kill=not run.must_finish or self._settings.kill_on_cancel)
 
     def _released(self) -> None:
         if not self._closed:
@@ -136,7 +136,7 @@ class HookRunner:
 
     # --- what a run tells ---
 
-    def _printed(self, lines: Sequence[str]) -> None:
+    def _on_output(self, lines: Sequence[str]) -> None:
         if self._run is None:
             return
         told = [line for line in lines if line.strip()][-BURST:]
@@ -156,7 +156,7 @@ class HookRunner:
         if run.hook is Hook.INSTALL and not self._afterwards and not self._closed:
             self.events.install_output(line)
 
-    def _over(self, message: str | None) -> None:
+    def _run_ended(self, message: str | None) -> None:
         run, self._run = self._run, None
         afterwards, self._afterwards = self._afterwards, []
         if run is None:

@@ -9,13 +9,13 @@ from twisted.internet.defer import Deferred, succeed
 
 from upparat.streaming import StreamProducer
 
-from .child import Child, Ended
+from .child import Child, ExitStatus
 from .run import HookRun
 from .streamed_child import StreamedChild
 
 UNVERIFIED = "ended before the file was verified"
 NO_GUARD = "cannot be run: Python, which guards its stdin, cannot be started"
-DEAF = "stopped reading before the file was verified"
+STDIN_CLOSED_EARLY = "stopped reading before the file was verified"
 
 
 class StreamedRun(HookRun):
@@ -33,10 +33,10 @@ class StreamedRun(HookRun):
         self._source = source
         self._fed: StreamedChild | None = None
         self._failing: Deferred[None] | None = None
-        self._starting_over = self._deaf = False
+        self._starting_over = self._stdin_closed_early = False
 
     @property
-    def delicate(self) -> bool:
+    def must_finish(self) -> bool:
         """Before the end of the file nothing that it has written can be in use."""
         return self._fed is None or self._fed.concluded
 
@@ -72,41 +72,45 @@ class StreamedRun(HookRun):
     # --- one try ---
 
     def _make_child(self) -> Child:
-        self._starting_over = self._deaf = False
+        self._starting_over = self._stdin_closed_early = False
         self._fed = StreamedChild(
-            self._reactor, self._printed, self._ended, self._killpg, deaf=self._not_heard
+            self._reactor,
+            self._on_output,
+            self._child_exited,
+            self._killpg,
+            on_stdin_closed_early=self._on_stdin_closed_early,
         )
         return self._fed
 
     def _spawned(self) -> None:
         self._source.stream(self.job, self)
 
-    def _not_heard(self) -> None:
-        self._deaf = True
+    def _on_stdin_closed_early(self) -> None:
+        self._stdin_closed_early = True
         if self._fed is not None:
             self._fed.kill()
 
     # --- its end ---
 
-    def _judge(self, ended: Ended) -> None:
+    def _judge(self, status: ExitStatus) -> None:
         failing, self._failing = self._failing, None
         if failing is not None:
             self._fed = None
-            self._journal.over(self.job.key, self.hook)
-            self._tell_over(None)
+            self._attempts.over(self.job.key, self.hook)
+            self._on_exit(None)
             failing.callback(None)
             return
         self._source.cancel_stream(self)
         if self._starting_over and not self._final:
             self._again()
         else:
-            super()._judge(ended)
+            super()._judge(status)
         self._fed = None
 
-    def _failure(self, ended: Ended) -> str:
-        if not ended.launched:
+    def _failure(self, status: ExitStatus) -> str:
+        if not status.launched:
             return NO_GUARD
-        if self._deaf and ended.signal == SIGKILL:
-            return DEAF
+        if self._stdin_closed_early and status.signal == SIGKILL:
+            return STDIN_CLOSED_EARLY
         unverified = self._fed is not None and not self._fed.concluded
-        return super()._failure(ended) or (UNVERIFIED if unverified else "")
+        return super()._failure(status) or (UNVERIFIED if unverified else "")

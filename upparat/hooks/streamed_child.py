@@ -25,14 +25,14 @@ PIPE = 1 << 20
 class StreamedChild(Child):
     """Until :attr:`concluded`, its stdin has no end: it is killed instead, with its whole group.
 
-    :param deaf: told if it reads no more before that.
+    :param on_stdin_closed_early: told if it reads no more before that.
     """
 
     _launcher_fds: ClassVar[Mapping[int, str]] = {REPORT_FD: "r", GUARD_FD: "w"}
 
-    def __init__(self, *arguments: Any, deaf: Callable[[], None]) -> None:
+    def __init__(self, *arguments: Any, on_stdin_closed_early: Callable[[], None]) -> None:
         super().__init__(*arguments)
-        self._deaf = deaf
+        self._on_stdin_closed_early = on_stdin_closed_early
         self._room: Deferred[None] | None = None
         self._full = self._ended_reading = False
         self._concluding = False
@@ -103,7 +103,7 @@ class StreamedChild(Child):
         if self._concluding:
             self._release_guard()
         elif not self._exited and not self.ending:
-            self._deaf()
+            self._on_stdin_closed_early()
 
     def processExited(self, reason: Failure) -> None:
         if not self.concluded:
@@ -112,9 +112,9 @@ class StreamedChild(Child):
             self.transport.closeChildFD(GUARD_FD)
         super().processExited(reason)
 
-    def _tell(self, *, stuck: bool = False) -> None:
+    def _tell(self, *, unkillable: bool = False) -> None:
         self.resumeProducing()
-        super()._tell(stuck=stuck)
+        super()._tell(unkillable=unkillable)
 
     # --- IPushProducer ---
 

@@ -18,10 +18,10 @@ from zope.interface.verify import verifyObject
 from tests.support.ports import execution
 from tests.support.processes import Listener, ProcessReactor
 from upparat.config.settings import Hooks
-from upparat.hooks.child import COMPLAINTS, DRAIN, GRACE
+from upparat.hooks.child import DRAIN, GRACE, STDERR_TAIL
 from upparat.hooks.orphans import POLL, Orphans
 from upparat.hooks.output import HALF, Lines
-from upparat.hooks.pidfiles import Group, Leader, Pidfiles
+from upparat.hooks.pidfiles import HookGroup, PidfileEntry, Pidfiles
 from upparat.hooks.runner import BURST, HookRunner
 from upparat.job import ExecutionKey, Hook, Job
 
@@ -29,12 +29,12 @@ JOB = Job(execution("job"), version="2.0", file="https://s3/f?secret", meta="mä
 TERM, KILL = signal.SIGTERM, signal.SIGKILL
 
 
-class FakeJournal:
+class FakeAttempts:
     def __init__(self) -> None:
         self.before: tuple[int, float] | None = None
         self.calls: list[tuple[Any, ...]] = []
 
-    def tries(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
+    def last_attempt(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
         return self.before
 
     def begun(self, key: ExecutionKey, hook: Hook, retry: int, elapsed: float) -> None:
@@ -60,7 +60,7 @@ class FakePidfiles(Pidfiles):
     def remove(self, hook: Hook) -> None:
         self.pids.pop(hook, None)
 
-    def read(self) -> set[Leader]:
+    def read(self) -> set[PidfileEntry]:
         return set()
 
 
@@ -74,9 +74,9 @@ class HookTestCase(SynchronousTestCase):
             max_retries=3,
         )
         self.listener = Listener()
-        self.journal = FakeJournal()
+        self.attempts = FakeAttempts()
         self.pidfiles = FakePidfiles()
-        self.orphans: set[Group] = set()
+        self.orphans: set[HookGroup] = set()
         self.make()
 
     def make(self, **changes: Any) -> None:
@@ -85,7 +85,7 @@ class HookTestCase(SynchronousTestCase):
             self.reactor,  # type: ignore[arg-type]
             self.settings,
             agent="/state",
-            journal=self.journal,
+            attempts=self.attempts,
             pidfiles=self.pidfiles,
             orphans=Orphans(
                 self.reactor,
@@ -385,7 +385,7 @@ class OutputTests(HookTestCase):
             self.run_hook(Hook.READY)
             self.prints(b"noise\n" * 10000, fd=2)
             self.reactor.last.ends(1)
-        self.assertEqual(len([log for log in logs if log.get("line") == "noise"]), COMPLAINTS)
+        self.assertEqual(len([log for log in logs if log.get("line") == "noise"]), STDERR_TAIL)
 
     def test_secrets_stay_out_of_the_log(self) -> None:
         with capturedLogs() as logs:
@@ -653,13 +653,13 @@ class ShutDownTests(HookTestCase):
             self.reactor.last.closes()
             self.successResultOf(ended)
             self.assert_idle()
-        self.assertNotIn(("left",), self.journal.calls)
+        self.assertNotIn(("left",), self.attempts.calls)
 
     def test_a_restart_that_others_have_ended_is_one(self) -> None:
         self.run_hook(Hook.RESTART)
         self.reactor.last.exits(signal=15)
         self.successResultOf(self.shut_down())
-        self.assertEqual(self.journal.calls[1:], [("left",)])
+        self.assertEqual(self.attempts.calls[1:], [("left",)])
 
     def test_a_restart_that_is_being_ended_is_none(self) -> None:
         self.run_hook(Hook.RESTART)
@@ -670,7 +670,7 @@ class ShutDownTests(HookTestCase):
         self.assertEqual([number for _, number in self.reactor.kills], [TERM, KILL])
         self.reactor.last.ends(signal=9)
         self.successResultOf(ended)
-        self.assertNotIn(("left",), self.journal.calls)
+        self.assertNotIn(("left",), self.attempts.calls)
         self.assert_idle()
 
     def test_waiting_for_a_retry(self) -> None:
@@ -708,7 +708,7 @@ class VersionOfOneTryTests(HookTestCase):
         self.assertEqual(self.told(), [("version_known", "")])
 
 
-class JournalTests(HookTestCase):
+class AttemptsTests(HookTestCase):
     """Counters that go on after a crash."""
 
     def test_every_run_is_noted_before_it_begins(self) -> None:
@@ -716,36 +716,36 @@ class JournalTests(HookTestCase):
         self.reactor.last.ends(3)
         self.reactor.advance(10)
         self.reactor.last.launched()
-        self.assertEqual(self.journal.calls, [(Hook.READY, 0, 0.0), (Hook.READY, 1, 10.0)])
+        self.assertEqual(self.attempts.calls, [(Hook.READY, 0, 0.0), (Hook.READY, 1, 10.0)])
         self.reactor.last.ends()
-        self.assertEqual(self.journal.calls[2:], [("over", Hook.READY)])
+        self.assertEqual(self.attempts.calls[2:], [("over", Hook.READY)])
 
     def test_a_run_that_was_cut_off_counts(self) -> None:
-        self.journal.before = (1, 40.0)
+        self.attempts.before = (1, 40.0)
         self.run_hook(Hook.READY)
         self.assertEqual(self.command()[2:4], [b"40", b"2"])
         self.reactor.last.ends(3)
         self.assertEqual(self.told(), [("hook_failed", "ready", "Timeout after 30s")])
 
     def test_a_hook_that_takes_the_agent_down_each_time(self) -> None:
-        self.journal.before = (3, 40.0)
+        self.attempts.before = (3, 40.0)
         self.runner.run(Hook.READY, JOB)
         message = "Given up: the agent was stopped in the last of 4 runs"
         self.assertEqual(self.told(), [("hook_failed", "ready", message)])
-        self.assertEqual(self.journal.calls, [("over", Hook.READY)])
+        self.assertEqual(self.attempts.calls, [("over", Hook.READY)])
 
     def test_a_restart_hook_that_stops_the_agent_has_restarted_it(self) -> None:
         self.run_hook(Hook.RESTART)
         self.successResultOf(self.runner.shut_down())
-        self.assertEqual(self.journal.calls[1:], [("left",)])
+        self.assertEqual(self.attempts.calls[1:], [("left",)])
 
     def test_a_restart_hook_that_falls_with_the_device_has_not_failed(self) -> None:
         self.make(restart_grace=5.0)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL):
-            self.journal.calls.clear()
+            self.attempts.calls.clear()
             self.run_hook(Hook.RESTART)
             self.reactor.last.ends(signal=number)
-            self.assertEqual((self.told(), self.journal.calls[1:]), ([], [("left",)]))
+            self.assertEqual((self.told(), self.attempts.calls[1:]), ([], [("left",)]))
             self.reactor.advance(5)
             [(told, hook, message)] = self.told()
             self.assertEqual((told, hook), ("hook_failed", "restart"))
@@ -766,13 +766,13 @@ class JournalTests(HookTestCase):
         self.run_hook(Hook.RESTART)
         self.reactor.last.ends(3)
         self.successResultOf(self.runner.shut_down())
-        self.assertEqual(self.journal.calls, [(Hook.RESTART, 0, 0.0)])
+        self.assertEqual(self.attempts.calls, [(Hook.RESTART, 0, 0.0)])
 
     def test_a_stop_of_the_agent_forgets_nothing(self) -> None:
         self.run_hook(Hook.READY)
         self.reactor.last.ends(3)
         self.successResultOf(self.runner.shut_down())
-        self.assertEqual(self.journal.calls, [(Hook.READY, 0, 0.0)])
+        self.assertEqual(self.attempts.calls, [(Hook.READY, 0, 0.0)])
 
 
 class PidfileTests(HookTestCase):
@@ -814,7 +814,7 @@ class BrokenTests(HookTestCase):
         def raises(*_: object) -> None:
             raise ValueError("nonsense")
 
-        self.patch(self.journal, "begun", raises)
+        self.patch(self.attempts, "begun", raises)
         self.runner.run(Hook.READY, JOB)
         self.assertEqual(self.told(), [("hook_failed", "ready", "cannot be run: nonsense")])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
@@ -825,8 +825,8 @@ class LingeringRestartTests(HookTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.orphans = {Group(7, Hook.RESTART)}
-        self.successResultOf(self.runner.settle())
+        self.orphans = {HookGroup(7, Hook.RESTART)}
+        self.successResultOf(self.runner.wait_for_leftovers())
 
     def test_it_is_told_of(self) -> None:
         self.assertTrue(self.runner.restart_lingers())
@@ -839,7 +839,7 @@ class LingeringRestartTests(HookTestCase):
             self.setUp()
             self.runner.run(hook, JOB)
             self.reactor.pump([POLL] * 20)
-            self.assertEqual((self.reactor.processes, self.journal.calls), ([], []))
+            self.assertEqual((self.reactor.processes, self.attempts.calls), ([], []))
             self.orphans.clear()
             self.reactor.advance(POLL)
             self.assertEqual(len(self.reactor.processes), 1)
@@ -864,7 +864,7 @@ class LingeringRestartTests(HookTestCase):
             self.runner.run(hook, JOB)
             self.successResultOf(self.runner.shut_down())
             self.assert_idle()
-            self.assertEqual((self.told(), self.journal.calls), ([], []))
+            self.assertEqual((self.told(), self.attempts.calls), ([], []))
 
     def test_it_ends_by_its_time_out(self) -> None:
         self.reactor.groups.add(7)

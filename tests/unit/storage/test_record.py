@@ -410,7 +410,7 @@ class JournalTests(RecordBench):
         return record
 
     def tries(self, hook: Hook = Hook.INSTALL) -> tuple[int, float] | None:
-        return self.record().tries(key(), hook)
+        return self.record().last_attempt(key(), hook)
 
     def test_nothing_yet(self) -> None:
         self.record().working(key())
@@ -435,8 +435,8 @@ class JournalTests(RecordBench):
         self.assertEqual(self.tries(), (2, 30.0))
         record = self.record()
         record.over(key(), Hook.VERSION)
-        self.assertIsNone(record.tries(key(), Hook.VERSION))
-        self.assertEqual(record.tries(key(), Hook.INSTALL), (2, 30.0))
+        self.assertIsNone(record.last_attempt(key(), Hook.VERSION))
+        self.assertEqual(record.last_attempt(key(), Hook.INSTALL), (2, 30.0))
 
     def test_only_of_the_update_in_hand(self) -> None:
         record = self.begun()
@@ -456,7 +456,7 @@ class JournalTests(RecordBench):
     def test_over(self) -> None:
         record = self.begun()
         record.over(key(), Hook.INSTALL)
-        self.assertIsNone(record.tries(key(), Hook.INSTALL))
+        self.assertIsNone(record.last_attempt(key(), Hook.INSTALL))
 
     def test_what_is_over_is_over_after_a_power_cut_too(self) -> None:
         """A long download may follow, in which nothing else is noted."""
