@@ -1,4 +1,4 @@
-"""One hook for one job: its arguments, its tries, its time-outs, and how it ended."""
+"""Runs one hook for one job: its attempts, its time-out, and how it ended."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -15,65 +14,19 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from upparat.config.settings import Hooks
-from upparat.job import ExecutionKey, Hook, Job
+from upparat.job import Hook
 from upparat.text import printable
 
+from .call import Call
 from .child import Child, ChildReactor, ExitStatus
-from .pidfiles import AGENT, HOOK, Pidfiles
+from .journal import HookAttempts
+from .pidfiles import Pidfiles
 
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
 """What an init system ends processes with when the device goes down."""
 
 EXIT_RETRY = 3
 """The exit code that asks for another try."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """What a hook is told; ``meta`` and the job's URL stay out of every log.
-
-    ``agent`` is the agent's state directory.
-    """
-
-    hook: Hook
-    job: Job
-    file: str = ""
-    retry: int = 0
-    elapsed: int = 0
-    agent: str = ""
-
-    @property
-    def force(self) -> str:
-        """The force flag as 1.x passed it: ``True`` or nothing."""
-        return "True" if self.job.force else ""
-
-    def arguments(self) -> list[bytes]:
-        """Seconds since the first call, retry count, meta; then what belongs to the hook alone."""
-        words = [str(self.elapsed), str(self.retry), self.job.meta]
-        if self.hook is Hook.INSTALL:
-            words.append(self.file)
-        elif self.hook is Hook.RESTART:
-            words.append(self.force)
-        return [_encode(word) for word in words]
-
-    def environment(self) -> dict[bytes, bytes]:
-        """The agent's own environment with the same facts, and some more, by name."""
-        facts = {
-            "UPPARAT_JOB_ID": self.job.job_id,
-            "UPPARAT_VERSION": self.job.version,
-            "UPPARAT_FILE": self.file,
-            "UPPARAT_META": self.job.meta,
-            "UPPARAT_FORCE": self.force,
-            "UPPARAT_RETRY": str(self.retry),
-            "UPPARAT_ELAPSED": str(self.elapsed),
-            HOOK: self.hook.value,
-            AGENT: self.agent,
-        }
-        return {**os.environb, **{name.encode(): _encode(value) for name, value in facts.items()}}
-
-
-def _encode(text: str) -> bytes:
-    return text.encode(errors="replace")  # JSON can hold lone surrogates
 
 
 def failure(status: ExitStatus, command: str) -> str:
@@ -104,39 +57,6 @@ def _signal_name(number: int) -> str:
 def _has_failed(child: Child) -> bool:
     """Whether it has ended by its own fault: an init system may end it on the way down."""
     return child.exit is not None and child.exit.signal not in _ENDING
-
-
-class HookAttempts(Protocol):
-    """Remembers across a crash how often a hook was run for an execution."""
-
-    def last_attempt(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
-        """The retry count of the last run that was begun, and the seconds since the first call;
-        ``None`` if the hook was not begun, or is over."""
-
-    def begun(self, key: ExecutionKey, hook: Hook, retry: int, elapsed: float) -> None:
-        """A run begins."""
-
-    def over(self, key: ExecutionKey, hook: Hook) -> None:
-        """The hook has done what it was run for, or has failed for good."""
-
-    def left(self, key: ExecutionKey) -> None:
-        """The agent is stopped by the restart hook, or while it runs."""
-
-
-class NoAttempts:
-    """Remembers nothing."""
-
-    def last_attempt(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
-        return None
-
-    def begun(self, key: ExecutionKey, hook: Hook, retry: int, elapsed: float) -> None:
-        pass
-
-    def over(self, key: ExecutionKey, hook: Hook) -> None:
-        pass
-
-    def left(self, key: ExecutionKey) -> None:
-        pass
 
 
 class HookRun:

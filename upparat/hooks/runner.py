@@ -16,10 +16,12 @@ from upparat.ports import STREAM, HookEvents, Hooks
 from upparat.streaming import StreamProducer
 from upparat.text import printable
 
+from .call import Call
 from .child import ChildReactor
+from .journal import HookAttempts
 from .orphans import Orphans
 from .pidfiles import Pidfiles
-from .run import Call, HookAttempts, HookRun, NoAttempts
+from .run import HookRun
 
 BURST = 64
 """Lines of one read that are told; of more only the last ones, so that a flood of output
@@ -31,6 +33,7 @@ class HookRunner:
 
     :param source: brings the file to an install hook that reads it from its stdin.
     :param agent: the agent's state directory, by which it knows its hooks in a later life.
+    :param attempts: remembers across a crash how often a hook was run.
     :param killpg: ``os.killpg``, or what stands for it in a test.
     """
 
@@ -43,8 +46,8 @@ class HookRunner:
         settings: HookSettings,
         *,
         agent: str,
+        attempts: HookAttempts,
         source: StreamProducer | None = None,
-        attempts: HookAttempts | None = None,
         pidfiles: Pidfiles | None = None,
         orphans: Orphans | None = None,
         killpg: Callable[[int, int], None] = os.killpg,
@@ -53,7 +56,7 @@ class HookRunner:
         self._settings = settings
         self._agent = agent
         self._source = source
-        self._attempts = attempts or NoAttempts()
+        self._attempts = attempts
         self._pidfiles = pidfiles or Pidfiles(Path(agent))
         self._orphans = orphans or Orphans(
             reactor, agent, settings.timeouts, self._pidfiles, killpg=killpg

@@ -16,35 +16,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from tests.support.ports import execution
-from tests.support.processes import Listener, ProcessReactor
+from tests.support.processes import FakeAttempts, Listener, ProcessReactor
 from upparat.config.settings import Hooks
 from upparat.hooks.child import DRAIN, GRACE, STDERR_TAIL
 from upparat.hooks.orphans import POLL, Orphans
 from upparat.hooks.output import HALF, Lines
 from upparat.hooks.pidfiles import HookGroup, PidfileEntry, Pidfiles
 from upparat.hooks.runner import BURST, HookRunner
-from upparat.job import ExecutionKey, Hook, Job
+from upparat.job import Hook, Job
 
 JOB = Job(execution("job"), version="2.0", file="https://s3/f?secret", meta="mäta", force=True)
 TERM, KILL = signal.SIGTERM, signal.SIGKILL
-
-
-class FakeAttempts:
-    def __init__(self) -> None:
-        self.before: tuple[int, float] | None = None
-        self.calls: list[tuple[Any, ...]] = []
-
-    def last_attempt(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
-        return self.before
-
-    def begun(self, key: ExecutionKey, hook: Hook, retry: int, elapsed: float) -> None:
-        self.calls.append((hook, retry, elapsed))
-
-    def over(self, key: ExecutionKey, hook: Hook) -> None:
-        self.calls.append(("over", hook))
-
-    def left(self, key: ExecutionKey) -> None:
-        self.calls.append(("left",))
 
 
 class FakePidfiles(Pidfiles):
