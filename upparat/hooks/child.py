@@ -11,15 +11,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IProcessTransport,
-    IReactorProcess,
-    IReactorTime,
-)
+from twisted.internet.interfaces import IProcessTransport, IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from upparat.oneshot import OneShot
 
 from .launcher import GO, LAUNCHED, REPORT_FD, launcher
 from .output import Lines
@@ -89,7 +86,7 @@ class Child(ProcessProtocol):
         self._launcher = True
         self._pid = 0
         self._exit: ProcessTerminated | None = None
-        self._timer: IDelayedCall | None = None
+        self._timer = OneShot(clock)
         self._drain = DRAIN
         self._kill_at: float | None = None
         self._received = self._received_alive = 0
@@ -145,7 +142,7 @@ class Child(ProcessProtocol):
             return
         self._kill_at = self._clock.seconds() + GRACE
         self._signal(signal.SIGTERM)
-        self._later(GRACE, self._kill)
+        self._timer.start(GRACE, self._kill)
 
     def kill(self) -> None:
         """SIGKILL to the whole group at once."""
@@ -157,7 +154,7 @@ class Child(ProcessProtocol):
         """Leave it running and say nothing about it any more; no timer is left behind."""
         self._told = True
         self._drain = 0
-        self._cancel()
+        self._timer.cancel()
         if self._exited:
             self._close()
 
@@ -207,7 +204,7 @@ class Child(ProcessProtocol):
         if self._exited:
             self._settle()
         else:
-            self._later(GRACE, self._give_up)
+            self._timer.start(GRACE, self._give_up)
 
     def _give_up(self) -> None:
         """It sleeps in the kernel for ever, or is somebody else's (``sudo``)."""
@@ -222,7 +219,7 @@ class Child(ProcessProtocol):
         elif self._kill_at is not None and self._clock.seconds() >= self._kill_at:
             self._kill()
         else:
-            self._later(POLL, self._await_group)
+            self._timer.start(POLL, self._await_group)
 
     def _settle(self) -> None:
         """Nothing more is awaited but the output that is still in the pipes."""
@@ -230,7 +227,7 @@ class Child(ProcessProtocol):
         if self._closed:
             self._tell()
         else:
-            self._later(self._drain, self._close_emptied)
+            self._timer.start(self._drain, self._close_emptied)
 
     def _close_emptied(self) -> None:
         """Close the pipes once nothing was read from them for a turn: if we were kept from reading,
@@ -239,7 +236,7 @@ class Child(ProcessProtocol):
         if self._told or before - self._received_alive >= REST:
             self._close()
         else:
-            self._later(0, lambda: self._close_unless_more_than(before))
+            self._timer.start(0, lambda: self._close_unless_more_than(before))
 
     def _close_unless_more_than(self, received: int) -> None:
         if self._received > received:
@@ -252,7 +249,7 @@ class Child(ProcessProtocol):
         self.transport.closeChildFD(REPORT_FD)
 
     def _tell(self, *, unkillable: bool = False) -> None:
-        self._cancel()
+        self._timer.cancel()
         if self._told:
             return
         self._told = True
@@ -271,7 +268,7 @@ class Child(ProcessProtocol):
             stderr_tail=tuple(self._stderr_tail),
         )
 
-    # --- signals and time ---
+    # --- signals ---
 
     def _signal(self, number: signal.Signals) -> None:
         try:
@@ -290,12 +287,3 @@ class Child(ProcessProtocol):
         except PermissionError:
             return True
         return True
-
-    def _later(self, seconds: float, call: Callable[[], None]) -> None:
-        self._cancel()
-        self._timer = self._clock.callLater(seconds, call)
-
-    def _cancel(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None

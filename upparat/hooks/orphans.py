@@ -14,10 +14,11 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from upparat.job import Hook
+from upparat.oneshot import OneShot
 
 from .child import GRACE
 from .pidfiles import HookGroup, PidfileEntry, Pidfiles, find_groups
@@ -62,7 +63,7 @@ class Orphans:
         self._untidy = set(Hook)
         self._ended: set[HookGroup] = set()
         self._waiting: list[tuple[Deferred[None], tuple[Hook, ...]]] = []
-        self._poll: IDelayedCall | None = None
+        self._poll = OneShot(clock)
 
     def wait_for_leftovers(self) -> Deferred[None]:
         """Look for them. Fires when none is left, but for a restart hook."""
@@ -91,7 +92,7 @@ class Orphans:
 
     def stop(self) -> None:
         """Look no more; what runs is left to the next agent."""
-        self._cancel()
+        self._poll.cancel()
         self._waiting.clear()
 
     # --- looking ---
@@ -103,14 +104,14 @@ class Orphans:
         return gone
 
     def _look(self) -> None:
-        self._cancel()
+        self._poll.cancel()
         if self._left:
             self._left &= self._find(self._agent, self._entries)
         for group in list(self._left):
             self._end_if_late(group)
         self._tidy()
         if self._left:
-            self._poll = self._clock.callLater(POLL, self._look)
+            self._poll.start(POLL, self._look)
         self._tell()
 
     def _tidy(self) -> None:
@@ -151,8 +152,3 @@ class Orphans:
     def _signal(self, group: HookGroup, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
             self._killpg(group.number, number)
-
-    def _cancel(self) -> None:
-        if self._poll is not None and self._poll.active():
-            self._poll.cancel()
-        self._poll = None

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from upparat.config.settings import Hooks
 from upparat.job import Hook
+from upparat.oneshot import OneShot
 from upparat.text import printable
 
 from .call import Call
@@ -101,13 +101,14 @@ class HookRun:
         self._final = False
         self._launcher = True
         self._child: Child | None = None
-        self._timeout: IDelayedCall | None = None
-        self._waiting: IDelayedCall | Deferred[None] | None = None
+        self._timeout = OneShot(reactor)
+        self._clear: Deferred[None] | None = None
+        self._pause = OneShot(reactor)
         self._timed_out = False
 
     def start(self, clear: Deferred[None]) -> None:
         """Begin as soon as nothing is in the way any more."""
-        self._waiting = clear
+        self._clear = clear
         clear.addCallbacks(lambda _: self._start(), lambda failure: failure.trap(CancelledError))
         clear.addErrback(self._broken)
 
@@ -118,7 +119,7 @@ class HookRun:
             self._over(f"cannot be run: {failure.getErrorMessage()}")
 
     def _start(self) -> None:
-        self._waiting = None
+        self._clear = None
         if not self._command:
             self._over("is not configured")
             return
@@ -141,12 +142,21 @@ class HookRun:
         """No try follows. A run that is waiting is over at once; a running one is ended or left
         to finish, its time-out still standing."""
         self._final = True
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
+        if self._is_waiting:
+            self._stop_waiting()
             self._over("was called off before it ran")
         elif kill and self._child is not None:
             self._child.end()
+
+    @property
+    def _is_waiting(self) -> bool:
+        return self._clear is not None or self._pause.running
+
+    def _stop_waiting(self) -> None:
+        clear, self._clear = self._clear, None
+        if clear is not None:
+            clear.cancel()
+        self._pause.cancel()
 
     @property
     def must_finish(self) -> bool:
@@ -158,14 +168,13 @@ class HookRun:
         that has failed or is to end."""
         if self._child is None or self._child.ending or _has_failed(self._child):
             return False
-        self._stop_clock()
+        self._timeout.cancel()
         self._child.detach()
         return True
 
     # --- one try ---
 
     def _try(self) -> None:
-        self._waiting = None
         self.last_line = ""
         elapsed = self._reactor.seconds() - self._started
         call = replace(self._call, retry=self._retry, elapsed=int(elapsed))
@@ -230,16 +239,12 @@ class HookRun:
 
     def _start_clock(self) -> None:
         timeout = self._settings.timeouts[self.hook]
-        self._timeout = self._reactor.callLater(timeout, self._time_out)
-
-    def _stop_clock(self) -> None:
-        if self._timeout is not None and self._timeout.active():
-            self._timeout.cancel()
+        self._timeout.start(timeout, self._time_out)
 
     # --- its end ---
 
     def _child_exited(self, status: ExitStatus) -> None:
-        self._stop_clock()
+        self._timeout.cancel()
         self._child = None
         if not status.unkillable:
             self._pidfiles.remove(self.hook)
@@ -255,8 +260,7 @@ class HookRun:
         message = self._failure(status)
         if self._falls_with_us(status):
             self._attempts.left(self.job.key)
-            grace = self._settings.restart_grace
-            self._waiting = self._reactor.callLater(grace, self._over, message)
+            self._pause.start(self._settings.restart_grace, self._over, message)
             return
         self._log_stderr(status.stderr_tail, failed=bool(message) and status.code != EXIT_RETRY)
         if status.code == EXIT_RETRY and not self._final and not self._timed_out:
@@ -271,7 +275,6 @@ class HookRun:
         return self.hook is Hook.RESTART and status.signal in _ENDING and not ours
 
     def _over(self, message: str) -> None:
-        self._waiting = None
         if not self._final:
             self._attempts.over(self.job.key, self.hook)
         self._on_exit(message)
@@ -296,7 +299,7 @@ class HookRun:
                 hook=self.hook.value,
                 seconds=self._settings.retry_interval,
             )
-            self._waiting = self._reactor.callLater(self._settings.retry_interval, self._try)
+            self._pause.start(self._settings.retry_interval, self._try)
 
     def _log_stderr(self, stderr_tail: Sequence[str], *, failed: bool) -> None:
         tell = self.log.warn if failed else self.log.info

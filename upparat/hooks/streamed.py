@@ -61,7 +61,7 @@ class StreamedRun(HookRun):
         taken = self._fed.feed(data)
         if not taken.called:
             self._start_clock()
-            taken.addCallback(lambda _: self._stop_clock())
+            taken.addCallback(lambda _: self._timeout.cancel())
         return taken
 
     def finish_stdin(self) -> None:
