@@ -20,6 +20,7 @@ from upparat.text import printable
 from .call import Call
 from .child import Child, ChildReactor, ExitStatus
 from .journal import HookAttempts
+from .outcome import Done, Failed, Outcome
 from .pidfiles import Pidfiles
 
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
@@ -29,13 +30,13 @@ EXIT_RETRY = 3
 """The exit code that asks for another try."""
 
 
-def failure(status: ExitStatus, command: str) -> str:
-    """What went wrong in a run that was not ended by us; empty if nothing did."""
+def judge(status: ExitStatus, command: str) -> Done | Failed:
+    """Return the outcome of an attempt that the agent did not end."""
     if status.errno:
-        return cannot_execute(status.errno, command)
+        return Failed(cannot_execute(status.errno, command))
     if status.signal:
-        return f"Killed by signal {status.signal} ({_signal_name(status.signal)})"
-    return f"Exit code: {status.code}" if status.code else ""
+        return Failed(f"Killed by signal {status.signal} ({_signal_name(status.signal)})")
+    return Failed(f"Exit code: {status.code}") if status.code else Done()
 
 
 def cannot_execute(number: int, command: str) -> str:
@@ -64,8 +65,7 @@ class HookRun:
 
     :param call: what it is told; its counters go on where the journal says that they were.
     :param on_output: told the lines of stdout, some at a time, none empty.
-    :param on_exit: told once, when nothing of it runs any more, what went wrong (empty: nothing;
-        ``None``: nobody needs to know).
+    :param on_outcome: called once with the outcome, when no process of the hook runs any more.
 
     ``last_line`` is what ``on_output`` keeps of the present try; it is empty when a try begins.
     """
@@ -79,7 +79,7 @@ class HookRun:
         settings: Hooks,
         call: Call,
         on_output: Callable[[Sequence[str]], None],
-        on_exit: Callable[[str | None], None],
+        on_outcome: Callable[[Outcome], None],
         attempts: HookAttempts,
         pidfiles: Pidfiles,
         killpg: Callable[[int, int], None] = os.killpg,
@@ -94,7 +94,7 @@ class HookRun:
         self._attempts = attempts
         self._pidfiles = pidfiles
         self._on_output = on_output
-        self._on_exit = on_exit
+        self._on_outcome = on_outcome
         self._killpg = killpg
         self._started = reactor.seconds()
         self._retry = 0
@@ -116,12 +116,12 @@ class HookRun:
         """A fault of ours, which the job must not wait for in vain."""
         self.log.failure("The {hook} hook cannot be run", failure, hook=self.hook.value)
         if self._child is None:
-            self._over(f"cannot be run: {failure.getErrorMessage()}")
+            self._over(Failed(f"cannot be run: {failure.getErrorMessage()}"))
 
     def _start(self) -> None:
         self._clear = None
         if not self._command:
-            self._over("is not configured")
+            self._over(Failed("is not configured"))
             return
         before = self._attempts.last_attempt(self.job.key, self.hook)
         if before is None:
@@ -134,7 +134,7 @@ class HookRun:
         self._started -= elapsed
         self._retry = retry + 1
         if self._retry > self._settings.max_retries:
-            self._over(f"Given up: the agent was stopped in the last of {self._retry} runs")
+            self._over(Failed(f"Given up: the agent was stopped in the last of {self._retry} runs"))
         else:
             self._try()
 
@@ -144,7 +144,7 @@ class HookRun:
         self._final = True
         if self._is_waiting:
             self._stop_waiting()
-            self._over("was called off before it ran")
+            self._over(Failed("was called off before it ran"))
         elif kill and self._child is not None:
             self._child.end()
 
@@ -190,7 +190,7 @@ class HookRun:
             self._spawn(call)
         except OSError as error:
             self._child = None
-            self._over(cannot_execute(error.errno or 0, self._command[0]))
+            self._over(Failed(cannot_execute(error.errno or 0, self._command[0])))
 
     def _spawn(self, call: Call) -> None:
         argv = [*map(os.fsencode, self._command), *call.arguments()]
@@ -257,16 +257,16 @@ class HookRun:
 
     def _judge(self, status: ExitStatus) -> None:
         """What the end of the try means."""
-        message = self._failure(status)
+        outcome = self._outcome(status)
         if self._falls_with_us(status):
             self._attempts.left(self.job.key)
-            self._pause.start(self._settings.restart_grace, self._over, message)
+            self._pause.start(self._settings.restart_grace, self._over, outcome)
             return
-        self._log_stderr(status.stderr_tail, failed=bool(message) and status.code != EXIT_RETRY)
+        self._log_stderr(status.stderr_tail, failed=outcome != Done() and status.code != EXIT_RETRY)
         if status.code == EXIT_RETRY and not self._final and not self._timed_out:
             self._again()
         else:
-            self._over(message)
+            self._over(outcome)
 
     def _falls_with_us(self, status: ExitStatus) -> bool:
         """A restart hook that others end may be ended by the restart that it has asked for; then
@@ -274,24 +274,24 @@ class HookRun:
         ours = self._timed_out or self._final
         return self.hook is Hook.RESTART and status.signal in _ENDING and not ours
 
-    def _over(self, message: str) -> None:
+    def _over(self, outcome: Outcome) -> None:
         if not self._final:
             self._attempts.over(self.job.key, self.hook)
-        self._on_exit(message)
+        self._on_outcome(outcome)
 
-    def _failure(self, status: ExitStatus) -> str:
+    def _outcome(self, status: ExitStatus) -> Done | Failed:
         if self._timed_out:
             end = "could not be ended" if status.unkillable else "was ended"
-            return f"Timed out after {self._settings.timeouts[self.hook]:g}s and {end}"
+            return Failed(f"Timed out after {self._settings.timeouts[self.hook]:g}s and {end}")
         if status.unkillable:
-            return "could not be ended"
-        return failure(status, self._command[0])
+            return Failed("could not be ended")
+        return judge(status, self._command[0])
 
     def _again(self) -> None:
         self._retry += 1
         if self._retry >= self._settings.max_retries:
             limit = self._settings.max_retries * self._settings.retry_interval
-            self._over(f"Timeout after {limit:g}s")
+            self._over(Failed(f"Timeout after {limit:g}s"))
         else:
             self.log.info(
                 "{job_id}: {hook} hook: again in {seconds:g} s",

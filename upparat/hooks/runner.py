@@ -20,6 +20,7 @@ from .call import Call
 from .child import ChildReactor
 from .journal import HookAttempts
 from .orphans import Orphans
+from .outcome import Failed, Outcome, Withdrawn
 from .pidfiles import Pidfiles
 from .run import HookRun
 
@@ -159,32 +160,32 @@ class HookRunner:
         if run.hook is Hook.INSTALL and not self._afterwards and not self._closed:
             self.events.install_output(line)
 
-    def _run_ended(self, message: str | None) -> None:
+    def _run_ended(self, outcome: Outcome) -> None:
         run, self._run = self._run, None
         afterwards, self._afterwards = self._afterwards, []
         if run is None:
             return
-        if message is not None:
-            self._log_end(run, message)
+        if not isinstance(outcome, Withdrawn):
+            self._log_outcome(run, outcome)
             if not afterwards and not self._closed:
-                self._tell(run, message)
+                self._report(run, outcome)
         for call in afterwards:
             call()
 
-    def _log_end(self, run: HookRun, problem: str) -> None:
-        if problem:
+    def _log_outcome(self, run: HookRun, outcome: Outcome) -> None:
+        if isinstance(outcome, Failed):
             self.log.warn(
                 "{job_id}: {hook} hook: {problem}",
                 job_id=run.job.job_id,
                 hook=run.hook.value,
-                problem=problem,
+                problem=outcome.reason,
             )
         else:
             self.log.info("{job_id}: {hook} hook done", job_id=run.job.job_id, hook=run.hook.value)
 
-    def _tell(self, run: HookRun, message: str) -> None:
-        if message:
-            self.events.hook_failed(run.hook, message)
+    def _report(self, run: HookRun, outcome: Outcome) -> None:
+        if isinstance(outcome, Failed):
+            self.events.hook_failed(run.hook, outcome.reason)
         elif run.hook is Hook.VERSION:
             self.events.version_known(run.last_line)
         elif run.hook is Hook.DOWNLOAD:

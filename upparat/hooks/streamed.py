@@ -21,6 +21,7 @@ from upparat.streaming import StreamProducer
 
 from .child import Child, ExitStatus
 from .launcher import GUARD_FD, RELEASE, REPORT_FD, launcher
+from .outcome import Done, Failed, Withdrawn
 from .run import HookRun
 
 UNVERIFIED = "ended before the file was verified"
@@ -110,7 +111,7 @@ class StreamedRun(HookRun):
         if failing is not None:
             self._fed = None
             self._attempts.over(self.job.key, self.hook)
-            self._on_exit(None)
+            self._on_outcome(Withdrawn())
             failing.callback(None)
             return
         self._source.cancel_stream(self)
@@ -120,13 +121,14 @@ class StreamedRun(HookRun):
             super()._judge(status)
         self._fed = None
 
-    def _failure(self, status: ExitStatus) -> str:
+    def _outcome(self, status: ExitStatus) -> Done | Failed:
         if not status.launched:
-            return NO_GUARD
+            return Failed(NO_GUARD)
         if self._stdin_closed_early and status.signal == SIGKILL:
-            return STDIN_CLOSED_EARLY
+            return Failed(STDIN_CLOSED_EARLY)
         unverified = self._fed is not None and not self._fed.concluded
-        return super()._failure(status) or (UNVERIFIED if unverified else "")
+        outcome = super()._outcome(status)
+        return Failed(UNVERIFIED) if unverified and outcome == Done() else outcome
 
 
 @implementer(IPushProducer)
