@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.support.downloads import make_job
-from tests.unit.hooks.test_runner import HookTestCase
+from tests.unit.hooks.case import HookTestCase
 from upparat.hooks.launcher import GUARD_FD, RELEASE
 from upparat.hooks.streamed import NO_GUARD, STDIN_CLOSED_EARLY, UNVERIFIED
 from upparat.job import Hook, Job
