@@ -12,7 +12,7 @@ from .pidfiles import AGENT, HOOK
 
 @dataclass(frozen=True)
 class Call:
-    """What a hook is told; ``meta`` and the job's URL stay out of every log.
+    """The facts that a hook gets. Never log ``meta`` and the job's URL.
 
     ``agent`` is the agent's state directory.
     """
@@ -30,7 +30,7 @@ class Call:
         return "True" if self.job.force else ""
 
     def arguments(self) -> list[bytes]:
-        """Seconds since the first call, retry count, meta; then what belongs to the hook alone."""
+        """Seconds since the first attempt, retry count, meta, and the argument of this hook."""
         words = [str(self.elapsed), str(self.retry), self.job.meta]
         if self.hook is Hook.INSTALL:
             words.append(self.file)

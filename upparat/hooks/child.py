@@ -1,4 +1,4 @@
-"""A child process in a session of its own, with bounded output and a certain end."""
+"""Runs a child process in a session of its own, with bounded output, and always ends it."""
 
 from __future__ import annotations
 
@@ -25,28 +25,30 @@ GRACE = 5.0
 """Seconds from SIGTERM to SIGKILL, and from SIGKILL to giving up."""
 
 DRAIN = 1.0
-"""Seconds that output is still read in when the child is gone but its pipes are held open."""
+"""Seconds to read on after the child has exited, if another process holds its pipes."""
 
 REST = 2 * 65536
-"""Bytes that a child may have left in stdout and stderr; pipe(7)."""
+"""Bytes that stdout and stderr can hold together after the child has exited; see pipe(7)."""
 
 POLL = 0.1
-"""Seconds between two looks whether the rest of a process group that was told to end is gone."""
+"""Seconds between two checks whether a process group that got SIGTERM is gone."""
 
 STDERR_TAIL = 50
 """Lines of stderr that are kept."""
 
 
 class ChildReactor(IReactorProcess, IReactorTime):
-    """What running a process asks of a reactor."""
+    """The interfaces of a reactor that a child needs."""
 
 
 @dataclass(frozen=True)
 class ExitStatus:
-    """How a child ended; ``stderr_tail`` are the last lines of its stderr.
+    """The end of a child.
 
-    ``errno`` is set if the command could not be executed, ``unkillable`` if it could not be ended.
-    ``launched`` is false if the launcher itself did not work, so that the command never ran.
+    :ivar errno: set if the command could not be executed.
+    :ivar unkillable: SIGKILL had no effect, or was not permitted.
+    :ivar launched: false if the launcher failed, so that the command never ran.
+    :ivar stderr_tail: the last lines of stderr.
     """
 
     code: int = 0
@@ -58,11 +60,11 @@ class ExitStatus:
 
 
 class Child(ProcessProtocol):
-    """One run of a command. The run is over when the direct child is gone: a process that it left
-    in the background is left alone and does not hold the end up, even if it keeps stdout open.
+    """Runs a command once. The run ends when the direct child has exited. A process that the
+    child left in the background goes on, and does not delay the end even if it holds stdout open.
 
-    :param on_output: told the lines of stdout as they come, some at a time.
-    :param on_exit: told once how the run ended.
+    :param on_output: called with the lines of stdout of one read.
+    :param on_exit: called once, when the run has ended.
     """
 
     log = Logger()
@@ -104,10 +106,11 @@ class Child(ProcessProtocol):
     ) -> None:
         """Spawn the command; it inherits the working directory and reads an empty stdin.
 
-        :param on_pid: told the process id, with the launcher before the command begins. If we die
-            before this has returned, the command never runs.
-        :param launcher: start it in a session of its own; without, only the direct child is ended.
-        :param survives_us: leave SIGPIPE ignored, so that it can go on when nobody reads any more.
+        :param on_pid: called with the process id. With the launcher, the command starts only after
+            this has returned: if the agent dies before, the command never runs.
+        :param launcher: start the command in a session of its own. Without, signals reach only the
+            direct child.
+        :param survives_us: ignore SIGPIPE, because the command may print after the agent is gone.
         :raises OSError: nothing was started.
         """
         self._launcher = launcher
@@ -123,21 +126,22 @@ class Child(ProcessProtocol):
 
     @property
     def ending(self) -> bool:
-        """Whether it was told to end."""
+        """Whether the agent has begun to end it."""
         return self._kill_at is not None
 
     @property
     def exit(self) -> ProcessTerminated | None:
-        """How the direct child has ended, if it has and not with 0; its output may still come."""
+        """The error of the direct child; ``None`` while it runs and if it exited with 0. Output may
+        still come."""
         return self._exit
 
     @property
     def running(self) -> bool:
-        """Whether the direct child is there and was not told to end."""
+        """Whether the direct child runs and the agent has not begun to end it."""
         return not self._exited and not self.ending
 
     def end(self) -> None:
-        """SIGTERM to the whole group, then SIGKILL to what is left of it after :data:`GRACE`."""
+        """SIGTERM to the whole group, then SIGKILL to the rest after :data:`GRACE`."""
         if not self.running:
             return
         self._kill_at = self._clock.seconds() + GRACE
@@ -151,23 +155,23 @@ class Child(ProcessProtocol):
             self._kill()
 
     def detach(self) -> None:
-        """Leave it running and say nothing about it any more; no timer is left behind."""
+        """Let it run on, call no callback any more, and cancel every timer."""
         self._told = True
         self._drain = 0
         self._timer.cancel()
         if self._exited:
             self._close()
 
-    # --- what is special about a child ---
+    # --- for subclasses ---
 
     def _launcher_argv(self, sigpipe: str) -> list[bytes]:
         return launcher(sigpipe=sigpipe)
 
     def _begun(self) -> None:
-        """The command may begin."""
+        """Called when the command may start."""
         self.transport.closeStdin()
 
-    # --- what Twisted tells ---
+    # --- ProcessProtocol ---
 
     def connectionMade(self) -> None:
         self._pid = self.transport.pid or 0
@@ -207,13 +211,13 @@ class Child(ProcessProtocol):
             self._timer.start(GRACE, self._give_up)
 
     def _give_up(self) -> None:
-        """It sleeps in the kernel for ever, or is somebody else's (``sudo``)."""
+        """Report an unkillable child: it hangs in the kernel, or is another user's (``sudo``)."""
         self.log.error("Process {pid} cannot be ended", pid=self._pid)
         self._close()
         self._tell(unkillable=True)
 
     def _await_group(self) -> None:
-        """The direct child has gone; its own children have until the SIGKILL to do the same."""
+        """Wait for the rest of the group after the child has exited, at most until SIGKILL."""
         if not self._group_lives():
             self._settle()
         elif self._kill_at is not None and self._clock.seconds() >= self._kill_at:
@@ -222,7 +226,7 @@ class Child(ProcessProtocol):
             self._timer.start(POLL, self._await_group)
 
     def _settle(self) -> None:
-        """Nothing more is awaited but the output that is still in the pipes."""
+        """Wait only for the output that is still in the pipes."""
         self._settled = True
         if self._closed:
             self._tell()
@@ -230,8 +234,8 @@ class Child(ProcessProtocol):
             self._timer.start(self._drain, self._close_emptied)
 
     def _close_emptied(self) -> None:
-        """Close the pipes once nothing was read from them for a turn: if we were kept from reading,
-        the time may be up although the child's own last words wait."""
+        """Close the pipes after one turn of the reactor without input. A busy agent may reach this
+        point before it has read the child's last lines."""
         before = self._received
         if self._told or before - self._received_alive >= REST:
             self._close()

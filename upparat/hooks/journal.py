@@ -8,17 +8,17 @@ from upparat.job import ExecutionKey, Hook
 
 
 class HookAttempts(Protocol):
-    """Remembers across a crash how often a hook was run for an execution."""
+    """Remembers the attempts of each hook for an execution, even after a crash."""
 
     def last_attempt(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
-        """The retry count of the last run that was begun, and the seconds since the first call;
-        ``None`` if the hook was not begun, or is over."""
+        """Return the retry count of the last attempt, and the seconds since the first one;
+        ``None`` if there was none, or the hook has succeeded or failed for good."""
 
     def begun(self, key: ExecutionKey, hook: Hook, retry: int, elapsed: float) -> None:
-        """A run begins."""
+        """Note that an attempt begins; ``elapsed`` is in seconds since the first one."""
 
     def over(self, key: ExecutionKey, hook: Hook) -> None:
-        """The hook has done what it was run for, or has failed for good."""
+        """Forget the attempts: the hook has succeeded or failed for good."""
 
     def left(self, key: ExecutionKey) -> None:
-        """The agent is stopped by the restart hook, or while it runs."""
+        """Note that the agent stops while, or because, the restart hook runs."""

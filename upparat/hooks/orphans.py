@@ -1,9 +1,9 @@
-"""Hooks that an earlier agent, which was killed, has left running.
+"""Waits for hooks, or ends them, that an earlier agent left running when it was killed.
 
-Two installers at work at once break a device, so a new agent waits for the old one's to end. Nobody
-waits for what any other hook says: they are ended, but for the restart hook, which may be what has
-restarted the agent and waits in turn for it. While that one goes on, nothing is installed and no
-other restart begins.
+Two installers at the same time break a device, so a new agent waits for an install hook to end. It
+also lets a restart hook run, because that hook may have restarted the agent and may wait for it.
+Meanwhile the agent installs nothing and starts no other restart. It ends all other hooks, because
+nobody needs their results.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from .child import GRACE
 from .pidfiles import HookGroup, PidfileEntry, Pidfiles, find_groups
 
 POLL = 0.5
-"""Seconds between two looks at what is left."""
+"""Seconds between two checks."""
 
 _PATIENT = (Hook.INSTALL, Hook.RESTART)
-"""Hooks that are left to finish, up to their time-out."""
+"""Hooks that may finish within their time-out."""
 
 
 class Orphans:
-    """Watches what an earlier agent with the same state directory has left.
+    """Watches the hooks of an earlier agent with the same state directory.
 
-    What a hook has left in the background, and had ended itself, is none of our business.
+    Ignores processes that a hook left in the background before it ended.
 
     :param agent: the state directory.
     :param timeouts: seconds that each hook may run, counted from the start of this agent.
@@ -66,12 +66,12 @@ class Orphans:
         self._poll = OneShot(clock)
 
     def wait_for_leftovers(self) -> Deferred[None]:
-        """Look for them. Fires when none is left, but for a restart hook."""
+        """Find these hooks. Fire when none but a restart hook still runs."""
         now = self._clock.seconds()
         for hook in Hook:
             self._deadlines[hook] = now + (self._timeouts[hook] if hook in _PATIENT else 0)
         self._entries = self._pidfiles.read()
-        # Only these: later looks would find this agent's own hooks as well.
+        # Search once, because a later search would find this agent's own hooks as well.
         self._left = self._find(self._agent, self._entries)
         for group in self._left:
             self.log.warn(
@@ -83,15 +83,15 @@ class Orphans:
         return self._when_gone(*(hook for hook in Hook if hook is not Hook.RESTART))
 
     def gone(self) -> Deferred[None]:
-        """Fires when none is left at all; can be cancelled."""
+        """Fire when none of them runs; can be cancelled."""
         return self._when_gone(*Hook)
 
     def lingers(self, hook: Hook) -> bool:
-        """Whether this one still runs."""
+        """Whether this hook of an earlier agent still runs."""
         return any(group.hook is hook for group in self._left)
 
     def stop(self) -> None:
-        """Look no more; what runs is left to the next agent."""
+        """Stop checking. The next agent deals with hooks that still run."""
         self._poll.cancel()
         self._waiting.clear()
 
@@ -115,7 +115,7 @@ class Orphans:
         self._tell()
 
     def _tidy(self) -> None:
-        """Remove the pidfiles of what is gone, each only once: the next one is this agent's own."""
+        """Remove the pidfiles of ended hooks, each once: the next file is this agent's own."""
         over = {hook for hook in self._untidy if not self.lingers(hook)}
         self._untidy -= over
         for hook in over:
@@ -140,7 +140,7 @@ class Orphans:
             self._signal(group, signal.SIGKILL)
 
     def _give_up(self, group: HookGroup) -> None:
-        """It sleeps in the kernel for ever, or is somebody else's (``sudo``). Its pidfile stays."""
+        """Give up on a hook that hangs in the kernel or is another user's. Keep its pidfile."""
         self.log.error(
             "The {hook} hook of an agent that was killed cannot be ended (process group {group})",
             hook=group.hook.value,

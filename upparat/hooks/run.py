@@ -24,10 +24,10 @@ from .outcome import Done, Failed, Outcome
 from .pidfiles import Pidfiles
 
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
-"""What an init system ends processes with when the device goes down."""
+"""Signals that an init system sends to processes when the device shuts down."""
 
 EXIT_RETRY = 3
-"""The exit code that asks for another try."""
+"""The exit status of a hook that asks for another attempt."""
 
 
 def judge(status: ExitStatus, command: str) -> Done | Failed:
@@ -40,7 +40,7 @@ def judge(status: ExitStatus, command: str) -> Done | Failed:
 
 
 def cannot_execute(number: int, command: str) -> str:
-    """Why ``command`` could not be executed, by the ``errno`` that ``exec`` left."""
+    """Return the reason for an ``exec`` of ``command`` that failed with this ``errno``."""
     reason = os.strerror(number)
     if number == errno.ENOENT and os.path.exists(command):
         # The kernel says the same of a script without interpreter, a program without its loader.
@@ -56,18 +56,18 @@ def _signal_name(number: int) -> str:
 
 
 def _has_failed(child: Child) -> bool:
-    """Whether it has ended by its own fault: an init system may end it on the way down."""
+    """True if the child failed by itself, and was not killed by init in a shut-down."""
     return child.exit is not None and child.exit.signal not in _ENDING
 
 
 class HookRun:
-    """Runs a hook until it is done or has failed.
+    """Runs a hook until it has succeeded or failed for good.
 
-    :param call: what it is told; its counters go on where the journal says that they were.
-    :param on_output: told the lines of stdout, some at a time, none empty.
+    :param call: its arguments. Counters continue from the last attempt in ``attempts``.
+    :param on_output: called with the lines of stdout of one read, none empty.
     :param on_outcome: called once with the outcome, when no process of the hook runs any more.
 
-    ``last_line`` is what ``on_output`` keeps of the present try; it is empty when a try begins.
+    ``last_line`` is set by ``on_output``; it is empty when an attempt begins.
     """
 
     log = Logger()
@@ -107,13 +107,13 @@ class HookRun:
         self._timed_out = False
 
     def start(self, clear: Deferred[None]) -> None:
-        """Begin as soon as nothing is in the way any more."""
+        """Start as soon as ``clear`` fires."""
         self._clear = clear
         clear.addCallbacks(lambda _: self._start(), lambda failure: failure.trap(CancelledError))
         clear.addErrback(self._broken)
 
     def _broken(self, failure: Failure) -> None:
-        """A fault of ours, which the job must not wait for in vain."""
+        """Report a fault of the agent, because the job would wait for ever."""
         self.log.failure("The {hook} hook cannot be run", failure, hook=self.hook.value)
         if self._child is None:
             self._over(Failed(f"cannot be run: {failure.getErrorMessage()}"))
@@ -130,7 +130,7 @@ class HookRun:
             self._go_on(*before)
 
     def _go_on(self, retry: int, elapsed: float) -> None:
-        """The agent was stopped in a run, or between two: that run counts."""
+        """Count the attempt in which, or after which, an earlier agent was stopped."""
         self._started -= elapsed
         self._retry = retry + 1
         if self._retry > self._settings.max_retries:
@@ -139,8 +139,11 @@ class HookRun:
             self._try()
 
     def finish(self, *, kill: bool) -> None:
-        """No try follows. A run that is waiting is over at once; a running one is ended or left
-        to finish, its time-out still standing."""
+        """Make no further attempt. Between two attempts the run ends at once. A running child is
+        ended, or may finish within its time-out.
+
+        :param kill: end a running child.
+        """
         self._final = True
         if self._is_waiting:
             self._stop_waiting()
@@ -160,19 +163,19 @@ class HookRun:
 
     @property
     def must_finish(self) -> bool:
-        """Whether a broken device may be left behind if it is killed half-way."""
+        """True if the device may be broken when the hook is killed half-way."""
         return self.hook in (Hook.INSTALL, Hook.RESTART)
 
     def detach(self) -> bool:
-        """Let the child go on alone: it is followed no more. False if there is none, or only one
-        that has failed or is to end."""
+        """Let the child run on without the agent. Return False if no child runs, or it has failed
+        or is being ended."""
         if self._child is None or self._child.ending or _has_failed(self._child):
             return False
         self._timeout.cancel()
         self._child.detach()
         return True
 
-    # --- one try ---
+    # --- one attempt ---
 
     def _try(self) -> None:
         self.last_line = ""
@@ -205,7 +208,7 @@ class HookRun:
         self._spawned()
 
     def _spawned(self) -> None:
-        """The child runs."""
+        """Called when the child runs."""
         self._start_clock()
 
     def _make_child(self) -> Child:
@@ -223,12 +226,13 @@ class HookRun:
         )
 
     def _write_pidfile(self, pid: int) -> None:
-        """Without a launcher there is no process group that could be found again."""
+        """Write the pidfile. Without a launcher there is no process group to find again."""
         if self._launcher:
             self._pidfiles.write(self.hook, pid)
 
     def _without_launcher(self) -> None:
-        """An update may have replaced the very Python that we run on; the hooks must still run."""
+        """Go on without a launcher. An update may have replaced the Python of the agent, and hooks
+        must still run."""
         self.log.warn("Python cannot be started: the hook runs without a session of its own")
         self._launcher = False
 
@@ -256,7 +260,7 @@ class HookRun:
             self._judge(status)
 
     def _judge(self, status: ExitStatus) -> None:
-        """What the end of the try means."""
+        """Decide what follows the end of an attempt."""
         outcome = self._outcome(status)
         if self._falls_with_us(status):
             self._attempts.left(self.job.key)
@@ -269,8 +273,8 @@ class HookRun:
             self._over(outcome)
 
     def _falls_with_us(self, status: ExitStatus) -> bool:
-        """A restart hook that others end may be ended by the restart that it has asked for; then
-        it is our turn next."""
+        """True if init killed the restart hook. The device is probably shutting down, and the agent
+        will be stopped next."""
         ours = self._timed_out or self._final
         return self.hook is Hook.RESTART and status.signal in _ENDING and not ours
 

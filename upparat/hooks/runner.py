@@ -25,17 +25,16 @@ from .pidfiles import Pidfiles
 from .run import HookRun
 
 BURST = 64
-"""Lines of one read that are told; of more only the last ones, so that a flood of output
-costs little."""
+"""Lines to report of one read. Of more only the last ones, because a flood must cost little."""
 
 
 class HookRunner:
-    """Runs hooks one at a time; tells :class:`upparat.ports.HookEvents`.
+    """Runs hooks one at a time and reports to :class:`upparat.ports.HookEvents`.
 
-    :param source: brings the file to an install hook that reads it from its stdin.
-    :param agent: the agent's state directory, by which it knows its hooks in a later life.
+    :param source: streams the file to an install hook that reads it from stdin.
+    :param agent: the agent's state directory. A later agent recognizes the hooks by it.
     :param attempts: remembers across a crash how often a hook was run.
-    :param killpg: ``os.killpg``, or what stands for it in a test.
+    :param killpg: ``os.killpg``, or a fake.
     """
 
     log = Logger()
@@ -68,8 +67,8 @@ class HookRunner:
         self._closed = False
 
     def wait_for_leftovers(self) -> Deferred[None]:
-        """Fires when no hook of an earlier agent stands in the way, which can take as long as
-        an installation."""
+        """Fire when no hook of an earlier agent is in the way. This can take as long as an
+        installation."""
         return self._orphans.wait_for_leftovers()
 
     def run(self, hook: Hook, job: Job, file: str = "") -> None:
@@ -113,9 +112,9 @@ class HookRunner:
         self._finish(self._run)
 
     def shut_down(self) -> Deferred[None]:
-        """End what runs, without any event; fires when nothing of it runs any more.
+        """End the running hook and report no event. Fire when none of its processes runs.
 
-        A restart hook that is running is left alone and not waited for: it is what takes us down.
+        Do not end a running restart hook or wait for it, because it restarts the agent.
         """
         self._closed = True
         self._orphans.stop()
@@ -138,7 +137,7 @@ class HookRunner:
         if not self._closed:
             self.events.released()
 
-    # --- what a run tells ---
+    # --- callbacks of a run ---
 
     def _on_output(self, lines: Sequence[str]) -> None:
         if self._run is None:

@@ -29,17 +29,17 @@ NO_GUARD = "cannot be run: Python, which guards its stdin, cannot be started"
 STDIN_CLOSED_EARLY = "stopped reading before the file was verified"
 
 PIPE = 1 << 20
-"""Bytes that the kernel holds for the command at the most: more make fewer turns."""
+"""Bytes of the pipe to stdin. A larger pipe needs fewer turns of the reactor."""
 
 
 class StreamedRun(HookRun):
-    """An outlet for a file. Only a run that has seen the end of its stdin can succeed.
+    """Consumes a file. The hook can succeed only after it has seen the end of stdin.
 
-    The time-out counts while the hook keeps the file waiting, and from the end of the file on: not
-    while it waits for the network.
+    The time-out runs while the hook does not read, and from the end of the file on. It stops while
+    the hook waits for the network.
     """
 
-    # Without the launcher's guard the death of the agent would look like the end of the file.
+    # Without the guard, the hook would take the death of the agent for the end of the file.
     _needs_launcher = True
 
     def __init__(self, source: StreamProducer, *arguments: Any) -> None:
@@ -51,10 +51,10 @@ class StreamedRun(HookRun):
 
     @property
     def must_finish(self) -> bool:
-        """Before the end of the file nothing that it has written can be in use."""
+        """True after the end of the file. Before it, nothing that the hook wrote is in use."""
         return self._fed is None or self._fed.concluded
 
-    # --- an outlet ---
+    # --- StreamConsumer ---
 
     def write(self, data: bytes) -> Deferred[None]:
         if self._fed is None:
@@ -83,7 +83,7 @@ class StreamedRun(HookRun):
         if self._fed is not None:
             self._fed.kill()
 
-    # --- one try ---
+    # --- one attempt ---
 
     def _make_child(self) -> Child:
         self._starting_over = self._stdin_closed_early = False
@@ -135,7 +135,7 @@ class StreamedRun(HookRun):
 class StreamedChild(Child):
     """Until :attr:`concluded`, its stdin has no end: it is killed instead, with its whole group.
 
-    :param on_stdin_closed_early: told if it reads no more before that.
+    :param on_stdin_closed_early: called if the command closes its stdin before that.
     """
 
     _launcher_fds: ClassVar[Mapping[int, str]] = {REPORT_FD: "r", GUARD_FD: "w"}
@@ -149,11 +149,11 @@ class StreamedChild(Child):
 
     @property
     def concluded(self) -> bool:
-        """Whether its stdin has ended, and nothing can be taken back."""
+        """Whether the command has got the end of stdin. It cannot be taken back."""
         return self._concluding and self._ended_reading
 
     def feed(self, data: bytes) -> Deferred[None]:
-        """More for its stdin; fires when there is room for the next, or nobody reads any more."""
+        """Write to stdin. Fire when there is room for more, or the command no longer reads."""
         self.transport.write(data)
         if not self._full or self._ended_reading:
             return succeed(None)
@@ -161,13 +161,13 @@ class StreamedChild(Child):
         return self._room
 
     def finish_stdin(self) -> None:
-        """End its stdin after what was fed."""
+        """End stdin after the bytes that were fed."""
         self._concluding = True
         cast(IConsumer, self.transport).unregisterProducer()
         self.transport.closeStdin()
 
     def end(self) -> None:
-        """A command that is told to end could take that for the end of its input."""
+        """Kill it before the end of stdin: a command may take SIGTERM for the end of input."""
         if self.concluded:
             super().end()
         else:
@@ -187,11 +187,11 @@ class StreamedChild(Child):
 
     @property
     def _stdin(self) -> Any:
-        """Our end of it, which no interface of Twisted's knows; ``None`` if it is closed."""
+        """The writing end, for which Twisted has no interface; ``None`` if it is closed."""
         return getattr(self.transport, "pipes", {}).get(0)
 
     def _release_guard(self) -> None:
-        with suppress(KeyError):  # it has gone, though nobody has told it to
+        with suppress(KeyError):  # the guard has exited unasked
             self.transport.writeToChild(GUARD_FD, RELEASE)
         self.transport.closeChildFD(GUARD_FD)
 
@@ -200,10 +200,10 @@ class StreamedChild(Child):
         super()._close()
         stdin = self._stdin
         if stdin is not None:
-            # It waits until what it holds is read, perhaps by nobody. The guard holds it as well.
+            # Otherwise Twisted waits until its buffer is read. The guard still holds the pipe open.
             stdin.connectionLost(Failure(ConnectionDone()))
 
-    # --- what Twisted tells ---
+    # --- ProcessProtocol ---
 
     def childConnectionLost(self, childFD: int) -> None:
         if childFD != 0 or self._ended_reading:
@@ -217,7 +217,7 @@ class StreamedChild(Child):
 
     def processExited(self, reason: Failure) -> None:
         if not self.concluded:
-            self._signal(SIGKILL)  # who else reads must not see an end either
+            self._signal(SIGKILL)  # other readers of the pipe must not see its end
             self.transport.closeStdin()
             self.transport.closeChildFD(GUARD_FD)
         super().processExited(reason)
@@ -238,4 +238,4 @@ class StreamedChild(Child):
             room.callback(None)
 
     def stopProducing(self) -> None:
-        """The pipe is broken, which is told as a lost connection."""
+        """Do nothing: a broken pipe is reported as a lost connection."""
