@@ -21,7 +21,7 @@ from twisted.internet import reactor
 from twisted.scripts.twistd import run
 
 from upparat.hooks.child import Child
-from upparat.hooks.streamed_child import StreamedChild
+from upparat.hooks.streamed import StreamedChild
 from upparat.mqtt.service import MqttService
 from upparat.service import UpparatService
 
@@ -76,7 +76,7 @@ def main() -> None:
     around(MqttService, "publish", lambda _, topic, *__: f"publish {topic.rpartition('/')[2]}")
     around(Child, "start", lambda _, __, argv, *___: f"start of {Path(os.fsdecode(argv[0])).name}")
     around(StreamedChild, "feed", lambda *_: "bytes for stdin")
-    around(StreamedChild, "conclude", lambda *_: "the end of stdin")
+    around(StreamedChild, "finish_stdin", lambda *_: "the end of stdin")
     around(StreamedChild, "_release_guard", lambda *_: "the release of the guard")
     sys.argv = sys.argv[1:]
     run()

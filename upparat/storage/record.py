@@ -123,9 +123,9 @@ class FileRecord:
     def clear(self) -> None:
         self._save(update=None, tries=())
 
-    # --- the journal of hooks ---
+    # --- the attempts of hooks ---
 
-    def tries(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
+    def last_attempt(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
         """Return the retry count of the last run, and the seconds since the start of the first."""
         tries = next((each for each in self._tries(key) if each.hook == hook.value), None)
         if tries is None:

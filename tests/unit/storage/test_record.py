@@ -409,7 +409,7 @@ class JournalTests(RecordBench):
         return record
 
     def tries(self, hook: Hook = Hook.INSTALL) -> tuple[int, float] | None:
-        return self.record().tries(key(), hook)
+        return self.record().last_attempt(key(), hook)
 
     def test_nothing_yet(self) -> None:
         self.record().working(key())
@@ -434,8 +434,8 @@ class JournalTests(RecordBench):
         self.assertEqual(self.tries(), (2, 30.0))
         record = self.record()
         record.over(key(), Hook.VERSION)
-        self.assertIsNone(record.tries(key(), Hook.VERSION))
-        self.assertEqual(record.tries(key(), Hook.INSTALL), (2, 30.0))
+        self.assertIsNone(record.last_attempt(key(), Hook.VERSION))
+        self.assertEqual(record.last_attempt(key(), Hook.INSTALL), (2, 30.0))
 
     def test_only_of_the_update_in_hand(self) -> None:
         record = self.begun()
@@ -455,7 +455,7 @@ class JournalTests(RecordBench):
     def test_over(self) -> None:
         record = self.begun()
         record.over(key(), Hook.INSTALL)
-        self.assertIsNone(record.tries(key(), Hook.INSTALL))
+        self.assertIsNone(record.last_attempt(key(), Hook.INSTALL))
 
     def test_what_is_over_is_over_after_a_power_cut_too(self) -> None:
         """A long download may follow, in which nothing else is noted."""
@@ -500,7 +500,7 @@ class FormatTests(RecordBench):
             key("a", 2, 1700000000), restart_accepted=True, same_boot=True, restart_attempts=1
         )
         self.assertEqual(self.memory, expected)
-        self.assertEqual(record.tries(key("a", 2, 1700000000), Hook.RESTART), (2, 30.0))
+        self.assertEqual(record.last_attempt(key("a", 2, 1700000000), Hook.RESTART), (2, 30.0))
         ((of, report),) = record.owed()
         self.assertEqual((of.key, report.state), (key("b"), FAILED.state))
         self.assertEqual(report.details, FAILED.details)
