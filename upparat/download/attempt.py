@@ -78,7 +78,6 @@ async def _request(
             return await _download(partial, exchange, answer, writer)
         if isinstance(answer, ErrorResponse):
             return interpret_error(head, await exchange.error_body())
-        await exchange.drain()
         return answer
     finally:
         exchange.close()

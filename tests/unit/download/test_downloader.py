@@ -24,7 +24,6 @@ from upparat.download.downloader import Downloader
 from upparat.download.errors import IdleTimeout
 from upparat.download.exchange import CancelScope
 from upparat.download.http import HttpExchange
-from upparat.download.pool import Connections
 from upparat.download.response import SLOW_DOWN, Head
 from upparat.download.transfer import DISK_PAUSE
 from upparat.download.verifier import Verifier
@@ -111,8 +110,6 @@ class FakeExchange:
     async def error_body(self) -> bytes:
         assert isinstance(self.answer, Answer)
         return self.answer.body
-
-    async def drain(self) -> None: ...
 
     def pause(self) -> None: ...
 
@@ -716,8 +713,7 @@ class ConnectionTests(SynchronousTestCase):
         """Looking up the name counts as well."""
         clock = Clock()
         settings = Download(connect_timeout=7.0)
-        connections = Connections(clock, settings)  # type: ignore[arg-type]
-        exchange = HttpExchange(clock, settings, CancelScope(), connections)  # type: ignore[arg-type]
+        exchange = HttpExchange(clock, settings, CancelScope())  # type: ignore[arg-type]
         endpoint = mock.Mock()
         endpoint.connect.return_value = Deferred()
         with mock.patch("upparat.download.agent.HostnameEndpoint", return_value=endpoint):
