@@ -230,7 +230,7 @@ class StreamDownloader(BaseDownloader):
         if self._transfer is transfer and failure.check(StartOver) and self._stream is not None:
             stream = self._stream
             self.stop()
-            stream.consumer.start_over(failure.getErrorMessage())
+            stream.consumer.run_again(failure.getErrorMessage())
         else:
             super()._failed(failure, transfer)
 
