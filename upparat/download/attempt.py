@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError
 
 from .errors import explain
 from .exchange import Exchange
-from .partial import DiskError, FileMismatch, PartialDownload, StartOver
+from .partial import CannotRestart, DiskError, FileMismatch, PartialDownload
 from .response import (
     Body,
     Complete,
@@ -45,7 +45,7 @@ async def attempt(
     """
     try:
         return await _follow(partial, exchange, writer)
-    except (CancelledError, DiskError, StartOver, FileMismatch):
+    except (CancelledError, DiskError, CannotRestart, FileMismatch):
         raise
     except Exception as problem:
         if partial.full:

@@ -175,5 +175,4 @@ class Downloader(BaseDownloader):
             self.events.downloaded(str(done.path))
 
 
-def _is_port(downloader: Downloader) -> Downloads:
-    return downloader
+_port: type[Downloads] = Downloader

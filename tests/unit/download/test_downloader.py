@@ -548,7 +548,7 @@ class DiskTests(Bench):
         self.assertEqual(outcome[1], State.INSUFFICIENT_STORAGE)
 
     def test_a_sync_that_fails_leaves_nothing_to_build_upon(self) -> None:
-        """Linux tells it once, and takes the pages for written."""
+        """Linux identifies it once, and takes the pages for written."""
         trouble = [OSError(errno.EIO, "Input/output error"), None]
         with mock.patch("os.fdatasync", side_effect=trouble):
             self.start(whole(), whole(), sha256=SHA256)

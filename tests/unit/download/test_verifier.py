@@ -87,9 +87,9 @@ class StreamTests(Bench):
         self.assertEqual(Verifier(loose).digests(signed), {"sha256", "sha384"})
 
     def test_what_tells_a_file_from_others(self) -> None:
-        self.assertFalse(Verifier(Verify()).tells(self.job(signature=b"x")))
-        self.assertTrue(Verifier(self.settings()).tells(self.job(signature=b"x")))
-        self.assertTrue(Verifier(Verify()).tells(self.job(sha512=SHA512)))
+        self.assertFalse(Verifier(Verify()).identifies(self.job(signature=b"x")))
+        self.assertTrue(Verifier(self.settings()).identifies(self.job(signature=b"x")))
+        self.assertTrue(Verifier(Verify()).identifies(self.job(sha512=SHA512)))
 
     def test_signatures_of_what_has_passed(self) -> None:
         passage = StreamSink(FakeStreamConsumer(), {"sha384"})
