@@ -8,8 +8,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.support.downloads import FakeStreamConsumer, Heard, make_job
-from tests.unit.download.test_downloader import URL, Answer, FakeExchange
-from tests.unit.download.test_downloader import Bench as DownloadBench
+from tests.unit.download.bench import URL, Answer, FakeExchange
+from tests.unit.download.bench import Bench as DownloadBench
 from upparat.config.settings import Require, Verify
 from upparat.download.streamed import HELD_BACK, StreamDownloader
 from upparat.download.verifier import Verifier
