@@ -1,7 +1,6 @@
-"""The interfaces between a download and an install hook that reads the file from its stdin.
+"""The contract between a download and an install hook that reads the file from its stdin.
 
-The run of the hook is the consumer, the download is the producer. A producer makes no more calls
-once its stream was cancelled or its consumer has ended.
+A run of the install hook consumes the file, the downloads produce it.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ class StreamConsumer(Protocol):
     """One run of the install hook, which reads the file from its stdin."""
 
     def write(self, data: bytes) -> Deferred[None]:
-        """Write the next bytes to stdin. Fires when there is room for more."""
+        """Pass the next bytes on; fire when there is room for more."""
 
     def finish_stdin(self) -> None:
-        """Close stdin after the written bytes, because the file is verified."""
+        """End stdin after what was written: the file is verified."""
 
     def fail(self) -> Deferred[None]:
-        """End the hook without reporting its result, because the download has failed.
+        """Kill the hook without reporting its end, because the file cannot be had.
 
         Fires when no process of the hook runs any more.
         """
 
-    def start_over(self, reason: str) -> None:
-        """End the hook and run it again later, because the download must restart from byte 0."""
+    def run_again(self, reason: str) -> None:
+        """Kill the hook and run it again later, because the file must come from byte 0 again."""
 
 
 class StreamProducer(Protocol):
-    """Downloads files into consumers."""
+    """Brings files. After :meth:`cancel_stream` it calls nothing of that consumer any more."""
 
-    def stream(self, job: Job, outlet: StreamConsumer) -> None:
-        """Download the job's file from byte 0, and write it to the outlet."""
+    def stream(self, job: Job, consumer: StreamConsumer) -> None:
+        """Bring the job's file, from byte 0."""
 
-    def cancel_stream(self, outlet: StreamConsumer) -> None:
-        """Stop the download into this outlet, because the outlet has ended."""
+    def cancel_stream(self, consumer: StreamConsumer) -> None:
+        """Stop, because this consumer has ended."""

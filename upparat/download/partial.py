@@ -26,7 +26,7 @@ class FileMismatch(Exception):
     """The bytes are not those of the job's file; the message says how they differ."""
 
 
-class StartOver(Exception):
+class CannotRestart(Exception):
     """The download must restart from byte 0, but bytes were already passed to the install hook and
     cannot be taken back."""
 

@@ -77,7 +77,7 @@ class StreamedRun(HookRun):
         self._fed.kill()
         return self._failing
 
-    def start_over(self, reason: str) -> None:
+    def run_again(self, reason: str) -> None:
         self.log.warn("{job_id}: install hook: {reason}", job_id=self.job.job_id, reason=reason)
         self._starting_over = True
         if self._fed is not None:

@@ -153,7 +153,7 @@ class UnverifiedTests(Bench):
 
     def test_the_file_comes_anew(self) -> None:
         outlet = self.begin()
-        outlet.start_over("no ranges")
+        outlet.run_again("no ranges")
         self.assertEqual(self.kills(), [KILL])
         self.reactor.last.ends(signal=KILL)
         self.assertEqual(self.told(), [])
@@ -170,7 +170,7 @@ class UnverifiedTests(Bench):
         self.reactor.last.ends(7)
         self.successResultOf(outlet.write(b"1"))
         self.successResultOf(outlet.fail())
-        outlet.start_over("late")
+        outlet.run_again("late")
         self.assertEqual(len(self.reactor.processes), 1)
 
     def test_the_job_is_cancelled(self) -> None:
