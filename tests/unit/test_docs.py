@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.certs import Authority
 from upparat.config import reader as config
-from upparat.config.settings import Settings
+from upparat.config.options import options_of
+from upparat.config.settings import SECTIONS, Settings
 from upparat.job import (
     ACTION,
     NO_MESSAGE,
@@ -60,9 +61,7 @@ def rows(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def known_options() -> dict[str, set[str]]:
-    reader = config._Reader(configparser.ConfigParser())
-    reader.settings()
-    return reader.known
+    return {name: set(options_of(section)) for name, section in SECTIONS.items()}
 
 
 def documented_options() -> dict[str, dict[str, list[str]]]:
