@@ -17,6 +17,7 @@ from upparat.net.proxy import NO_PROXIES, Proxies, Proxy, configured, from_envir
 from . import checks
 from .ini import Ini
 from .settings import (
+    HOOK_TIMEOUT,
     NAME,
     SECTIONS,
     STATE,
@@ -153,7 +154,7 @@ class _Reader:
         return self.ini.attempt(section, "proxy", configured, text, None) if text else None
 
     def hooks(self) -> Hooks:
-        timeout = self.ini.value("hooks", "timeout", min(Hooks().timeouts.values()))
+        timeout = self.ini.value("hooks", "timeout", HOOK_TIMEOUT)
         return self.ini.section(
             Hooks,
             "hooks",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 NAME = "upparat"
 STATE = ".state"  # with the dot it cannot be the id of a job
+HOOK_TIMEOUT = 3600.0
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "EXCEPTION")
 
 
@@ -46,8 +47,7 @@ class Service:
 
     download_location: Path = own(
         Path(tempfile.gettempdir(), NAME),
-        "Files are downloaded to the directory `upparat` below this one. It needs room for the"
-        " largest file.",
+        "Files are downloaded to the directory `upparat` below this one.",
         "the temporary directory",
     )
     state_dir: Path = own(
@@ -56,7 +56,7 @@ class Service:
         "`upparat/.state` below `download_location`",
     )
     sentry_dsn: str = alias(
-        "Errors are sent to this Sentry project. Nothing of Sentry is loaded without it.",
+        "Errors are sent to this Sentry project.",
         "sentry",
         "The name of `sentry_dsn` in 1.x. `sentry_dsn` wins.",
     )
@@ -67,8 +67,7 @@ class Service:
     )
     job_id_prefix: str = pattern(
         "",
-        "Only jobs whose id begins with this are looked at. Up to 64 characters of"
-        " `a-z A-Z 0-9 _ -`.",
+        "Only jobs whose id begins with this are followed.",
         r"[a-zA-Z0-9_-]{0,64}",
         "of a job id",
     )
@@ -86,15 +85,12 @@ class Broker:
 
     thing_name: str = pattern(
         "",
-        "The thing whose jobs are followed. 1 to 128 characters of `a-z A-Z 0-9 : _ -`. `-t`"
-        " overrides it.",
+        "The thing whose jobs are followed. `-t` overrides it.",
         r"[a-zA-Z0-9:_-]{1,128}",
         "of a thing name (1 to 128)",
         shows="the host name",
     )
-    client_id: str = own(
-        NAME, "The MQTT client id: 1 to 128 bytes, not starting with `$`.", f"`{NAME}`"
-    )
+    client_id: str = own(NAME, "The MQTT client id.", f"`{NAME}`")
     cafile: str = path("Certificates (PEM) that the broker's is verified with.")
     certfile: str = path("The device's certificate (PEM).")
     keyfile: str = path("The device's private key (PEM), not encrypted.")
@@ -111,13 +107,10 @@ class Broker:
         unit="seconds",
     )
     connect_timeout: float = seconds(
-        30.0,
-        "From the look-up of the name until the broker has accepted the client.",
-        least=1.0,
+        30.0, "From the look-up of the name until the broker accepts the client.", least=1.0
     )
     proxy: Proxy | None = own(
-        None,
-        "An HTTP proxy, `http://[user:password@]host:port`, that opens tunnels to the broker.",
+        None, "An HTTP proxy that opens tunnels: `http://[user:password@]host:port`."
     )
 
     @property
@@ -132,7 +125,6 @@ _HOOKS = {
     Hook.RESTART: "Restarts the device, or what was updated.",
     Hook.READY: "Decides whether the new version works.",
 }
-_TIMEOUT = 3600.0
 
 
 @dataclass(frozen=True)
@@ -143,15 +135,13 @@ class Hooks:
         dict, {hook: Option(doc) for hook, doc in _HOOKS.items()}
     )
     install_stream: bool = flag(
-        False,
-        "Whether the install hook reads the file from its stdin while it comes, instead of from"
-        " the disk: see [hooks.md](hooks.md#the-file-as-a-stream). Needs `install`.",
+        False, "Whether the install hook reads the file from its stdin. Needs `install`."
     )
     timeouts: Mapping[Hook, float] = several(
-        lambda: dict.fromkeys(Hook, _TIMEOUT),
+        lambda: dict.fromkeys(Hook, HOOK_TIMEOUT),
         {
             "timeout": seconds_option(
-                "How long one run of a hook may take.", f"`{_TIMEOUT:g}`", least=1.0
+                "How long one run of a hook may take.", f"`{HOOK_TIMEOUT:g}`", least=1.0
             ),
             **{
                 f"timeout_{hook}": seconds_option(
@@ -161,32 +151,24 @@ class Hooks:
             },
         },
     )
-    retry_interval: float = seconds(
-        60.0,
-        "From a run that exits with 3 until the next run. Also between two questions for the"
-        " version after a restart.",
-    )
+    retry_interval: float = seconds(60.0, "From a run that exits with 3 until the next run.")
     max_retries: int = whole(
         60, "After so many runs that exit with 3 the hook has failed.", least=1, unit="runs"
     )
     restart_grace: float = seconds(
-        10.0, "How long a device may take to go down once the restart hook has exited with 0."
+        10.0, "How long a device may take to go down after the restart hook."
     )
     restart_timeout: float = seconds(
-        300.0,
-        "Counted from the end of the restart hook: so long a version that does not match yet is"
-        " asked for again.",
+        300.0, "How long the version may stay the old one after the restart hook."
     )
     restart_attempts: int = whole(
         3,
-        "How often the restart hook is begun for a job when it is cut short: the agent was killed,"
-        " or the device lost its power.",
+        "How often the restart hook is begun for a job when it is cut short.",
         least=1,
         unit="runs",
     )
     kill_on_cancel: bool = flag(
-        False,
-        "Whether an install or restart hook that is running is ended when its job is cancelled.",
+        False, "Whether cancelling a job ends its running install or restart hook."
     )
 
 
@@ -198,24 +180,16 @@ class Download:
     idle_timeout: float = seconds(60.0, "How long the server may send nothing.", least=0.1)
     max_attempts: int = whole(
         30,
-        "After so many attempts in a row that brought no new byte the download has failed.",
+        "So many attempts in a row without a new byte fail the download.",
         least=1,
         unit="attempts",
     )
     max_rate: int = whole(
-        0,
-        "How fast a download may be, with bursts of less than a second; `0` is as fast as it goes.",
-        least=0,
-        unit="bytes/s",
+        0, "How fast a download may be; `0` is as fast as it goes.", least=0, unit="bytes/s"
     )
-    allow_http: bool = flag(
-        False,
-        "Whether a file may come over plain `http:` even if the job has neither `sha256` nor"
-        " `sha512`.",
-    )
+    allow_http: bool = flag(False, "Whether a file without a digest may come over plain `http:`.")
     cafile: str = path(
-        "The certificates of the authorities that servers are verified with (PEM), instead of the"
-        " platform's."
+        "Certificates (PEM) that servers are verified with, instead of the platform's."
     )
     proxy: Proxies = own(
         NO_PROXIES,
@@ -237,36 +211,23 @@ class Verify:
     """``[verify]``: any of ``keys`` may match; ``authorities`` vouch for other signers."""
 
     require: Require = choice(
-        Require.NONE,
-        "What a job has to bring along: `none`, `digest` (`sha256` or `sha512`) or `signature`.",
+        Require.NONE, "What a job must have: `none`, `digest` or `signature`."
     )
     keys: Sequence[PublicKey] = several(
         tuple,
         {
             "public_keys": Option(
-                "Files with public keys or certificates (PEM), or with the public key of minisign,"
-                " separated by blanks. Any of them may match."
+                "Files with public keys, separated by blanks. Any of them may match."
             )
         },
     )
     authorities: Sequence[Certificate] = several(
         tuple,
-        {
-            "cafile": Option(
-                "The certificates of the authorities (PEM) whose signers are believed: a job"
-                " brings the signer's `certificate` along."
-            )
-        },
+        {"cafile": Option("Certificates (PEM) of the authorities whose signers are believed.")},
     )
-    bind_version: bool = flag(
-        True,
-        "Whether a signature has to name the version as well. `no` accepts those over the file"
-        " alone.",
-    )
+    bind_version: bool = flag(True, "Whether a signature must name the version as well.")
     allow_downgrade: Downgrades = choice(
-        Downgrades.YES,
-        "Whether a version may be installed that is older than the one that runs: `yes`, `forced`"
-        " (if the job has `force`) or `no`.",
+        Downgrades.YES, "Whether an older version may be installed: `yes`, `forced` or `no`."
     )
 
 
