@@ -32,8 +32,8 @@ fuzz: $(VENV)/test.stamp
 
 # Only on a machine that is idle otherwise
 bench: $(VENV)/test.stamp
-	$(BIN)/python -m tests.bench
-	$(BIN)/python -m tests.bench_agent
+	$(BIN)/python -m benchmarks.downloads
+	$(BIN)/python -m benchmarks.agent
 
 diagram: $(VENV)/test.stamp
 	$(BIN)/python -m upparat.machine.diagram

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.updates import META, AgentFactory, Updates
+from tests.simulator.broker_rules import broker_breaches
+from tests.simulator.cloud import Cloud
+from tests.simulator.connection import BROKER_OPTIONS
 from tests.support.agent import Agent, kill_marked, marked
-from tests.support.broker_rules import broker_breaches
-from tests.support.cloud import Cloud
-from tests.support.cloud_line import BROKER_OPTIONS
 from tests.support.files import File, FileServer
 from tests.support.mosquitto import Mosquitto, requires_mosquitto
 from tests.support.scripts import Hooks

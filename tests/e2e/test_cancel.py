@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.e2e.updates import Updates
+from tests.simulator.cloud import Cloud
 from tests.support.agent import Agent
-from tests.support.cloud import Cloud
 from tests.support.scripts import copy_file, hang, leave, wait_for_file
 from upparat.job import Status
 

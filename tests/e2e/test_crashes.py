@@ -107,7 +107,7 @@ def test_retries_and_time_go_on(updates: Updates) -> None:
 
 
 def test_a_result_that_aws_has_not_heard_survives(updates: Updates) -> None:
-    from tests.support.faults import lost
+    from tests.simulator.faults import lost
 
     rule = updates.cloud.on("update", lost(), state="complete_soft_restart")
     device = updates.start()

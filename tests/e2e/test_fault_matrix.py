@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.faults import delayed, lost
+from tests.simulator.faults import delayed, lost
 from tests.support.files import File
 from tests.support.matrix import DOCS, FAULTS, INTRODUCTION, MATRIX, STATES, Cell, table
 from tests.support.mosquitto import requires_mosquitto

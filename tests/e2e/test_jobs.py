@@ -131,7 +131,7 @@ def test_in_progress_before_queued(updates: Updates) -> None:
 
 def test_a_list_that_still_shows_an_ended_job(updates: Updates) -> None:
     """AWS's list is behind its updates for a moment; the job must not run again."""
-    from tests.support.faults import stale
+    from tests.simulator.faults import stale
 
     updates.cloud.on("get", stale(), where=lambda _: bool(updates.cloud.store.updates))
     updates.start()

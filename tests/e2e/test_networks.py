@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.updates import ALL_CALLS, SUCCEEDED, Updates
-from tests.support import faults
+from tests.simulator import faults
+from tests.simulator.cloud import Cloud
+from tests.simulator.connection import BROKER_OPTIONS
+from tests.simulator.faults import FOREVER
 from tests.support.certs import LOCAL, Certs, make_certs
-from tests.support.cloud import Cloud
-from tests.support.cloud_line import BROKER_OPTIONS
-from tests.support.faults import FOREVER
 from tests.support.mosquitto import Mosquitto, free_port, tls_listener
 from tests.support.waiting import PATIENCE
 from upparat.job import Status

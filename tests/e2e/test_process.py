@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.updates import SUCCEEDED, Updates
+from tests.simulator.cloud import Cloud
+from tests.simulator.connection import BROKER_OPTIONS
 from tests.support.agent import Agent
-from tests.support.cloud import Cloud
-from tests.support.cloud_line import BROKER_OPTIONS
 from tests.support.mosquitto import Mosquitto, requires_mosquitto
 from tests.support.scripts import hang, ignore, write
 from tests.support.waiting import runs, wait_until

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.updates import SUCCEEDED, Updates
+from tests.simulator.cloud import Cloud
 from tests.support.agent import Agent
-from tests.support.cloud import Cloud
 from tests.support.files import File, FileServer
 from tests.support.minisign import make_minisign_keys
 from tests.support.openssl import make_keys
