@@ -15,8 +15,9 @@ from tests.e2e.updates import ALL_CALLS, SUCCEEDED
 from tests.simulator.inspector import Inspector
 from tests.support.agent import Agent, kill_marked, marked
 from tests.support.files import FileServer
-from tests.support.mosquitto import MOSQUITTO, free_port, requires_mosquitto
+from tests.support.mosquitto import MOSQUITTO, requires_mosquitto
 from tests.support.scripts import Hooks
+from tests.support.tcpports import free_port
 from tests.support.waiting import PATIENCE, wait_until
 from tests.support.world import FAST
 from upparat.job import Status

@@ -15,7 +15,8 @@ from tests.simulator.cloud import Cloud
 from tests.simulator.connection import BROKER_OPTIONS
 from tests.simulator.faults import FOREVER
 from tests.support.certs import LOCAL, Certs, make_certs
-from tests.support.mosquitto import Mosquitto, free_port, tls_listener
+from tests.support.mosquitto import Mosquitto, tls_listener
+from tests.support.tcpports import free_port
 from tests.support.waiting import PATIENCE
 from upparat.job import Status
 

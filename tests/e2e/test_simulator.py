@@ -16,7 +16,8 @@ from typing import Any
 from tests.e2e.updates import Updates
 from tests.simulator import faults
 from tests.simulator.cloud import Cloud
-from tests.support.mosquitto import MOSQUITTO, Mosquitto, free_port
+from tests.support.mosquitto import MOSQUITTO, Mosquitto
+from tests.support.tcpports import free_port
 from tests.support.waiting import listens, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
