@@ -37,7 +37,8 @@ def run(*command: str, **environment: str) -> bool:
 
 
 def run_checks() -> bool:
-    return all([run(*check) for check in CHECKS])
+    results = [run(*check) for check in CHECKS]
+    return all(results)
 
 
 def run_trial() -> bool:
@@ -47,7 +48,7 @@ def run_trial() -> bool:
 
 def side_by_side(*parts: Callable[[], bool]) -> bool:
     with ThreadPoolExecutor(len(parts)) as pool:
-        return all([part.result() for part in [pool.submit(part) for part in parts]])
+        return all(list(pool.map(lambda part: part(), parts)))
 
 
 def run_pytest(arguments: Sequence[str]) -> tuple[bool, str]:
