@@ -1,7 +1,7 @@
 """Jobs, their executions and the reports on them: values and pure functions, no I/O.
 
 The wire names come from the AWS IoT Jobs device API (service model ``iot-jobs-data``
-2017-09-29); the state names are Upparat's own and fixed, since fleets' dashboards know them.
+2017-09-29). The state names are Upparat's own, and fixed, because fleets' dashboards know them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ACTION = "upparat-update"
 """The value of ``action`` in a job document that marks the job as ours."""
 
 NO_MESSAGE = "none"
-"""What ``message`` says when there is nothing to say: AWS admits no empty value."""
+"""The ``message`` of a report without one: AWS admits no empty value."""
 
 
 class Status(StrEnum):
@@ -39,12 +39,12 @@ class Status(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing leads out of this status any more."""
+        """Whether this status is final."""
         return self not in (Status.QUEUED, Status.IN_PROGRESS)
 
 
 class State(Enum):
-    """What ``statusDetails.state`` says; each state belongs to one status."""
+    """The value of ``statusDetails.state``; each state belongs to one status."""
 
     DOWNLOAD_START = "download_start", Status.IN_PROGRESS
     DOWNLOAD_PROGRESS = "download_progress", Status.IN_PROGRESS
@@ -87,12 +87,12 @@ class State(Enum):
 
     @property
     def progress(self) -> bool:
-        """Whether a newer report of the same kind makes this one worthless."""
+        """Whether a newer report with the same state replaces this one."""
         return self in (State.DOWNLOAD_PROGRESS, State.INSTALLATION_PROGRESS)
 
 
 class Downgrades(StrEnum):
-    """When a version that is older than the installed one may be installed."""
+    """When an older version may replace the installed one: always, with ``force``, or never."""
 
     YES = "yes"
     FORCED = "forced"
@@ -124,10 +124,10 @@ _HOOK_FAILURES = {
 
 
 class ExecutionKey(NamedTuple):
-    """What tells one job execution from every other one on the same thing.
+    """Identifies one job execution among all executions on the same thing.
 
-    A deleted job can be created anew under the same id, again with execution number 1: only
-    ``queued_at`` (seconds since the epoch) tells the two apart.
+    A deleted job can be created anew under the same id, again with execution number 1. Only
+    ``queued_at`` (seconds since the epoch) differs then.
     """
 
     job_id: str
@@ -137,7 +137,7 @@ class ExecutionKey(NamedTuple):
 
 @dataclass(frozen=True)
 class JobExecutionSummary:
-    """An entry of a list of pending executions: no document, no details."""
+    """An entry in a list of pending executions, without document and details."""
 
     key: ExecutionKey
     status: Status
@@ -145,7 +145,7 @@ class JobExecutionSummary:
 
 @dataclass(frozen=True)
 class JobExecution:
-    """A job execution as a describe answers it; ``document`` is whatever JSON holds there."""
+    """A job execution as AWS describes it; ``document`` is any JSON value."""
 
     key: ExecutionKey
     status: Status
@@ -164,18 +164,20 @@ class JobExecution:
 
     @property
     def ours(self) -> bool:
-        """Whether the document says that the job is meant for this agent."""
+        """Whether the document marks the job as one for this agent."""
         return isinstance(self.document, dict) and self.document.get("action") == ACTION
 
 
 @dataclass(frozen=True)
 class Job:
-    """An execution of ours whose document makes sense.
+    """An execution of ours with a valid document. Optional members are ``None`` if not given.
 
-    ``file`` is a secret (a pre-signed URL), ``meta`` may be one: neither shows in the repr.
-    ``size`` is in bytes, ``sha256`` and ``sha512`` are lower-case hexadecimal digits; ``signature``
-    is decoded, or the text that minisign has written, ``certificate`` the PEM text of its signer's
-    certificate. ``None`` if not given.
+    :ivar file: a URL, often a pre-signed one, which is a secret: it does not show in the repr.
+    :ivar meta: the owner's text for the hooks; may be a secret as well.
+    :ivar size: in bytes.
+    :ivar sha256: lower-case hexadecimal digits, like ``sha512``.
+    :ivar signature: decoded from base64, or the text of a minisign signature.
+    :ivar certificate: the PEM text of the signer's certificate.
     """
 
     execution: JobExecution
@@ -191,7 +193,7 @@ class Job:
 
     @property
     def digested(self) -> bool:
-        """Whether the document tells this file from any other."""
+        """Whether the document holds a digest of the file."""
         return self.sha256 is not None or self.sha512 is not None
 
     @property
@@ -205,7 +207,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Report:
-    """What is said of an execution: a state, which implies the status, and a message."""
+    """A report on an execution: a state, which implies the status, and a message."""
 
     state: State
     message: str = NO_MESSAGE
@@ -216,7 +218,7 @@ class Report:
 
     @property
     def discards(self) -> bool:
-        """Whether the job's file has no use any more: without an install hook it is the result."""
+        """Whether the job's file can be removed: without an install hook it is the result."""
         return self.status.ended and self.state is not State.NO_INSTALLATION_HOOK_PROVIDED
 
     @property
@@ -229,14 +231,16 @@ class Report:
 
 
 class InvalidDocument(ValueError):
-    """A job document of ours can never work; the message names every key that is wrong."""
+    """A job document that can never work; the message names every wrong key."""
 
 
-def parse_document(execution: JobExecution) -> Job:
+def parse_document(execution: JobExecution, *, file_required: bool = True) -> Job:
     """Read the document of an execution that is ours.
 
     An object member that is ``null`` counts as absent: AWS drops those when it re-serialises.
 
+    :param file_required: whether the file is still to be fetched. If not, ``file`` may be anything,
+        and the job has an empty one.
     :raises InvalidDocument: with all problems at once, by key.
     """
     document = execution.document
@@ -246,7 +250,7 @@ def parse_document(execution: JobExecution) -> Job:
     job = Job(
         execution=execution,
         version=reader.text("version"),
-        file=reader.file(),
+        file=reader.file() if file_required else "",
         meta=reader.meta(),
         force=reader.flag("force"),
         size=reader.size(),
@@ -261,7 +265,7 @@ def parse_document(execution: JobExecution) -> Job:
 
 
 class _Reader:
-    """Reads keys out of a document and collects what is wrong with them."""
+    """Reads the keys of a document and collects their problems."""
 
     def __init__(self, document: Mapping[str, object]) -> None:
         self.document = document
@@ -271,7 +275,7 @@ class _Reader:
         self.problems.append(f"{key}: {what}")
 
     def text(self, key: str) -> str:
-        """A required string that can be an argument of a command."""
+        """Read a required string; it can be an argument of a command."""
         value = self.document.get(key)
         if key not in self.document:
             self._problem(key, "is missing")
@@ -333,7 +337,7 @@ class _Reader:
         return value.lower()
 
     def signature(self) -> bytes | None:
-        """Base64, broken into lines or not, or what minisign has written."""
+        """Read base64, broken into lines or not, or the text of a minisign signature."""
         text = self._optional("signature")
         if text is None:
             return None
@@ -349,7 +353,7 @@ class _Reader:
         try:
             content = text.encode()
             minisign.parse_signature(content)
-        except ValueError as error:  # half a character cannot be encoded
+        except ValueError as error:  # or a lone surrogate, which cannot be encoded
             self._problem("signature", f"is not what minisign writes: {error}")
             return None
         return content
@@ -361,7 +365,7 @@ class _Reader:
         return text
 
     def _optional(self, key: str) -> str | None:
-        """A string that AWS may have put in place of a placeholder."""
+        """Read an optional string; AWS may have put it in place of a placeholder."""
         if key not in self.document:
             return None
         text = self.text(key)
@@ -375,12 +379,12 @@ def _is_web_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port or an address that is none
+    except ValueError:  # not a valid port or address
         return False
 
 
 def _json_type(value: object) -> str:
-    """What JSON calls the type of a decoded value."""
+    """Name the JSON type of a decoded value."""
     numbers = dict.fromkeys((int, float), "a number")
     names = {**numbers, bool: "a boolean", str: "a string", list: "a list"}
     return names.get(type(value), "an object")

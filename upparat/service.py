@@ -1,4 +1,4 @@
-"""Joins everything: the machine, its ports on a reactor, and the order of start and stop."""
+"""The agent as a service: joins the machine and its ports, and starts and stops them in order."""
 
 from __future__ import annotations
 
@@ -12,40 +12,39 @@ from twisted.python.failure import Failure
 
 from . import __version__, sentry
 from .config.settings import Settings
+from .download.downloader import Downloader
 from .download.exchange import Reactor as DownloadReactor
-from .download.stored_downloads import Downloader
 from .download.verifier import Verifier
 from .hooks.child import Reactor as ProcessReactor
 from .hooks.runner import HookRunner
 from .iotjobs.client import JobsClient
 from .linux import give_back_memory
 from .machine import Core, Guard, Inputs, Policy, make_machine
-from .mqtt.service import MqttService
-from .mqtt.service import Reactor as MqttReactor
+from .mqtt.service import MqttReactor, MqttService
 from .storage.record import FileRecord
-from .streaming import Source
+from .streaming import StreamProducer
 from .systemd import ServiceManager
 from .timer import ReactorTimer
 
 if TYPE_CHECKING:
-    from .download.through import StreamDownloader
+    from .download.streamed import StreamDownloader
 
 FAREWELL = 2.0
-"""Seconds that the last reports have to be accepted in when the agent is stopped."""
+"""Seconds for AWS to accept the last reports when the agent is stopped."""
 
 LONGEST = 20.0
-"""Seconds that hooks and downloads have to end in. They need up to 12; what is not over then would
-never be, and is left behind."""
+"""Seconds for hooks and downloads to end when the agent is stopped. They need up to 12; work that
+takes longer is left behind."""
 
 
 class Reactor(MqttReactor, ProcessReactor, DownloadReactor):
-    """What the agent asks of a reactor."""
+    """The interfaces of a reactor that the agent needs."""
 
 
 class UpparatService(Service):
-    """The agent. ``startService`` connects; ``stopService`` fires when nothing runs any more.
+    """The agent. ``startService`` connects. ``stopService`` fires when nothing runs any more.
 
-    :param abort: called when only a new start of the process can help.
+    :param abort: called when only a new start of the process helps.
     """
 
     log = Logger()
@@ -61,9 +60,9 @@ class UpparatService(Service):
             reactor,
             self._mqtt,
             settings.broker.thing_name,
+            self._record,
             poll_interval=settings.service.poll_interval,
             progress_interval=settings.service.progress_interval,
-            ledger=self._record,
         )
         self._downloads, source = self._make_downloads()
         self._hooks = HookRunner(
@@ -144,14 +143,14 @@ class UpparatService(Service):
             service.sentry_dsn, f"upparat@{__version__}", secrets=[broker.password]
         )
 
-    def _make_downloads(self) -> tuple[Downloader | StreamDownloader, Source | None]:
-        """What fetches files, and what brings them to the install hook, if they are streamed."""
+    def _make_downloads(self) -> tuple[Downloader | StreamDownloader, StreamProducer | None]:
+        """Make the downloads; also as the source of streamed files, if files are streamed."""
         settings = self._settings
         arguments = (self._reactor, settings.download, settings.service.download_location)
         verifier = Verifier(settings.verify)
         if not settings.hooks.install_stream:
             return Downloader(*arguments, verifier=verifier), None
-        from .download.through import StreamDownloader  # few devices need it
+        from .download.streamed import StreamDownloader  # few devices need it
 
         streams = StreamDownloader(*arguments, verifier=verifier)
         return streams, streams
@@ -193,11 +192,11 @@ class UpparatService(Service):
             give_back_memory()
 
     def _broke(self) -> None:
-        """Later, since the reactor may not run yet, and the port that told the fact is not done."""
+        """Abort in a later turn: the reactor may not run yet, and a port is still at work."""
         self._reactor.callLater(0, self._abort)
 
     def _status(self) -> str:
-        """One line for whoever looks at the service."""
+        """One line for ``systemctl status``."""
         job_id = f"{self._core.in_hand.job_id}: " if self._core.in_hand else ""
         line = "connected" if self._mqtt.connected else "not connected"
         return f"{job_id}{self._state}; {line} to {self._settings.broker.host}"

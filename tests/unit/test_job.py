@@ -151,6 +151,14 @@ class DocumentTests(SynchronousTestCase):
         job = self.parse(meta="m", force=True, size=0, sha256=SHA256.upper())
         self.assertEqual((job.meta, job.force, job.size, job.sha256), ("m", True, 0, SHA256))
 
+    def test_a_file_that_is_not_required(self) -> None:
+        for file in ("${aws:iot:s3-presigned-url:https://s3/b/k}", 1, None):
+            job = parse_document(execution(file=file), file_required=False)
+            self.assertEqual((job.version, job.file), ("2.0", ""))
+        self.assertRaises(
+            InvalidDocument, parse_document, execution(version=1), file_required=False
+        )
+
     def test_null_is_absent(self) -> None:
         absent = dict.fromkeys(("meta", "force", "size", "sha256"))
         source = execution()

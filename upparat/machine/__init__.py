@@ -1,10 +1,10 @@
 """The life of a job, as an Automat machine: it decides, the ports act.
 
-Public inputs are facts that the ports tell. A fact that needs a decision feeds a private input
-(they start with ``_``), which carries what the next state works on. Entering a state starts its
-work; the state's data is what that work is about. Nothing here does I/O.
+Public inputs are events of the ports. An event that needs a decision feeds a private input (its
+name starts with ``_``), which carries the data of the next state. Entering a state starts its work.
+Nothing here does I/O.
 
-``model`` says what the machine is made of, ``life`` is the table, ``ignored`` completes it.
+``model`` has the data of the machine, ``life`` its table. ``ignored`` completes the table.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from .life import builder
 from .model import Core, Inputs, Policy
 
 machine = builder.build()
-"""Makes a machine of a :class:`Core`; the result takes :class:`Inputs`."""
+"""Makes a machine from a :class:`Core`; the result takes :class:`Inputs`."""
 
 
 def make_machine(core: Core, moved: Callable[[str, str, str], None] | None = None) -> Inputs:
-    """A machine in its first state.
+    """Make a machine in its first state.
 
-    :param moved: is told the old state, the input and the new state of every change of state.
+    :param moved: called with the old state, the input and the new state at every change of state.
     """
     made = machine(core)
 
@@ -36,7 +36,7 @@ def make_machine(core: Core, moved: Callable[[str, str, str], None] | None = Non
 
 
 def _trace(made: Inputs, tracer: Callable[[str, str, str], None]) -> None:
-    """Automat has no public way to trace a typed machine (25.4)."""
+    """Trace a typed machine: Automat 25.4 has no public way to do it."""
 
     def trace(old: object, name: str, new: object) -> None:
         tracer(getattr(old, "name", str(old)), name, getattr(new, "name", str(new)))

@@ -1,4 +1,4 @@
-"""Keeps an error of the machine away from the ports, and remembers that there was one."""
+"""Keeps an error of the machine away from the ports, and remembers it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .model import Inputs
 
 
 class Guard:
-    """Stands before a machine.
+    """Passes inputs on to a machine, until the machine raises.
 
-    A machine that has raised may have done half of what it had to do. Nothing of that is right any
-    more, so it takes no more inputs: the next start of the agent goes on from what is recorded.
+    A machine that has raised may have done half of a step, so it takes no more inputs. The next
+    start of the agent goes on from the record.
 
-    :param broke: told once, when the machine has raised.
+    :param broke: called once, when the machine has raised.
     """
 
     log = Logger(namespace="upparat.machine")
@@ -28,7 +28,7 @@ class Guard:
 
     @property
     def inputs(self) -> Inputs:
-        """What the ports speak to."""
+        """The machine as the ports see it."""
         return cast("Inputs", self)
 
     def __getattr__(self, name: str) -> Callable[..., None]:

@@ -1,65 +1,26 @@
-"""The inputs that a state lets pass: with the transitions of the life they make the table whole.
+"""The inputs that each state ignores: they complete the table of ``life``.
 
-Late words of work that was stopped, repeated words of AWS, and decisions that an event overtook
-are no reason to do anything. Each state names what it does take; all else is in ``LATE``.
+A state ignores late events of work that was stopped, repeated messages of AWS, and decisions that
+another event has overtaken. Each state names the inputs that it takes, and ignores all others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import isfunction
 
-from .life import (
-    download,
-    fetch_jobs,
-    idle,
-    install,
-    monitor,
-    restart,
-    select_job,
-    stopped,
-    verify_installation,
-    verify_job,
-    wind_down,
-)
+from .life import WORKING, fetch_jobs, idle, monitor, select_job, stopped, wind_down
 from .model import Inputs
 
 _Input = Callable[..., None]
 
-LATE: tuple[_Input, ...] = (
-    Inputs.start,
-    Inputs.changed,
-    Inputs.pending,
-    Inputs.described,
-    Inputs.describe_failed,
-    Inputs.delivered,
-    Inputs.cancelled,
-    Inputs.progressed,
-    Inputs.downloaded,
-    Inputs.stream_ready,
-    Inputs.url_expired,
-    Inputs.download_failed,
-    Inputs.version_known,
-    Inputs.download_allowed,
-    Inputs.install_output,
-    Inputs.installed,
-    Inputs.restarted,
-    Inputs.ready,
-    Inputs.hook_failed,
-    Inputs.released,
-    Inputs.timeout,
-    Inputs._look,
-    Inputs._fetch,
-    Inputs._wait,
-    Inputs._select,
-    Inputs._verify,
-    Inputs._download,
-    Inputs._install,
-    Inputs._restart,
-    Inputs._check,
-    Inputs._finish,
-    Inputs._abandon,
+LATE: tuple[_Input, ...] = tuple(
+    member
+    for protocol in reversed(Inputs.__mro__)
+    for name, member in vars(protocol).items()
+    if isfunction(member) and not name.startswith("__") and name != "stop"
 )
-"""What may come too late or twice: everything but ``stop``."""
+"""Every input but ``stop``: each may come too late, or twice."""
 
 
 def _but(*taken: _Input) -> tuple[_Input, ...]:
@@ -69,7 +30,7 @@ def _but(*taken: _Input) -> tuple[_Input, ...]:
 _END = (Inputs.cancelled, Inputs.hook_failed, Inputs._finish, Inputs._abandon)
 
 IGNORED: dict[str, tuple[_Input, ...]] = {
-    # The line may be up before the start, which asks anyway.
+    # MQTT may be connected before the start, which fetches the jobs anyway.
     "idle": _but(Inputs.start),
     "fetch_jobs": _but(Inputs.changed, Inputs.pending, Inputs._wait, Inputs._select),
     "monitor": _but(Inputs.changed),
@@ -82,7 +43,7 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
         Inputs._wait,
         Inputs._verify,
     ),
-    # With a job in hand a changed list does not matter: it is asked for when the job has ended.
+    # With a job in hand a changed list does not matter: the list is fetched when the job has ended.
     "verify_job": _but(Inputs.version_known, Inputs._download, Inputs._check, *_END),
     "download": _but(
         Inputs.download_allowed,
@@ -111,7 +72,7 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
     "verify_installation": _but(
         Inputs.version_known, Inputs.ready, Inputs.timeout, Inputs._restart, *_END
     ),
-    # The job is over; only the end of its hook counts.
+    # The job is over: only the end of its hook counts.
     "wind_down": _but(Inputs.released),
     "stopped": (*LATE, Inputs.stop),
 }
@@ -120,14 +81,6 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
 for _state in (idle, fetch_jobs, monitor, stopped):
     for _input in IGNORED[_state.name]:
         _state.upon(_input).loop().returns(None)
-for _working in (
-    select_job,
-    verify_job,
-    download,
-    install,
-    restart,
-    verify_installation,
-    wind_down,
-):
+for _working in (select_job, *WORKING, wind_down):
     for _input in IGNORED[_working.name]:
         _working.upon(_input).loop().returns(None)

@@ -1,10 +1,9 @@
-"""The life of a job: what each state does when it is entered, and where each input leads."""
+"""The table of the machine: the work that starts with each state, and where each input leads."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 
 from automat import TypeMachineBuilder
 
@@ -24,7 +23,7 @@ from upparat.job import (
 from upparat.ports import STREAM, Memory
 from upparat.version import older
 
-from .model import Artifact, Check, Core, Inputs, Selection, Transfer, Work
+from .model import Artifact, Check, Core, Inputs, Restart, Selection, Transfer, Work
 
 builder = TypeMachineBuilder(Inputs, Core)
 
@@ -70,9 +69,9 @@ def install_file(inputs: Inputs, core: Core, artifact: Artifact) -> Artifact:
 
 
 def announce_restart(inputs: Inputs, core: Core, job: Job) -> Work:
-    """Report the restart; the hook waits until AWS has accepted it.
+    """Report the restart. The hook runs once AWS has accepted the report.
 
-    Were the report lost, the whole update would run a second time after the restart.
+    If the report were lost, the whole update would run a second time after the restart.
     """
     if Hook.RESTART in core.policy.hooks:
         core.jobs.report(job.execution, Report(State.REBOOT_START))
@@ -82,11 +81,11 @@ def announce_restart(inputs: Inputs, core: Core, job: Job) -> Work:
 
 
 def check_version(inputs: Inputs, core: Core, check: Check) -> Check:
-    if check.never_begun:
-        _restart_again(inputs, core, check)
-    elif Hook.VERSION in core.policy.hooks:
+    # A version hook may already name what was installed, before the device runs it.
+    can_ask = Hook.VERSION in core.policy.hooks and check.restart is not Restart.NEVER_BEGUN
+    if can_ask:
         core.hooks.run(Hook.VERSION, check.job)
-    elif check.unfinished:
+    elif check.restart in (Restart.NEVER_BEGUN, Restart.UNFINISHED):
         _restart_again(inputs, core, check)
     else:
         inputs._finish(Report(State.COMPLETE_NO_VERSION_CHECK))
@@ -117,6 +116,9 @@ restart = builder.state("restart", announce_restart)
 verify_installation = builder.state("verify_installation", check_version)
 wind_down = builder.state("wind_down", release_hooks)
 stopped = builder.state("stopped")
+
+WORKING = (verify_job, download, install, restart, verify_installation)
+"""The states that have a job in hand."""
 
 
 # --- finding the job --------------------------------------------------------------------------
@@ -208,9 +210,9 @@ def outdate(inputs: Inputs, core: Core, selection: Selection) -> None:
 
 
 def _maybe_ours(core: Core, key: ExecutionKey) -> bool:
-    """Whether it is worth a look: not known to be foreign, and not one that we have ended.
+    """Whether the execution can be ours: not known as somebody else's, and not ended by us.
 
-    Right after an update that ends it, AWS's list can still show an execution.
+    AWS may list an execution for a moment after the update that has ended it.
     """
     return (
         key not in core.not_ours
@@ -222,9 +224,9 @@ def _maybe_ours(core: Core, key: ExecutionKey) -> bool:
 def _with_remembered(
     key: ExecutionKey, left: Sequence[JobExecutionSummary]
 ) -> list[JobExecutionSummary]:
-    """What the device remembers comes first: not to be listed is not to have ended.
+    """Put the execution that the device remembers first: one that is not listed may not have ended.
 
-    What AWS says of its job then holds for another execution of that in progress as well.
+    The description of its job then answers for another execution of that job in progress as well.
     """
     others = [
         each for each in left if each.status is Status.QUEUED or each.key.job_id != key.job_id
@@ -233,9 +235,9 @@ def _with_remembered(
 
 
 def _forget_ended(core: Core, job_id: str, execution: JobExecution | None = None) -> None:
-    """Drop what the device remembers of an execution that has ended while the agent was away.
+    """Drop the memory of an execution that has ended while the agent was away.
 
-    :param execution: what AWS says of the job now; ``None`` if it has nothing to say.
+    :param execution: the job's execution in AWS now; ``None`` if AWS has none.
     """
     memory = core.memory
     if memory is None or memory.key.job_id != job_id:
@@ -252,7 +254,7 @@ def _is_next(selection: Selection, job_id: str) -> bool:
 
 
 def _continue_one(inputs: Inputs, core: Core, executions: Sequence[JobExecution]) -> None:
-    """Go on with our job in progress; of several only the one that the device remembers."""
+    """Go on with our job in progress; of several, with the one that the device remembers."""
     if len(executions) == 1:
         _take(inputs, core, executions[0])
         return
@@ -270,9 +272,10 @@ def _continue_one(inputs: Inputs, core: Core, executions: Sequence[JobExecution]
 
 
 def _take(inputs: Inputs, core: Core, execution: JobExecution) -> None:
-    """Work on this execution, or reject it for a document that can never work."""
+    """Work on this execution, or reject it because its document can never work."""
     try:
-        job = parse_document(_without_need(core, execution))
+        # AWS may no longer be able to sign the URL of a file that is installed already.
+        job = parse_document(execution, file_required=not _restarted(core, execution))
     except InvalidDocument as invalid:
         _end(core, execution, Report(State.INVALID_JOB_DOCUMENT, str(invalid)))
         inputs._fetch()
@@ -280,16 +283,8 @@ def _take(inputs: Inputs, core: Core, execution: JobExecution) -> None:
         inputs._verify(job)
 
 
-def _without_need(core: Core, execution: JobExecution) -> JobExecution:
-    """After the restart the file is not needed any more: AWS may not be able to sign its URL."""
-    document = execution.document
-    if not isinstance(document, dict) or not _restarted(core, execution):
-        return execution
-    return replace(execution, document={**document, "file": "https://not.needed.invalid/"})
-
-
 def _restarted(core: Core, execution: JobExecution) -> bool:
-    """Whether this job had got as far as its restart, by the fleet's or the device's memory."""
+    """Whether this job had reached its restart, by the fleet's memory or the device's."""
     memory = core.memory
     remembered = memory is not None and memory.key == execution.key and memory.restart_accepted
     return remembered or (
@@ -298,22 +293,27 @@ def _restarted(core: Core, execution: JobExecution) -> bool:
 
 
 def _check_after_start(core: Core, job: Job) -> Check:
-    """After a reboot the version is what it is; without one it may still be about to change.
-
-    A restart hook that was never begun has not caused the reboot: that was a power cut. One that
-    was at work, and that nobody has told to end, may have caused it: only the version can tell.
-    """
+    """After a reboot the version is final. Without one, ask again until ``restart_timeout``."""
     memory, now = core.memory, core.timer.now()
     if memory is None or memory.key != job.key:
-        core.record.restarted(job.key)  # by the status details, which are all that is left
-        return Check(job, soft=False, until=now)
-    if not memory.restart_attempts and not memory.restart_done:
-        never_begun = memory.same_boot  # what is installed may say the version before it runs
-        return Check(job, soft=False, until=now, unfinished=True, never_begun=never_begun)
-    if not memory.same_boot:
-        return Check(job, soft=False, until=now, cut_short=not memory.restart_done)
-    until = now + core.policy.restart_timeout
-    return Check(job, soft=False, until=until, unfinished=not memory.restart_done)
+        core.record.restarted(job.key)  # only the status details are left, and they say so
+        return Check(job, Restart.DONE, until=now)
+    restart = _how_far(memory)
+    final = not memory.same_boot or restart is Restart.NEVER_BEGUN
+    return Check(job, restart, until=now if final else now + core.policy.restart_timeout)
+
+
+def _how_far(memory: Memory) -> Restart:
+    """Tell from the device's memory how far the restart had got.
+
+    A restart hook that never began has not caused the reboot: that was a power cut. A hook that was
+    running, and that nothing had told to end, may have caused it: only the version can tell.
+    """
+    if memory.restart_done:
+        return Restart.DONE
+    if memory.restart_attempts:
+        return Restart.UNFINISHED if memory.same_boot else Restart.CUT_SHORT
+    return Restart.NEVER_BEGUN if memory.same_boot else Restart.UNFINISHED
 
 
 # --- is it needed? ----------------------------------------------------------------------------
@@ -323,7 +323,7 @@ verify_job.upon(Inputs._check).to(verify_installation).returns(None)
 
 
 def _maybe_installed(job: Job) -> bool:
-    """Whether it is of interest that the version runs already: not once the job has begun."""
+    """Whether a version that runs already ends the job: not once the job has begun."""
     return not job.force and job.execution.status is Status.QUEUED
 
 
@@ -370,7 +370,7 @@ def resume_transfer(inputs: Inputs, core: Core, work: Work, execution: JobExecut
 
 
 def _resume(inputs: Inputs, core: Core, job: Job, execution: JobExecution) -> bool:
-    """Go on with the fresh URL. ``False`` if there is none, so that the job ends."""
+    """Go on with the fresh URL. Returns ``False`` if there is none: the job has failed."""
     if execution.key != job.key or execution.status.ended:
         inputs._abandon(job)
         return True
@@ -409,7 +409,7 @@ def fail_download(inputs: Inputs, core: Core, work: Work, state: State, message:
     inputs._finish(Report(state, message))
 
 
-# The install hook may read the file while it comes.
+# The install hook may read the file while it is downloaded.
 download.upon(Inputs.url_expired).loop()(refresh_url)
 download.upon(Inputs.described).loop()(resume_transfer)
 download.upon(Inputs.describe_failed).loop()(give_up_transfer)
@@ -441,7 +441,7 @@ def resume_stream(inputs: Inputs, core: Core, artifact: Artifact, execution: Job
     if artifact.renewing:
         artifact.renewing = False
         if not _resume(inputs, core, artifact.job, execution):
-            core.hooks.release()  # it waits for the rest of the file
+            core.hooks.release()  # the install hook waits for the rest of the file
 
 
 @install.upon(Inputs.describe_failed).loop()
@@ -470,7 +470,7 @@ def run_restart(inputs: Inputs, core: Core, work: Work, state: State) -> None:
     if core.record.restarting(work.job.key):
         core.hooks.run(Hook.RESTART, work.job)
     else:
-        # Restarts that nobody counts could go on for ever.
+        # Restarts that are not counted could go on for ever.
         inputs._finish(Report(State.RESTART_HOOK_FAILED, "The record cannot be written"))
 
 
@@ -483,7 +483,7 @@ def give_grace(inputs: Inputs, core: Core, work: Work) -> None:
 @restart.upon(Inputs.timeout).loop()
 def still_alive(inputs: Inputs, core: Core, work: Work) -> None:
     patience = core.policy.restart_timeout - core.policy.restart_grace
-    inputs._check(Check(work.job, soft=True, until=core.timer.now() + patience))
+    inputs._check(Check(work.job, Restart.LIVED_THROUGH, until=core.timer.now() + patience))
 
 
 restart.upon(Inputs._check).to(verify_installation).returns(None)
@@ -494,23 +494,30 @@ restart.upon(Inputs._check).to(verify_installation).returns(None)
 
 @verify_installation.upon(Inputs.version_known).loop()
 def compare_installed(inputs: Inputs, core: Core, check: Check, version: str) -> None:
-    left = check.until - core.timer.now()
     if version == check.job.version:
         _check_ready(inputs, core, check)
     elif core.hooks.restart_lingers():
-        # The time that the version has to become right in counts from the hook's end.
+        # The time for the version to change counts from the hook's end.
         interval = core.policy.retry_interval
         check.until = core.timer.now() + interval + core.policy.restart_timeout
         core.timer.start(interval)
-    elif check.unfinished:
-        _restart_again(inputs, core, check)
-    elif check.cut_short and _may_restart(core):
-        inputs._restart(check.job)
-    elif left > 0:
-        core.timer.start(min(core.policy.retry_interval, left))
     else:
-        message = f"Expected version '{check.job.version}', got '{version}'"
-        inputs._finish(Report(State.VERSION_MISMATCH, message))
+        _have_another_version(inputs, core, check, version)
+
+
+def _have_another_version(inputs: Inputs, core: Core, check: Check, version: str) -> None:
+    """Restart again, ask again, or fail: the version that runs is not the job's."""
+    left = check.until - core.timer.now()
+    match check.restart:
+        case Restart.UNFINISHED:
+            _restart_again(inputs, core, check)
+        case Restart.CUT_SHORT if _may_restart(core):
+            inputs._restart(check.job)
+        case _ if left > 0:
+            core.timer.start(min(core.policy.retry_interval, left))
+        case _:
+            message = f"Expected version '{check.job.version}', got '{version}'"
+            inputs._finish(Report(State.VERSION_MISMATCH, message))
 
 
 def _check_ready(inputs: Inputs, core: Core, check: Check) -> None:
@@ -521,7 +528,7 @@ def _check_ready(inputs: Inputs, core: Core, check: Check) -> None:
 
 
 def _restart_again(inputs: Inputs, core: Core, check: Check) -> None:
-    """A restart is promised at least once, but not for ever to an agent that dies of it."""
+    """Restart at least once, but not for ever: the restart hook may be what kills the agent."""
     if _may_restart(core):
         inputs._restart(check.job)
     else:
@@ -548,7 +555,8 @@ def have_ready(inputs: Inputs, core: Core, check: Check) -> None:
 
 
 def _completed(check: Check, after_start: State) -> Report:
-    return Report(State.COMPLETE_SOFT_RESTART if check.soft else after_start)
+    soft = check.restart is Restart.LIVED_THROUGH
+    return Report(State.COMPLETE_SOFT_RESTART if soft else after_start)
 
 
 # --- the end of a job, in whatever state ------------------------------------------------------
@@ -562,13 +570,6 @@ def finish(inputs: Inputs, core: Core, work: Work, report: Report) -> None:
     if report.discards:
         core.downloads.discard(work.job.key)
     core.jobs.fetch()
-
-
-verify_job.upon(Inputs._finish).to(fetch_jobs)(finish)
-download.upon(Inputs._finish).to(fetch_jobs)(finish)
-install.upon(Inputs._finish).to(fetch_jobs)(finish)
-restart.upon(Inputs._finish).to(fetch_jobs)(finish)
-verify_installation.upon(Inputs._finish).to(fetch_jobs)(finish)
 
 
 def _end(core: Core, execution: JobExecution, report: Report) -> None:
@@ -587,35 +588,21 @@ def fail(inputs: Inputs, core: Core, work: Work, hook: Hook, message: str) -> No
     inputs._finish(Report(hook.failure, message))
 
 
-verify_job.upon(Inputs.hook_failed).loop()(fail)
-download.upon(Inputs.hook_failed).loop()(fail)
-install.upon(Inputs.hook_failed).loop()(fail)
-restart.upon(Inputs.hook_failed).loop()(fail)
-verify_installation.upon(Inputs.hook_failed).loop()(fail)
-
-
 def cancel(inputs: Inputs, core: Core, work: Work) -> None:
     inputs._abandon(work.job)
 
 
-verify_job.upon(Inputs.cancelled).loop()(cancel)
-download.upon(Inputs.cancelled).loop()(cancel)
-install.upon(Inputs.cancelled).loop()(cancel)
-restart.upon(Inputs.cancelled).loop()(cancel)
-verify_installation.upon(Inputs.cancelled).loop()(cancel)
-
-
-verify_job.upon(Inputs._abandon).to(wind_down).returns(None)
-download.upon(Inputs._abandon).to(wind_down).returns(None)
-install.upon(Inputs._abandon).to(wind_down).returns(None)
-restart.upon(Inputs._abandon).to(wind_down).returns(None)
-verify_installation.upon(Inputs._abandon).to(wind_down).returns(None)
+for _working in WORKING:
+    _working.upon(Inputs.hook_failed).loop()(fail)
+    _working.upon(Inputs.cancelled).loop()(cancel)
+    _working.upon(Inputs._finish).to(fetch_jobs)(finish)
+    _working.upon(Inputs._abandon).to(wind_down).returns(None)
 
 
 @wind_down.upon(Inputs.released).to(fetch_jobs)
 def clean_up(inputs: Inputs, core: Core, work: Work) -> None:
-    """Only now: an install hook that was left to finish was reading the file. Until here the record
-    knows the execution, so that its file goes even if the agent does not come that far."""
+    """Remove the file only now: an install hook that was left to finish was reading it. Until now
+    the record names the execution, so that its file is removed even if the agent dies before."""
     core.downloads.discard(work.job.key)
     core.record.clear()
     core.jobs.fetch()
@@ -623,14 +610,10 @@ def clean_up(inputs: Inputs, core: Core, work: Work) -> None:
 
 # --- the agent is stopped ---------------------------------------------------------------------
 
-idle.upon(Inputs.stop).to(stopped).returns(None)
-fetch_jobs.upon(Inputs.stop).to(stopped).returns(None)
-monitor.upon(Inputs.stop).to(stopped).returns(None)
-select_job.upon(Inputs.stop).to(stopped).returns(None)
-verify_job.upon(Inputs.stop).to(stopped).returns(None)
-restart.upon(Inputs.stop).to(stopped).returns(None)
-verify_installation.upon(Inputs.stop).to(stopped).returns(None)
-wind_down.upon(Inputs.stop).to(stopped).returns(None)
+for _waiting in (idle, fetch_jobs, monitor):
+    _waiting.upon(Inputs.stop).to(stopped).returns(None)
+for _unreported in (select_job, verify_job, restart, verify_installation, wind_down):
+    _unreported.upon(Inputs.stop).to(stopped).returns(None)
 
 
 @download.upon(Inputs.stop).to(stopped)

@@ -1,9 +1,10 @@
-"""What the machine is made of: its core, what its states work on, and what can happen to it."""
+"""The data of the machine: its core, the data of its states, and its inputs."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol
 
 from twisted.logger import Logger
@@ -32,12 +33,12 @@ from upparat.ports import (
 )
 
 _REMEMBERED = 64
-"""How many of our ended executions are remembered; AWS lists 15 at the most."""
+"""The number of ended executions that the machine remembers; AWS lists 15 at the most."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The owner's settings that the machine decides by; times are seconds."""
+    """The owner's settings that the machine decides by; times are in seconds."""
 
     hooks: frozenset[Hook] = frozenset()
     retry_interval: float = 60.0
@@ -50,7 +51,13 @@ class Policy:
 
 @dataclass
 class Core:
-    """The ports, the policy, and what outlives a single job."""
+    """The ports, the policy, and the data that outlives a single job.
+
+    :ivar memory: the device's memory of an update in hand; ``None`` once it is used up.
+    :ivar in_hand: the execution that the agent works on.
+    :ivar not_ours: listed executions that are somebody else's.
+    :ivar ended: executions that the agent has ended; AWS may still list them for a moment.
+    """
 
     jobs: Jobs
     downloads: Downloads
@@ -65,12 +72,17 @@ class Core:
     log: Logger = field(default_factory=lambda: Logger(namespace="upparat.machine"))
 
 
-# --- what the states work on ------------------------------------------------------------------
+# --- the data of the states -------------------------------------------------------------------
 
 
 @dataclass
 class Selection:
-    """The executions still to be looked at, those in progress first, and ours among the seen."""
+    """A look at the pending executions, one after the other.
+
+    :ivar left: not described yet; those in progress first.
+    :ivar in_progress: described, ours, and in progress.
+    :ivar outdated: the list has changed meanwhile.
+    """
 
     left: list[JobExecutionSummary]
     in_progress: list[JobExecution] = field(default_factory=list)
@@ -78,7 +90,7 @@ class Selection:
 
     @property
     def next(self) -> JobExecutionSummary | None:
-        """What to describe next: queued ones only while none of ours is in progress."""
+        """The execution to describe next; queued ones only while none of ours is in progress."""
         if not self.left or (self.in_progress and self.left[0].status is Status.QUEUED):
             return None
         return self.left[0]
@@ -86,57 +98,64 @@ class Selection:
 
 @dataclass
 class Work:
-    """A job in hand: what every state from ``verify_job`` on works on."""
+    """A job in hand: the data of every state from ``verify_job`` on."""
 
     job: Job
 
 
 @dataclass
 class Transfer(Work):
-    """A job whose file is fetched; ``running`` once the download hook has allowed it."""
+    """A job whose file is downloaded; ``running`` once the download hook has allowed it."""
 
     running: bool = False
 
 
 @dataclass
 class Artifact(Work):
-    """A job and its file, complete and verified, or one that is on its way to the install hook.
+    """A job and its file: complete and verified, or streamed to the install hook.
 
-    ``renewing``: its URL has expired, and AWS was asked for another.
+    :ivar path: of the file, or :data:`upparat.ports.STREAM`.
+    :ivar renewing: the URL has expired, and AWS was asked for a fresh one.
     """
 
     path: str
     renewing: bool = False
 
 
+class Restart(Enum):
+    """How far the restart had got when its result is checked."""
+
+    LIVED_THROUGH = "the restart hook exited with 0, and the agent still runs"
+    DONE = "the agent was started anew after the restart hook had exited with 0"
+    CUT_SHORT = "the device went down in the restart hook: by it, or by a power cut"
+    UNFINISHED = "the agent died in the restart hook, or the device just before it"
+    NEVER_BEGUN = "the agent died before the restart hook, and the device stayed up"
+
+
 @dataclass
 class Check(Work):
     """An installation to verify.
 
-    ``soft``: the agent has lived through the restart. ``until``: up to this time of the timer's
-    clock a version that does not match yet may still come. ``unfinished``: the agent died while
-    the restart hook ran, and the device stayed up. ``never_begun``: even before that hook.
-    ``cut_short``: the device went down while that hook ran, by it or by a power cut.
+    :ivar restart: how far the restart had got.
+    :ivar until: a version that does not match may still change up to this time of the timer's
+        clock, in seconds.
     """
 
-    soft: bool
+    restart: Restart
     until: float
-    unfinished: bool = False
-    never_begun: bool = False
-    cut_short: bool = False
 
 
 # --- inputs -----------------------------------------------------------------------------------
 
 
 class Inputs(JobsEvents, DownloadEvents, HookEvents, TimerEvents, Protocol):
-    """Everything that can happen to the machine."""
+    """Every input of the machine."""
 
     def start(self, memory: Memory | None) -> None:
-        """Begin, with what the device remembers of an update in hand."""
+        """Begin, with the device's memory of an update in hand."""
 
     def stop(self) -> None:
-        """The agent is stopped: nothing new is begun. The ports are shut down by their owner."""
+        """The agent is stopped: begin nothing new. The service shuts the ports down."""
 
     def _look(self) -> None:
         """Describe the next execution of the selection, or decide."""

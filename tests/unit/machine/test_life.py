@@ -120,7 +120,7 @@ class TableTests(SynchronousTestCase):
             "start": (None,),
             "pending": ([], []),
             "described": (execution("z"),),
-            "vanished": ("z", True),
+            "describe_failed": ("z", True),
             "delivered": (State.REBOOT_START,),
             "version_known": ("2.0",),
             "install_output": ("line",),
