@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.simulator.thing import Thing
 from tests.support.mosquitto import MOSQUITTO, free_port, requires_mosquitto
-from tests.support.thing import Thing
 from tests.support.waiting import wait_until
 from upparat.job import Status
 from upparat.local import policies

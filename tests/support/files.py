@@ -26,6 +26,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from .tcpports import free_port
+
 FOREVER = -1
 """A step with so many ``times`` is never used up."""
 
@@ -241,7 +243,7 @@ class FileServer:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.load_cert_chain(*tls)
         self._files: dict[str, File] = {}
-        self._server, self._thread = self._bound(0)
+        self._server, self._thread = self._bound(free_port())
         self.port: int = self._server.server_address[1]
         name = host or (f"[{address}]" if ":" in address else address)
         self.base = f"{scheme}://{name}:{self.port}"
