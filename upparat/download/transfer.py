@@ -209,12 +209,14 @@ class Transfer:
             return self._context.exchange(self._work.scope)
 
         def writer(exchange: Exchange) -> Writer:
-            put = self._destination.put
-            return Writer(self._context.reactor, partial, exchange, put, self._written)
+            return Writer(self._context.reactor, partial, exchange, self._put)
 
         outcome = await attempt(partial, exchange, writer)
         self._work.scope.check()  # the writer takes its own time to end
         return outcome
+
+    def _put(self, data: bytes) -> Deferred[None]:
+        return self._destination.put(data).addCallback(lambda _: self._written())
 
     def _written(self) -> None:
         if self._work.scope.stopped:
