@@ -130,6 +130,19 @@ class Restart(Enum):
     CUT_SHORT = "the device went down in the restart hook: by it, or by a power cut"
     UNFINISHED = "the agent died in the restart hook, or the device just before it"
     NEVER_BEGUN = "the agent died before the restart hook, and the device stayed up"
+    WAITING = "the restart hook had asked to be run again later"
+
+
+@dataclass
+class Aftermath(Work):
+    """A job that others have ended, and the rest of its work.
+
+    :ivar restarting: its restart hook may have been at work: the device may go down.
+    :ivar settled: that hook has ended, and the device has been given time to go down.
+    """
+
+    restarting: bool
+    settled: bool = False
 
 
 @dataclass
@@ -187,5 +200,8 @@ class Inputs(JobsEvents, DownloadEvents, HookEvents, TimerEvents, Protocol):
     def _finish(self, report: Report) -> None:
         """The job ends with this report."""
 
-    def _abandon(self, job: Job) -> None:
+    def _abandon(self, job: Job, restarting: bool) -> None:
         """Others have ended the job."""
+
+    def _clean_up(self) -> None:
+        """Nothing of the job runs any more."""
