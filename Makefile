@@ -4,10 +4,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
+PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check --only-binary :all:
 PACKAGING := setup.cfg pyproject.toml
 
-.PHONY: demo test check diagram house torture fuzz bench clean
+.PHONY: demo test check docs diagram house torture fuzz bench clean
 
 demo: $(VENV)/local.stamp
 	$(BIN)/python -m upparat.local.demo
@@ -28,7 +28,7 @@ torture: $(VENV)/test.stamp
 fuzz: $(VENV)/test.stamp
 	UPPARAT_CASES=$(or $(CASES),100000) $(BIN)/python -m pytest -n auto \
 		tests/unit/test_job.py tests/unit/test_minisign.py tests/unit/download/test_response.py \
-		tests/unit/net/test_proxy.py
+		tests/unit/net/test_proxy.py tests/unit/net/test_http_connect.py
 
 # Only on a machine that is idle otherwise
 bench: $(VENV)/test.stamp
@@ -42,6 +42,12 @@ diagram: $(VENV)/test.stamp
 house: $(VENV)/test.stamp
 	$(BIN)/python -m tests.house
 
+# The site, in build/docs; a broken link or anchor fails the build
+docs: $(VENV)/docs.stamp
+	rm -rf build/docs
+	$(VENV)/docs/bin/python -m sphinx --quiet --fail-on-warning --keep-going -c docs . build/docs
+	@echo "The site is build/docs/index.html"
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov _trial_temp* \
 		.pytest_cache .hypothesis .mypy_cache .ruff_cache
@@ -51,9 +57,15 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/local.stamp: $(BIN)/python $(PACKAGING)
-	$(PIP_INSTALL) --editable '.[local]'
+	$(BIN)/$(PIP_INSTALL) --editable '.[local]'
 	touch $@
 
 $(VENV)/test.stamp: $(BIN)/python $(PACKAGING)
-	$(PIP_INSTALL) --editable '.[test]'
+	$(BIN)/$(PIP_INSTALL) --editable '.[test]'
 	touch $@ $(VENV)/local.stamp
+
+# An environment of its own, because Sphinx and awscli need different docutils
+$(VENV)/docs.stamp: $(BIN)/python docs/requirements.txt
+	$(PYTHON) -m venv --clear $(VENV)/docs
+	$(VENV)/docs/bin/$(PIP_INSTALL) --requirement docs/requirements.txt
+	touch $@

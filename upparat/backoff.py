@@ -1,4 +1,4 @@
-"""Exponential back-off with full jitter, so that a fleet does not come back all at once.
+"""Exponential back-off with full jitter, so that a fleet does not reconnect all at once.
 
 See https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
 """
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Backoff:
-    """How long to wait between attempts; all times are seconds.
+    """The waits between attempts; all times are in seconds.
 
-    ``base``: the ceiling of the first wait, doubled with each attempt. ``cap``: the highest
-    ceiling. ``stable``: how long a success has to last before attempts are counted anew.
+    :ivar base: the ceiling of the first wait, doubled with each attempt.
+    :ivar cap: the highest ceiling.
+    :ivar stable: how long a success must last before attempts are counted from 1 again.
     """
 
     base: float = 1.0
@@ -22,10 +23,13 @@ class Backoff:
     stable: float = 30.0
 
     def ceiling(self, attempt: int) -> float:
-        """The longest wait after so many attempts; the first attempt is 1."""
-        # The exponent is bounded, since a float overflows at 2 ** 1024.
+        """The longest wait after this attempt; the first attempt is 1."""
+        # The exponent is limited, because a float overflows at 2 ** 1024.
         return min(self.cap, self.base * 2.0 ** min(max(attempt, 1) - 1, 64))
 
     def delay(self, attempt: int, random: Callable[[], float]) -> float:
-        """A wait between 0 and the ceiling; ``random`` returns a number from 0 up to 1."""
+        """A wait between 0 and the ceiling.
+
+        :param random: returns a number from 0 up to 1.
+        """
         return random() * self.ceiling(attempt)

@@ -34,6 +34,12 @@ class OneShot:
 
         self._delayed = self._clock.callLater(seconds, fire)
 
+    def postpone(self, seconds: float) -> None:
+        """Make the call in so many seconds from now, if it is still to come. Cheaper than a new
+        start, because the clock keeps what it has."""
+        if self._delayed is not None:
+            self._delayed.reset(seconds)
+
     def cancel(self) -> None:
         """Make no call; it is no error if none is to come."""
         delayed, self._delayed = self._delayed, None

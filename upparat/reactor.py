@@ -11,7 +11,7 @@ from twisted.internet.base import ReactorBase
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
-from .net.resolver import Lookups
+from .net.resolver import DaemonResolver
 
 _logger = Logger()
 
@@ -25,7 +25,7 @@ def prepare_reactor(reactor: ReactorBase) -> None:
     once more.
     """
     reactor.seconds = time.monotonic
-    reactor.installNameResolver(Lookups(reactor))
+    reactor.installNameResolver(DaemonResolver(reactor))
     reactor.callWhenRunning(_handle_signals, reactor)
     reactor.addSystemEventTrigger("after", "shutdown", setattr, reactor, "_exitSignal", None)
 

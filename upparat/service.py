@@ -12,23 +12,22 @@ from twisted.python.failure import Failure
 
 from . import __version__, sentry
 from .config.settings import Settings
+from .download.downloader import Downloader
 from .download.exchange import Reactor as DownloadReactor
-from .download.stored_downloads import Downloader
 from .download.verifier import Verifier
 from .hooks.child import Reactor as ProcessReactor
 from .hooks.runner import HookRunner
 from .iotjobs.client import JobsClient
 from .linux import give_back_memory
 from .machine import Core, Guard, Inputs, Policy, make_machine
-from .mqtt.service import MqttService
-from .mqtt.service import Reactor as MqttReactor
+from .mqtt.service import MqttReactor, MqttService
 from .storage.record import FileRecord
-from .streaming import Source
+from .streaming import StreamProducer
 from .systemd import ServiceManager
 from .timer import ReactorTimer
 
 if TYPE_CHECKING:
-    from .download.through import StreamDownloader
+    from .download.streamed import StreamDownloader
 
 FAREWELL = 2.0
 """Seconds for AWS to accept the last reports when the agent is stopped."""
@@ -61,9 +60,9 @@ class UpparatService(Service):
             reactor,
             self._mqtt,
             settings.broker.thing_name,
+            self._record,
             poll_interval=settings.service.poll_interval,
             progress_interval=settings.service.progress_interval,
-            ledger=self._record,
         )
         self._downloads, source = self._make_downloads()
         self._hooks = HookRunner(
@@ -144,14 +143,14 @@ class UpparatService(Service):
             service.sentry_dsn, f"upparat@{__version__}", secrets=[broker.password]
         )
 
-    def _make_downloads(self) -> tuple[Downloader | StreamDownloader, Source | None]:
+    def _make_downloads(self) -> tuple[Downloader | StreamDownloader, StreamProducer | None]:
         """Make the downloads; also as the source of streamed files, if files are streamed."""
         settings = self._settings
         arguments = (self._reactor, settings.download, settings.service.download_location)
         verifier = Verifier(settings.verify)
         if not settings.hooks.install_stream:
             return Downloader(*arguments, verifier=verifier), None
-        from .download.through import StreamDownloader  # few devices need it
+        from .download.streamed import StreamDownloader  # few devices need it
 
         streams = StreamDownloader(*arguments, verifier=verifier)
         return streams, streams

@@ -13,13 +13,13 @@ from twisted.internet.defer import Deferred
 from .job import Job
 
 
-class Outlet(Protocol):
+class StreamConsumer(Protocol):
     """One run of the hook, which reads the file from its stdin."""
 
     def write(self, data: bytes) -> Deferred[None]:
         """The next bytes; fires when there is room for more."""
 
-    def conclude(self) -> None:
+    def finish_stdin(self) -> None:
         """The file is verified: stdin ends after what was written."""
 
     def fail(self) -> Deferred[None]:
@@ -32,11 +32,11 @@ class Outlet(Protocol):
         """The file has to come from its beginning again: end the hook, and run it again later."""
 
 
-class Source(Protocol):
+class StreamProducer(Protocol):
     """Brings files."""
 
-    def stream(self, job: Job, outlet: Outlet) -> None:
+    def stream(self, job: Job, outlet: StreamConsumer) -> None:
         """Bring the job's file, from its beginning."""
 
-    def unstream(self, outlet: Outlet) -> None:
+    def cancel_stream(self, outlet: StreamConsumer) -> None:
         """This outlet has ended."""

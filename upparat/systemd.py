@@ -1,4 +1,4 @@
-"""What systemd wants to hear of a service: ``sd_notify(3)`` and ``sd_watchdog_enabled(3)``."""
+"""Messages to systemd: ``sd_notify(3)`` and ``sd_watchdog_enabled(3)``."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ import os
 import socket
 from collections.abc import Callable, MutableMapping
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-TICK = 30.0
-"""Seconds between two status texts where no watchdog asks for more."""
+from .oneshot import OneShot
 
-AGAIN = 1.0
-"""Seconds until systemd is told again what it must not miss and had no room for."""
+STATUS_INTERVAL = 30.0
+"""Seconds between two looks at the status where the watchdog asks for no shorter interval."""
+
+RESEND_INTERVAL = 1.0
+"""Seconds until READY or STOPPING is sent again because systemd's queue was full."""
 
 _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 class ServiceManager:
-    """Tells systemd how the agent is; without systemd it does nothing.
+    """Reports to systemd how the agent is; without systemd it does nothing.
 
-    A ping comes from the reactor, so none comes when the reactor is stuck.
+    The reactor sends the watchdog's pings, so that none is sent when the reactor is stuck.
 
-    :param healthy: asked before each ping; if it is not, systemd gets none, and restarts the agent.
-    :param status: what ``systemctl status`` shows, asked for at each tick.
-    :param environ: the environment; its variables for us are removed, since hooks inherit it.
+    :param healthy: called before each ping. If it returns ``False``, no ping is sent, and systemd
+        restarts the agent.
+    :param status: returns the text for ``systemctl status``.
+    :param environ: the environment. The variables for the agent are removed from it, because hooks
+        inherit it.
     """
 
     log = Logger()
@@ -37,63 +41,65 @@ class ServiceManager:
         status: Callable[[], str],
         environ: MutableMapping[str, str] = os.environ,
     ) -> None:
-        self._clock = clock
         self._healthy = healthy
         self._status = status
         address, usec, pid = (environ.pop(name, "") for name in _VARIABLES)
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._watched = usec.isdigit() and int(usec) > 0 and pid in ("", str(os.getpid()))
-        self._interval = min(TICK, int(usec) / 2e6) if self._watched else TICK
-        self._told = ""
-        self._owed: list[str] = []
-        self._next: IDelayedCall | None = None
+        half_timeout = int(usec) / 2e6 if self._watched else STATUS_INTERVAL
+        self._interval = min(STATUS_INTERVAL, half_timeout)
+        self._last_status = ""
+        self._unsent: list[str] = []
+        self._next_tick = OneShot(clock)
 
     def ready(self) -> None:
-        """The agent has started."""
+        """Report that the agent has started."""
         if self._address:
-            self._owed.append("READY=1")
+            self._unsent.append("READY=1")
             self._tick()
 
     def stopping(self) -> None:
-        """The agent is about to end; the watchdog is still served until it has."""
+        """Report that the agent is about to end; pings go on until :meth:`close`."""
         if self._address:
-            self._owed.append("STOPPING=1")
-            self._settle()
+            self._unsent.append("STOPPING=1")
+            self._send_unsent()
 
     def refresh(self) -> None:
-        """The status may have changed."""
+        """Send the status if it has changed."""
         status = self._status().replace("\n", " ")
-        if status != self._told and self._tell(f"STATUS={status}"):
-            self._told = status
+        if status != self._last_status and self._send(f"STATUS={status}"):
+            self._last_status = status
 
     def close(self) -> None:
-        """Tell nothing any more."""
-        if self._next is not None:
-            self._next.cancel()
-        self._next = None
+        """Send nothing any more."""
+        self._next_tick.cancel()
 
     def _tick(self) -> None:
-        self._settle()
-        interval = min(AGAIN, self._interval) if self._owed else self._interval
-        self._next = self._clock.callLater(interval, self._tick)
+        self._send_unsent()
+        interval = min(RESEND_INTERVAL, self._interval) if self._unsent else self._interval
+        self._next_tick.start(interval, self._tick)
         self.refresh()
         if self._watched and self._healthy():
-            self._tell("WATCHDOG=1")
+            self._send("WATCHDOG=1")
 
-    def _settle(self) -> None:
-        while self._owed and self._tell(self._owed[0]):
-            del self._owed[0]
+    def _send_unsent(self) -> None:
+        while self._unsent and self._send(self._unsent[0]):
+            del self._unsent[0]
 
-    def _tell(self, fact: str) -> bool:
-        """Whether that is done with: systemd may have a lot to read, and then hears nothing."""
+    def _send(self, message: str) -> bool:
+        """Send one message.
+
+        :returns: ``False`` if it may be sent again later, because systemd's queue was full; after
+            another error it counts as sent.
+        """
         if not self._address:
             return False
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
-                line.setblocking(False)
-                line.sendto(fact.encode(), self._address)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
+                datagrams.setblocking(False)
+                datagrams.sendto(message.encode(), self._address)
         except BlockingIOError:
             return False
         except OSError as error:
-            self.log.warn("systemd cannot be told {fact}: {error}", fact=fact, error=str(error))
+            self.log.warn("systemd cannot be told {fact}: {error}", fact=message, error=str(error))
         return True

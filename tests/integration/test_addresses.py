@@ -72,7 +72,7 @@ async def test_nobody_listens_anywhere(directory: Path) -> None:
     with FileServer(host=NAME) as server:
         url = server.add("/f", CONTENT).url
     with named(NAME, ["::1", "127.0.0.1"]):
-        async with fetching(directory) as fetcher:
+        async with fetching(directory, replace(SETTINGS, max_attempts=1)) as fetcher:
             _, message = await fetcher.fail(make_job(url))
     assert message.startswith("Connection was refused")
 

@@ -28,7 +28,7 @@ from tests.support.rawbroker import Peer, RawBroker
 from tests.support.reactor import reactor, until
 from tests.support.waiting import wait_until
 from upparat.download import http as download_http
-from upparat.download import transfer as download_transfer
+from upparat.download import transfer
 from upparat.download.client import Client
 from upparat.job import State
 from upparat.linux import read_boot_id
@@ -808,7 +808,7 @@ async def test_https_does_not_lead_to_http(secure: FileServer, file: File, direc
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download_transfer, "DISK_PAUSE", 0)
+    monkeypatch.setattr(transfer, "DISK_PAUSE", 0)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from tests.support.tinyproxy import Tinyproxy, requires_tinyproxy
 from tests.support.waiting import PATIENCE
 from upparat.backoff import Backoff
 from upparat.config.settings import Broker
-from upparat.mqtt import tls
+from upparat.mqtt import dial as mqtt_dial
 from upparat.mqtt.dial import Abandoned, Dial
 from upparat.mqtt.service import MqttService
 from upparat.net.http_connect import ProxyError
@@ -41,8 +41,8 @@ IMPATIENT = Backoff(base=0.05, cap=0.05)
 TOPIC = "$aws/things/device/jobs/notify"
 
 
-class Line:
-    """Hears what the service tells; subscribes after every connect if it has filters."""
+class SessionUser:
+    """Receives the events of a session; subscribes after every connect if it has filters."""
 
     def __init__(self, service: MqttService, filters: tuple[str, ...] = ()) -> None:
         self.service = service
@@ -86,14 +86,14 @@ async def stop(service: MqttService) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Broker, filters: tuple[str, ...] = ()) -> AsyncIterator[Line]:
-    """A line that is stopped at the end, when nothing of it may be left on the reactor."""
+async def running(settings: Broker, filters: tuple[str, ...] = ()) -> AsyncIterator[SessionUser]:
+    """A user that is stopped at the end, when nothing of it may be left on the reactor."""
     before = set(reactor.getDelayedCalls()), set(reactor.getReaders() + reactor.getWriters())
-    line = Line(MqttService(reactor, settings, backoff=IMPATIENT), filters)
+    user = SessionUser(MqttService(reactor, settings, backoff=IMPATIENT), filters)
     try:
-        yield line
+        yield user
     finally:
-        await stop(line.service)
+        await stop(user.service)
         left = set(reactor.getDelayedCalls()), set(reactor.getReaders() + reactor.getWriters())
     assert [new - old for new, old in zip(left, before, strict=True)] == [set(), set()]
 
@@ -166,10 +166,10 @@ def say_nothing(peer: Peer) -> None:
 async def test_there_and_back(tmp_path: Path, certs: Certs, secure: bool) -> None:
     files = certs if secure else None
     with Mosquitto(tmp_path, certs=files) as broker:
-        async with running(settings(broker.port, files), (TOPIC,)) as line:
-            await line.start()
+        async with running(settings(broker.port, files), (TOPIC,)) as user:
+            await user.start()
             for payload in (b"", b"small", LARGE, bytes(128 * 1024)):
-                await line.there_and_back(payload)
+                await user.there_and_back(payload)
     assert "as device (p2, c1, k60)" in broker.log
     assert "(d0, q1, r0, m" in broker.log
     assert ", r1," not in broker.log
@@ -181,16 +181,16 @@ async def test_there_and_back(tmp_path: Path, certs: Certs, secure: bool) -> Non
 @pytest_twisted.ensureDeferred
 async def test_broker_restarts(tmp_path: Path) -> None:
     with Mosquitto(tmp_path) as broker:
-        async with running(settings(broker.port), (TOPIC,)) as line:
-            await line.start()
+        async with running(settings(broker.port), (TOPIC,)) as user:
+            await user.start()
             broker.kill()
-            await until(lambda: line.reasons)
-            assert not line.service.connected
+            await until(lambda: user.reasons)
+            assert not user.service.connected
             broker.start()
-            await until(lambda: line.granted == 2)
-            assert line.connects == 2
-            assert len(line.reasons) == 1
-            await line.there_and_back(b"again")
+            await until(lambda: user.granted == 2)
+            assert user.connects == 2
+            assert len(user.reasons) == 1
+            await user.there_and_back(b"again")
 
 
 @requires_mosquitto
@@ -198,12 +198,12 @@ async def test_broker_restarts(tmp_path: Path) -> None:
 @pytest_twisted.ensureDeferred
 async def test_broker_starts_late(tmp_path: Path, log: list[LogEvent]) -> None:
     port = free_port()
-    async with running(settings(port)) as line:
-        line.service.startService()
+    async with running(settings(port)) as user:
+        user.service.startService()
         await until(lambda: len(reasons(log)) > 1)
         assert "Connection refused" in reasons(log)[0]
         with Mosquitto(tmp_path, port=port):
-            await until(lambda: line.connects)
+            await until(lambda: user.connects)
 
 
 @requires_mosquitto
@@ -211,11 +211,11 @@ async def test_broker_starts_late(tmp_path: Path, log: list[LogEvent]) -> None:
 @pytest_twisted.ensureDeferred
 async def test_credentials(tmp_path: Path, log: list[LogEvent]) -> None:
     with Mosquitto(tmp_path, options=["allow_anonymous false"]) as broker:
-        async with running(settings(broker.port, username="me", password="secret")) as line:
-            line.service.startService()
+        async with running(settings(broker.port, username="me", password="secret")) as user:
+            user.service.startService()
             await until(lambda: len(reasons(log)) > 1)
     assert reasons(log)[0] == "the broker refuses the connection: Not authorized"
-    assert line.connects == 0
+    assert user.connects == 0
     assert "secret" not in str(log)
 
 
@@ -228,10 +228,10 @@ async def test_client_certificate_of_another_authority(
     certfile, keyfile = Authority().issue(tmp_path, "stranger")
     stranger = replace(certs, client_cert=certfile, client_key=keyfile)
     with Mosquitto(tmp_path, certs=certs) as broker:
-        async with running(settings(broker.port, stranger)) as line:
-            line.service.startService()
+        async with running(settings(broker.port, stranger)) as user:
+            user.service.startService()
             await until(lambda: len(reasons(log)) > 1)
-    assert line.connects == 0
+    assert user.connects == 0
     assert any("alert" in reason.lower() for reason in reasons(log))
 
 
@@ -253,10 +253,10 @@ async def test_wrong_server(
     served = other if which == "host" else certs
     trusted = replace(certs, cafile=other.cafile)
     with RawBroker(admit, server_context(served)) as broker:
-        async with running(settings(broker.port, trusted)) as line:
-            line.service.startService()
+        async with running(settings(broker.port, trusted)) as user:
+            user.service.startService()
             await until(lambda: len(reasons(log)) > 1)
-    assert line.connects == 0
+    assert user.connects == 0
     for reason in reasons(log):
         assert "CERTIFICATE_VERIFY_FAILED" in reason
         assert any(each in reason for each in complaint.split("|")), reason
@@ -269,10 +269,10 @@ async def test_old_tls_is_refused(certs: Certs, log: list[LogEvent]) -> None:
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     with RawBroker(admit, context) as broker:
-        async with running(settings(broker.port, certs)) as line:
-            line.service.startService()
+        async with running(settings(broker.port, certs)) as user:
+            user.service.startService()
             await until(lambda: reasons(log))
-    assert line.connects == 0
+    assert user.connects == 0
     assert "SSL" in reasons(log)[0]
 
 
@@ -283,12 +283,12 @@ async def test_unreadable_certificate(certs: Certs, log: list[LogEvent], tmp_pat
     moving = replace(certs, client_cert=str(tmp_path / "moving.pem"))
     (tmp_path / "moving.pem").rename(tmp_path / "away.pem")
     with RawBroker(admit, server_context(certs)) as broker:
-        async with running(settings(broker.port, moving)) as line:
-            line.service.startService()
+        async with running(settings(broker.port, moving)) as user:
+            user.service.startService()
             await until(lambda: reasons(log))
             assert "No such file" in reasons(log)[0]
             (tmp_path / "away.pem").rename(tmp_path / "moving.pem")
-            await until(lambda: line.connects)
+            await until(lambda: user.connects)
 
 
 @pytest_twisted.ensureDeferred
@@ -306,10 +306,10 @@ async def test_packets_that_come_in_one_record(certs: Certs) -> None:
         peer.read_all()
 
     with RawBroker(coalesce, server_context(certs)) as broker:
-        async with running(settings(broker.port, certs), (TOPIC,)) as line:
-            line.service.startService()
-            await until(lambda: len(line.messages) == 500)
-    assert [int(payload) for _, payload in line.messages] == list(range(500))
+        async with running(settings(broker.port, certs), (TOPIC,)) as user:
+            user.service.startService()
+            await until(lambda: len(user.messages) == 500)
+    assert [int(payload) for _, payload in user.messages] == list(range(500))
 
 
 @pytest_twisted.ensureDeferred
@@ -325,10 +325,10 @@ async def test_large_messages_both_ways(certs: Certs) -> None:
                 peer.send(wire.puback(1), wire.packet(wire.PUBLISH | 0x02, rest))
 
     with RawBroker(echo, server_context(certs)) as broker:
-        async with running(settings(broker.port, certs)) as line:
-            await line.start()
+        async with running(settings(broker.port, certs)) as user:
+            await user.start()
             for _ in range(5):
-                await line.there_and_back(LARGE)
+                await user.there_and_back(LARGE)
     assert {first for first, _ in broker.peers[0].packets} == {
         wire.CONNECT,
         wire.PUBLISH | 0x02,  # QoS 1, not retained, not a repetition
@@ -344,9 +344,9 @@ async def test_alpn(certs: Certs, monkeypatch: pytest.MonkeyPatch, on_443: bool)
     context.set_alpn_protocols(["mqtt", "x-amzn-mqtt-ca"])
     with RawBroker(admit, context) as broker:
         if on_443:
-            monkeypatch.setattr(tls, "ALPN_PORT", broker.port)
-        async with running(settings(broker.port, certs)) as line:
-            await line.start()
+            monkeypatch.setattr(mqtt_dial, "ALPN_PORT", broker.port)
+        async with running(settings(broker.port, certs)) as user:
+            await user.start()
             selected = broker.peers[0].connection.selected_alpn_protocol()  # type: ignore[attr-defined]
     assert selected == ("x-amzn-mqtt-ca" if on_443 else None)
 
@@ -359,8 +359,8 @@ async def test_server_name(certs: Certs) -> None:
     context.sni_callback = lambda connection, name, context: names.append(name)
     with RawBroker(admit, context) as broker:
         local = replace(settings(broker.port, certs), host="localhost")
-        async with running(local) as line:
-            await line.start()
+        async with running(local) as user:
+            await user.start()
     assert names == ["localhost"]
 
 
@@ -388,10 +388,10 @@ async def test_there_and_back_through_a_proxy(
     ):
         assert not credentials or credentials in proxy.url
         given = behind(proxy.url, broker.port, files)
-        async with running(given, (TOPIC,)) as line:
-            await line.start()
+        async with running(given, (TOPIC,)) as user:
+            await user.start()
             for payload in (b"", b"small", LARGE):
-                await line.there_and_back(payload)
+                await user.there_and_back(payload)
         await until(lambda: "Client device disconnected" in broker.log)  # the proxy passes it on
     assert proxy.asked == [f"CONNECT 127.0.0.1:{broker.port}"]
     assert "secret" not in str(log) + repr(given)
@@ -403,21 +403,21 @@ async def test_there_and_back_through_a_proxy(
 @pytest_twisted.ensureDeferred
 async def test_a_proxy_that_restarts(tmp_path: Path, certs: Certs, log: list[LogEvent]) -> None:
     with Tinyproxy(tmp_path / "proxy") as proxy, Mosquitto(tmp_path, certs=certs) as broker:
-        async with running(behind(proxy.url, broker.port, certs), (TOPIC,)) as line:
-            await line.start()
+        async with running(behind(proxy.url, broker.port, certs), (TOPIC,)) as user:
+            await user.start()
             proxy.kill()
             await until(lambda: any("the proxy: [Errno 111]" in each for each in reasons(log)))
             proxy.start()
-            await until(lambda: line.granted == 2)
-            await line.there_and_back(b"again")
+            await until(lambda: user.granted == 2)
+            await user.there_and_back(b"again")
 
 
 @requires_tinyproxy
 @pytest_twisted.ensureDeferred
 async def test_a_proxy_that_wants_credentials(tmp_path: Path, log: list[LogEvent]) -> None:
     with Tinyproxy(tmp_path, "me:secret") as proxy, RawBroker(admit) as broker:
-        async with running(behind(proxy.bare_url, broker.port)) as line:
-            line.service.startService()
+        async with running(behind(proxy.bare_url, broker.port)) as user:
+            user.service.startService()
             await until(lambda: reasons(log))
     assert reasons(log)[0] == "the proxy answers 407 Proxy Authentication Required"
     assert broker.peers == []
@@ -434,11 +434,11 @@ async def test_a_proxy_cannot_stand_in_for_the_broker(
         RawBroker(admit, server_context(other)) as broker,
     ):
         trusted = replace(certs, cafile=other.cafile)
-        async with running(behind(proxy.url, broker.port, trusted)) as line:
-            line.service.startService()
+        async with running(behind(proxy.url, broker.port, trusted)) as user:
+            user.service.startService()
             await until(lambda: reasons(log))
     assert "IP address mismatch" in reasons(log)[0]
-    assert line.connects == 0
+    assert user.connects == 0
 
 
 @pytest.mark.parametrize(
@@ -457,8 +457,8 @@ async def test_a_proxy_that_opens_no_way(answer: bytes, reason: str, log: list[L
         peer.connection.sendall(answer)
 
     with RawBroker(script) as broker:
-        async with running(behind(f"http://127.0.0.1:{broker.port}", 1883)) as line:
-            line.service.startService()
+        async with running(behind(f"http://127.0.0.1:{broker.port}", 1883)) as user:
+            user.service.startService()
             await until(lambda: len(reasons(log)) > 1)
     assert set(reasons(log)) == {reason}
 
@@ -479,10 +479,10 @@ def drip(peer: Peer) -> None:
 @pytest_twisted.ensureDeferred
 async def test_stop_while_the_proxy_hangs(script: Callable[[Peer], None]) -> None:
     with RawBroker(script) as broker:
-        async with running(behind(f"http://127.0.0.1:{broker.port}", 1883)) as line:
-            line.service.startService()
+        async with running(behind(f"http://127.0.0.1:{broker.port}", 1883)) as user:
+            user.service.startService()
             await until(lambda: broker.peers)
-            await stop(line.service)
+            await stop(user.service)
 
 
 @pytest.mark.parametrize("script", [say_nothing, drip])
@@ -491,7 +491,7 @@ async def test_a_proxy_that_hangs_is_given_up(script: Callable[[Peer], None]) ->
     with RawBroker(script) as broker:
         url = f"http://127.0.0.1:{broker.port}"
         with pytest.raises(ProxyError, match=r"^the proxy: timed out$"):
-            await Dial(reactor, behind(url, 1883, connect_timeout=0.3)).start()
+            await Dial(reactor, behind(url, 1883, connect_timeout=0.1)).start()
 
 
 # --- the end of a connection ---
@@ -502,9 +502,9 @@ async def test_a_proxy_that_hangs_is_given_up(script: Callable[[Peer], None]) ->
 async def test_disconnect_arrives(certs: Certs, secure: bool) -> None:
     context = server_context(certs) if secure else None
     with RawBroker(admit_and_answer, context) as broker:
-        async with running(settings(broker.port, certs if secure else None), (TOPIC,)) as line:
-            await line.start()
-            assert line.service.publish(TOPIC, LARGE)
+        async with running(settings(broker.port, certs if secure else None), (TOPIC,)) as user:
+            await user.start()
+            assert user.service.publish(TOPIC, LARGE)
         (peer,) = broker.peers
         await until(lambda: peer.ended)
     assert [first for first, _ in peer.packets[-2:]] == [wire.PUBLISH | 0x02, wire.DISCONNECT]
@@ -524,10 +524,10 @@ async def test_disconnect_arrives_though_the_broker_goes_on_talking() -> None:
         peer.read_all()
 
     with RawBroker(talk) as broker:
-        async with running(settings(broker.port)) as line:
-            line.service.startService()
-            await until(lambda: line.messages)
-            stopped = line.service.stopService()
+        async with running(settings(broker.port)) as user:
+            user.service.startService()
+            await until(lambda: user.messages)
+            stopped = user.service.stopService()
             stopping.set()
             await stopped
         (peer,) = broker.peers
@@ -550,19 +550,19 @@ async def test_refused_subscription_leads_to_a_new_connection() -> None:
 
     filters = tuple(f"topic/{number}" for number in range(12))
     with RawBroker(refuse_once) as broker:
-        async with running(settings(broker.port)) as line:
+        async with running(settings(broker.port)) as user:
             granted: list[int] = []
 
             def subscribe() -> None:
-                line.service.subscribe(filters).addCallbacks(
+                user.service.subscribe(filters).addCallbacks(
                     lambda _: granted.append(1),
-                    lambda failure: line.service.disconnect_and_retry(str(failure.value)),
+                    lambda failure: user.service.disconnect_and_retry(str(failure.value)),
                 )
 
-            line.connected = subscribe  # type: ignore[method-assign]
-            line.service.startService()
+            user.connected = subscribe  # type: ignore[method-assign]
+            user.service.startService()
             await until(lambda: granted)
-            assert line.reasons == ["the broker refuses topic/10"]
+            assert user.reasons == ["the broker refuses topic/10"]
         first, second = broker.peers
         await until(lambda: second.ended)
     for peer in (first, second):
@@ -579,10 +579,10 @@ async def test_refused_subscription_leads_to_a_new_connection() -> None:
 async def test_stop_while_the_broker_says_nothing(certs: Certs, secure: bool) -> None:
     """Over TLS it is the thread that waits, for the handshake."""
     with RawBroker(say_nothing) as broker:
-        async with running(settings(broker.port, certs if secure else None)) as line:
-            line.service.startService()
+        async with running(settings(broker.port, certs if secure else None)) as user:
+            user.service.startService()
             await until(lambda: broker.peers)
-            await stop(line.service)
+            await stop(user.service)
         await until(lambda: broker.peers[0].ended)
 
 
@@ -591,11 +591,11 @@ async def test_stop_while_the_broker_says_nothing(certs: Certs, secure: bool) ->
 async def test_silence_is_given_up(certs: Certs, log: list[LogEvent], secure: bool) -> None:
     files = certs if secure else None
     with RawBroker(say_nothing) as broker:
-        async with running(settings(broker.port, files, connect_timeout=0.2)) as line:
-            line.service.startService()
+        async with running(settings(broker.port, files, connect_timeout=0.2)) as user:
+            user.service.startService()
             await until(lambda: len(broker.peers) > 2)
             assert all(peer.ended for peer in broker.peers[:2])
-    assert line.connects == 0
+    assert user.connects == 0
     # The reactor and the thread have the same limit; either may be the first to see it.
     assert all(re.search("no connection within 0.2 s|timed out", each) for each in reasons(log))
 
@@ -608,12 +608,12 @@ def busy_port() -> Iterator[int]:
 
 @pytest_twisted.ensureDeferred
 async def test_stop_while_nobody_accepts(busy_port: int) -> None:
-    async with running(settings(busy_port)) as line:
-        line.service.startService()
-        dial = line.service._dial
+    async with running(settings(busy_port)) as user:
+        user.service.startService()
+        dial = user.service._dial
         assert dial is not None
         await until(lambda: dial._socket is not None)
-        await stop(line.service)
+        await stop(user.service)
         assert dial._socket is None
 
 
@@ -621,7 +621,7 @@ async def test_stop_while_nobody_accepts(busy_port: int) -> None:
 async def test_the_thread_has_a_limit_of_its_own(certs: Certs) -> None:
     with RawBroker(say_nothing) as broker:
         with pytest.raises(TimeoutError):
-            await Dial(reactor, settings(broker.port, certs, connect_timeout=0.2)).start()
+            await Dial(reactor, settings(broker.port, certs, connect_timeout=0.1)).start()
         await until(lambda: broker.peers[0].ended)
 
 
@@ -643,10 +643,10 @@ async def test_stop_during_name_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     resolve = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
     with RawBroker(say_nothing) as broker:
-        async with running(settings(broker.port)) as line:
-            line.service.startService()
+        async with running(settings(broker.port)) as user:
+            user.service.startService()
             await until(asked.is_set)
-            await stop(line.service)
+            await stop(user.service)
             assert dialling()
             answer.set()
             await until(lambda: not dialling())
@@ -678,8 +678,8 @@ async def test_one_address_after_the_other(monkeypatch: pytest.MonkeyPatch, busy
             for port in (free_port(), busy_port, broker.port)
         ]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
-        async with running(settings(broker.port, connect_timeout=1.0)) as line:
-            await line.start()
+        async with running(settings(broker.port, connect_timeout=0.4)) as user:
+            await user.start()
 
 
 @pytest.mark.parametrize("answering", [False, True], ids=["silent", "refusing"])
@@ -709,9 +709,9 @@ async def test_ipv4_where_ipv6_leads_nowhere(
             stack.enter_context(busy("::1", broker.port))
         proxy = Proxy("name.example", broker.port) if proxied else None
         host = "broker.example" if proxied else "name.example"
-        given = settings(broker.port, host=host, proxy=proxy, connect_timeout=2.0)
-        async with running(given) as line:
-            await line.start()
+        given = settings(broker.port, host=host, proxy=proxy, connect_timeout=0.4)
+        async with running(given) as user:
+            await user.start()
 
 
 @pytest_twisted.ensureDeferred
@@ -719,16 +719,16 @@ async def test_an_ipv6_address(tmp_path: Path) -> None:
     """With TLS the certificate has to be for it."""
     certs = make_certs(tmp_path, ["::1"])
     with RawBroker(admit, server_context(certs), "::1") as broker:
-        async with running(settings(broker.port, certs, host="::1")) as line:
-            await line.start()
+        async with running(settings(broker.port, certs, host="::1")) as user:
+            await user.start()
 
 
 @pytest_twisted.ensureDeferred
 async def test_unknown_host(log: list[LogEvent]) -> None:
-    async with running(replace(settings(1883), host="nowhere.invalid")) as line:
-        line.service.startService()
+    async with running(replace(settings(1883), host="nowhere.invalid")) as user:
+        user.service.startService()
         await until(lambda: reasons(log))
-    assert line.connects == 0
+    assert user.connects == 0
 
 
 @pytest_twisted.ensureDeferred

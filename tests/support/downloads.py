@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from upparat.job import ExecutionKey, Job, JobExecution, State, Status
 from upparat.ports import DownloadEvents
-from upparat.streaming import Outlet
+from upparat.streaming import StreamConsumer
 
 KEY = ExecutionKey("job", 1, 1700000000)
 
@@ -69,7 +69,7 @@ class FakeOutlet:
         self.written += data
         return self.room or succeed(None)
 
-    def conclude(self) -> None:
+    def finish_stdin(self) -> None:
         self.told.append(f"conclude {len(self.written)}")
 
     def fail(self) -> Deferred[None]:
@@ -80,5 +80,5 @@ class FakeOutlet:
         self.told.append("start over")
 
 
-def _is_outlet(outlet: FakeOutlet) -> Outlet:
+def _is_outlet(outlet: FakeOutlet) -> StreamConsumer:
     return outlet

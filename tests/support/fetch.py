@@ -46,7 +46,7 @@ def with_upparat(
     from tests.support.reactor import reactor
     from upparat.config.settings import Download
     from upparat.download.client import Client
-    from upparat.download.stored_downloads import Downloader
+    from upparat.download.downloader import Downloader
     from upparat.reactor import prepare_reactor
 
     prepare_reactor(reactor)

@@ -13,7 +13,7 @@ from tests.support.downloads import Heard
 from tests.support.reactor import reactor, until
 from tests.support.waiting import PATIENCE
 from upparat.config.settings import Download
-from upparat.download.stored_downloads import Downloader
+from upparat.download.downloader import Downloader
 from upparat.job import Job, State
 
 CONTENT = bytes(range(256)) * 800

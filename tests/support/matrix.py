@@ -42,9 +42,9 @@ GONE = Cell("", "nothing follows; the next job runs", installs=0)
 RESUMED = Cell("complete_soft_restart", "the download is resumed")
 OVER = Cell("complete_soft_restart", "begins anew with the next start")
 AGAIN = Cell("complete_soft_restart", "the hook runs again with the next start", installs=2)
-NO_HOOK = Cell("", "no hook runs", test="test_machine.py::TableTests")
+NO_HOOK = Cell("", "no hook runs", test="test_life.py::TableTests")
 NO_FILE = Cell("", "nothing is downloaded; the record: see download", test="test_full_disk.py")
-NO_JOB = Cell("", "there is no job", test="test_machine.py::TableTests")
+NO_JOB = Cell("", "there is no job", test="test_life.py::TableTests")
 
 
 def failed(hook: str, installs: int) -> Cell:
@@ -149,20 +149,26 @@ FAULTS = (
 INTRODUCTION = """\
 # Faults
 
-What becomes of an update when a fault hits it. Each column is a state in which the agent is held
-while it happens; each row is the fault. Made by `python -m tests.support.matrix`.
+The table says what becomes of an update when a fault hits it. A row is a fault. A column is the
+state of the agent in which the fault happens.
 
-- *Network cut*: the connection goes, the state's work ends meanwhile, the connection comes back.
-- *AWS throttles*: the next requests are refused with `RequestThrottled`. The other codes are told
-  in [jobs.md](jobs.md#what-aws-answers).
-- *AWS is silent*: the next request is lost. *Delete*: the job is deleted by force.
-- *Hook hang*: the hook at work does not end within its time-out. *Hook crash*: it is killed.
-- *Agent stop*: SIGTERM. *Agent kill*: SIGKILL; hooks live on. *Reboot*: the agent and its hooks die
-  at once, and the next start is another boot: a power cut.
+- *Network cut*: the connection breaks. It comes back when the work of the state has ended.
+- *AWS throttles*: AWS refuses the next requests with `RequestThrottled`.
+  [jobs.md](jobs.md#what-aws-answers) lists the other codes.
+- *AWS is silent*: AWS loses the next request.
+- *Cancel* and *delete*: somebody cancels or deletes the job by force.
+- *Hook hang*: the running hook does not end within its time-out.
+- *Hook crash*: somebody kills the running hook.
+- *Agent stop*: the agent gets SIGTERM.
+- *Agent kill*: the agent gets SIGKILL. Its hooks live on.
+- *Reboot*: the agent and its hooks die at once, as in a power cut. The next start is in another
+  boot.
 
-Each cell without a test of its own in brackets is played with the real agent by
-`tests/e2e/test_fault_matrix.py`; the rejected codes by `tests/e2e/test_networks.py`; moments in
-between by `tests/e2e/test_crash_points.py` (each one) and `python -m tests.torture` (at random).
+The real agent goes through each cell in `tests/e2e/test_fault_matrix.py`, or in the test that the
+cell names in brackets. `tests/e2e/test_networks.py` tests the rejected codes.
+`tests/e2e/test_crash_points.py` tests each moment in between, and `make torture` random ones.
+
+`python -m tests.support.matrix` writes this page.
 
 """
 

@@ -183,7 +183,7 @@ class ModelJobs:
             assert tried or execution.key in device.restarted, "given up too early"
         if report.status.ended:
             device.ended.add(execution.key)
-            self.agent.record.owe(execution, report)
+            self.agent.record.add(execution, report)
             if self._follows(execution.key):
                 self.followed = None
         self.reports.append((execution, report))
@@ -284,13 +284,13 @@ class ModelJobs:
 
     def _accepted(self, key: ExecutionKey, report: Report) -> None:
         if report.status.ended:
-            self.agent.record.settle(key)
+            self.agent.record.remove(key)
         elif self._follows(key):
             self.agent.machine.delivered(report.state)
 
     def _over(self, key: ExecutionKey) -> None:
         self.reports = deque(each for each in self.reports if each[0].key != key)
-        self.agent.record.settle(key)
+        self.agent.record.remove(key)
         if self._follows(key):
             self.followed = None
             self.agent.machine.cancelled()

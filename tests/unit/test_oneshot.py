@@ -28,6 +28,16 @@ class OneShotTests(SynchronousTestCase):
         self.assertEqual(self.calls, ["b"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_postponed(self) -> None:
+        self.shot.postpone(1)
+        self.shot.start(2, self.calls.append, "a")
+        self.clock.advance(1)
+        self.shot.postpone(2)
+        self.clock.advance(1.5)
+        self.assertEqual(self.calls, [])
+        self.clock.advance(0.5)
+        self.assertEqual(self.calls, ["a"])
+
     def test_cancelled_in_any_order(self) -> None:
         self.shot.cancel()
         self.shot.start(2, self.calls.append, "a")

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from upparat.systemd import AGAIN, TICK, ServiceManager
+from upparat.systemd import RESEND_INTERVAL, STATUS_INTERVAL, ServiceManager
 
 
 class SystemdTests(SynchronousTestCase):
@@ -60,7 +60,7 @@ class SystemdTests(SynchronousTestCase):
         self.make().ready()
         self.heard()
         self.status = "no connection"
-        self.clock.advance(TICK)
+        self.clock.advance(STATUS_INTERVAL)
         self.assertEqual(self.heard(), ["STATUS=no connection"])
 
     def test_watchdog(self) -> None:
@@ -111,7 +111,7 @@ class SystemdTests(SynchronousTestCase):
         manager = self.make(NOTIFY_SOCKET=self.path + "-none")
         with capturedLogs() as logs:
             manager.ready()
-            self.clock.advance(AGAIN)
+            self.clock.advance(RESEND_INTERVAL)
         self.assertIn("systemd cannot be told", str(logs[0]["log_format"]))
         self.assertEqual(len(logs), 2)  # of READY and of STATUS, once
 
@@ -134,7 +134,7 @@ class SystemdTests(SynchronousTestCase):
                     others.sendto(b"X=1", self.path)
         manager.ready()
         self.assertNotIn("READY=1", self.heard())
-        self.clock.advance(AGAIN)
+        self.clock.advance(RESEND_INTERVAL)
         self.assertEqual(self.heard(), ["READY=1", "STATUS=monitor"])
-        self.clock.advance(AGAIN)
+        self.clock.advance(RESEND_INTERVAL)
         self.assertEqual(self.heard(), [])

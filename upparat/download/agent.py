@@ -1,4 +1,4 @@
-"""What lies below a request: connections, TLS, and what goes wrong there."""
+"""Agents: the way of a request to its server, with TLS and proxies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResp
 from zope.interface import implementer
 
 from upparat.config.settings import Download
-from upparat.net.endpoints import Tunnel
+from upparat.net.endpoints import TunnelEndpoint
 from upparat.net.http_connect import ProxyError
 from upparat.net.proxy import Proxy
 
@@ -38,7 +38,7 @@ from .exchange import Reactor
 
 
 class Pool(Protocol):
-    """What an agent asks of Twisted's ``HTTPConnectionPool``."""
+    """The part of Twisted's ``HTTPConnectionPool`` that an agent needs."""
 
     persistent: bool
 
@@ -46,12 +46,12 @@ class Pool(Protocol):
 
 
 @implementer(IAgent)
-class Verbatim:
-    """Asks for its own URL byte for byte, since it is signed, and takes the body as it is.
+class RawUrlAgent:
+    """Requests its own URL byte for byte, because it is signed, and leaves the body as it is.
 
-    treq spells URLs anew, offers gzip and unpacks it: then ranges would not fit the file.
+    treq spells URLs anew. It also offers gzip and unpacks it, but ranges count the packed bytes.
 
-    :param authorization: for a proxy that is asked for the URL; empty for none.
+    :param authorization: for the proxy that gets the request; empty for none.
     """
 
     def __init__(self, agent: IAgent, url: bytes, authorization: str = "") -> None:
@@ -71,17 +71,17 @@ class Verbatim:
         if self._authorization:
             headers.setRawHeaders("Proxy-Authorization", [self._authorization])
         answer: Deferred[IResponse] = self._agent.request(method, self._url, headers, bodyProducer)
-        return answer.addCallback(_as_it_is)
+        return answer.addCallback(_without_encoding)
 
 
-def _as_it_is(response: IResponse) -> IResponse:
+def _without_encoding(response: IResponse) -> IResponse:
     response.headers.removeHeader(b"Content-Encoding")
     return response
 
 
 @implementer(IAgentEndpointFactory)
-class Line:
-    """Knows the way to each server, perhaps through a proxy."""
+class AgentFactory:
+    """Makes agents; knows the way to each server, perhaps through a proxy."""
 
     def __init__(self, reactor: Reactor, settings: Download) -> None:
         self._reactor = reactor
@@ -89,21 +89,21 @@ class Line:
         self._proxies: dict[Proxy, IStreamClientEndpoint] = {}
 
     def agent(self, url: bytes, pool: Pool) -> IAgent:
-        """What asks for ``url``, and for no other."""
+        """Make an agent that requests ``url``, and no other."""
         uri = URI.fromBytes(url)
         proxy = self._proxy(uri)
         if proxy is None or uri.scheme == b"https":
-            return Verbatim(Agent.usingEndpointFactory(self._reactor, self, pool), url)
+            return RawUrlAgent(Agent.usingEndpointFactory(self._reactor, self, pool), url)
         agent = ProxyAgent(self._to_proxy(proxy), self._reactor, pool)
-        # A request to a proxy has all of the URL but the fragment, which Agent leaves out.
-        return Verbatim(agent, url.partition(b"#")[0], proxy.authorization)
+        # A proxy gets the whole URL but the fragment, which Agent leaves out.
+        return RawUrlAgent(agent, url.partition(b"#")[0], proxy.authorization)
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         host, proxy = _host(uri), self._proxy(uri)
         if proxy is None:
             endpoint = self._to(host, uri.port)
         else:
-            endpoint = Tunnel(self._to_proxy(proxy), proxy, host, uri.port)
+            endpoint = TunnelEndpoint(self._to_proxy(proxy), proxy, host, uri.port)
         if uri.scheme == b"https":
             return _Secure(endpoint, host, uri.port, self._settings.cafile)
         return endpoint
@@ -112,7 +112,7 @@ class Line:
         return self._settings.proxy.towards(uri.scheme.decode("ascii"), _host(uri))
 
     def _to_proxy(self, proxy: Proxy) -> IStreamClientEndpoint:
-        """The same one for each proxy: ProxyAgent tells connections apart by their endpoints."""
+        """The same endpoint for each proxy, because ProxyAgent tells connections apart by them."""
         if proxy not in self._proxies:
             self._proxies[proxy] = _Blamed(self._to(proxy.host, proxy.port))
         return self._proxies[proxy]
@@ -125,7 +125,7 @@ class Line:
 
 
 def _host(uri: URI) -> str:
-    """Without the brackets of an address."""
+    """The host, without the brackets of an address."""
     host: bytes = uri.host.strip(b"[]")
     return host.decode("ascii")
 
@@ -134,8 +134,8 @@ def _host(uri: URI) -> str:
 class _Secure:
     """TLS over another endpoint.
 
-    :param cafile: PEM certificates of the authorities that TLS trusts, read anew for every
-        connection; empty: those that the platform trusts, where OpenSSL's ``SSL_CERT_FILE`` says.
+    :param cafile: PEM certificates of the authorities to trust, read anew for every connection;
+        empty: those of the platform, or of OpenSSL's ``SSL_CERT_FILE``.
     """
 
     def __init__(self, endpoint: IStreamClientEndpoint, host: str, port: int, cafile: str) -> None:
@@ -165,7 +165,7 @@ def _trust_root(cafile: str) -> Any:
 
 @implementer(IStreamClientEndpoint)
 class _Blamed:
-    """Leads to a proxy, and says so where it does not."""
+    """Connects to a proxy, and names the proxy in the error if that fails."""
 
     def __init__(self, endpoint: IStreamClientEndpoint) -> None:
         self._endpoint = endpoint

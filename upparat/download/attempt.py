@@ -1,4 +1,4 @@
-"""One attempt at a file: ask for what is missing, follow redirects, write what comes."""
+"""One attempt to download a file: request the missing bytes, follow redirects, write the body."""
 
 from __future__ import annotations
 
@@ -8,117 +8,114 @@ from twisted.internet.defer import CancelledError
 
 from .errors import explain
 from .exchange import Exchange
-from .partial import DiskError, StartOver, Target, Wrong
+from .partial import DiskError, FileMismatch, PartialDownload, StartOver
 from .response import (
     Body,
-    Changed,
-    Expired,
-    Final,
-    Head,
-    Problem,
+    Complete,
+    ErrorResponse,
+    FileChanged,
+    Permanent,
     Redirect,
-    Retry,
-    Whole,
-    judge,
-    refusal,
+    Temporary,
+    UrlExpired,
+    interpret_error,
+    interpret_head,
 )
 from .url import redirected
 from .writer import Writer
 
 MAX_REDIRECTS = 5
 
-Verdict = Whole | Changed | Retry | Expired | Final
+Outcome = Complete | FileChanged | Temporary | UrlExpired | Permanent
+"""The end of an attempt."""
+
+WriterFactory = Callable[[Exchange], Writer]
+"""Makes the writer of the body that an exchange brings."""
 
 
-class Attempt:
-    """Made for one use.
+async def attempt(
+    partial: PartialDownload, exchange: Callable[[], Exchange], writer: WriterFactory
+) -> Outcome:
+    """Make one attempt. Any trouble on the network is a :class:`Temporary` outcome.
 
-    :param exchange: makes what performs one request.
-    :param writer: makes what takes the body that an exchange brings.
+    :param exchange: makes an exchange for each request.
+    :raises FileMismatch: if the server has another file than the job's.
+    :raises DiskError: if the bytes cannot be written.
+    :raises StartOver: if only another run of the install hook helps.
     """
+    try:
+        return await _follow(partial, exchange, writer)
+    except (CancelledError, DiskError, StartOver, FileMismatch):
+        raise
+    except Exception as problem:
+        if partial.full:
+            return Complete()
+        return Temporary(explain(problem) + _position(partial))
 
-    def __init__(
-        self,
-        target: Target,
-        exchange: Callable[[], Exchange],
-        writer: Callable[[Exchange], Writer],
-    ) -> None:
-        self._target = target
-        self._make_exchange = exchange
-        self._make_writer = writer
 
-    async def run(self) -> Verdict:
-        """What it has come to; trouble on the line means a retry.
+async def _follow(
+    partial: PartialDownload, exchange: Callable[[], Exchange], writer: WriterFactory
+) -> Outcome:
+    url = partial.job.file
+    for _ in range(MAX_REDIRECTS + 1):
+        outcome = await _request(partial, url, exchange(), writer)
+        if not isinstance(outcome, Redirect):
+            return outcome
+        url, problem = redirected(url, outcome.location)
+        if problem:
+            return Permanent(f"the server {problem}")
+    return Permanent(f"more than {MAX_REDIRECTS} redirects")
 
-        :raises Wrong: if the server has another file than the job's.
-        :raises DiskError: if the bytes cannot be written.
-        :raises StartOver: if it has come to a place that there is no way back from.
-        """
-        try:
-            return await self._follow()
-        except (CancelledError, DiskError, StartOver, Wrong):
-            raise
-        except Exception as problem:
-            if self._target.full:
-                return Whole()
-            return Retry(explain(problem) + self._where())
 
-    async def _follow(self) -> Verdict:
-        url = self._target.job.file
-        for _ in range(MAX_REDIRECTS + 1):
-            verdict = await self._ask(url)
-            if not isinstance(verdict, Redirect):
-                return verdict
-            url, problem = redirected(url, verdict.location)
-            if problem:
-                return Final(f"the server {problem}")
-        return Final(f"more than {MAX_REDIRECTS} redirects")
+async def _request(
+    partial: PartialDownload, url: str, exchange: Exchange, writer: WriterFactory
+) -> Outcome | Redirect:
+    try:
+        resume = partial.resume_point
+        head = await exchange.head(url, resume.headers)
+        answer = interpret_head(resume, partial.job.size, head)
+        if isinstance(answer, Body):
+            return await _download(partial, exchange, answer, writer)
+        if isinstance(answer, ErrorResponse):
+            return interpret_error(head, await exchange.error_body())
+        await exchange.drain()
+        return answer
+    finally:
+        exchange.close()
 
-    async def _ask(self, url: str) -> Verdict | Redirect:
-        exchange = self._make_exchange()
-        try:
-            held = self._target.held
-            head = await exchange.head(url, held.headers)
-            answer = judge(held, self._target.job.size, head)
-            if isinstance(answer, Body):
-                return await self._take(exchange, answer)
-            if isinstance(answer, Problem):
-                return await self._refused(exchange, head)
-            await exchange.drain()
-            return answer
-        finally:
-            exchange.close()
 
-    async def _refused(self, exchange: Exchange, head: Head) -> Verdict:
-        return refusal(head, await exchange.error_body())
+async def _download(
+    partial: PartialDownload, exchange: Exchange, body: Body, writer: WriterFactory
+) -> Outcome:
+    partial.begin(body)
+    marked = await _write(exchange, writer(exchange))
+    if partial.total is not None:
+        if partial.full:
+            return Complete()
+        return Temporary("the connection ended" + _position(partial))
+    if marked or partial.job.digested:
+        return Complete()
+    # The end of the file cannot be known, and a truncated file must not pass.
+    return Permanent("the server tells no length: give size or a digest in the job document")
 
-    async def _take(self, exchange: Exchange, body: Body) -> Verdict:
-        target = self._target
-        target.begin(body)
-        marked = await self._receive(exchange)
-        if target.total is not None:
-            if target.full:
-                return Whole()
-            return Retry("the connection ended" + self._where())
-        if marked or target.job.digested:
-            return Whole()
-        # Nobody could tell whether this is all of it, and a truncated file must not pass.
-        return Final("the server tells no length: give size or a digest in the job document")
 
-    async def _receive(self, exchange: Exchange) -> bool:
-        """However the body ends, nothing is written any more when this has ended."""
-        writer = self._make_writer(exchange)
-        try:
-            marked = await exchange.body(writer.take)
-        except CancelledError:
-            await writer.stop()
-            raise
-        except Exception:
-            await writer.finish()
-            raise
+async def _write(exchange: Exchange, writer: Writer) -> bool:
+    """Write the body. However it ends, nothing is written any more afterwards.
+
+    Returns whether the end of the body was marked.
+    """
+    try:
+        marked = await exchange.body(writer.take)
+    except CancelledError:
+        await writer.stop()
+        raise
+    except Exception:
         await writer.finish()
-        return marked
+        raise
+    await writer.finish()
+    return marked
 
-    def _where(self) -> str:
-        length, total = self._target.length, self._target.total
-        return f" at {length} of {total} bytes" if length and total is not None else ""
+
+def _position(partial: PartialDownload) -> str:
+    length, total = partial.length, partial.total
+    return f" at {length} of {total} bytes" if length and total is not None else ""

@@ -1,5 +1,5 @@
-"""The HTTP client as downloads see it. What makes it up is imported for the first of them: an agent
-without a job starts sooner and holds less memory without it."""
+"""The HTTP client as downloads see it. Its parts are imported for the first download, because an
+agent without a job starts sooner and holds less memory without them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """Makes exchanges, which use each other's connections."""
+    """Makes exchanges, which share connections."""
 
     def __init__(self, reactor: Reactor, settings: Download) -> None:
         self._reactor = reactor
@@ -24,16 +24,16 @@ class Client:
         self._connections: Connections | None = None
 
     def load(self) -> None:
-        """Import all that is needed. Takes its time: made to be called in a thread."""
+        """Import everything. Takes a while, so call it in a thread."""
         from . import pool as download_connections  # noqa: F401
 
-    def exchange(self, waiter: CancelScope) -> Exchange:
+    def exchange(self, scope: CancelScope) -> Exchange:
         from .http import HttpExchange
         from .pool import Connections
 
         if self._connections is None:
             self._connections = Connections(self._reactor, self._settings)
-        return HttpExchange(self._reactor, self._settings, waiter, self._connections)
+        return HttpExchange(self._reactor, self._settings, scope, self._connections)
 
     def close(self) -> Deferred[None]:
         """Close all connections; fires when they are. No exchange must be under way."""

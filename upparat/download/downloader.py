@@ -1,11 +1,11 @@
-"""What all kinds of downloads have in common: one at a time, and silence after a stop."""
+"""The ``Downloads`` port: one transfer at a time, and silence after a stop."""
 
 from __future__ import annotations
 
 import random as random_module
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.task import deferLater
@@ -14,26 +14,27 @@ from twisted.python.failure import Failure
 
 from upparat.config.settings import Download, Verify
 from upparat.job import ExecutionKey, Job, State
-from upparat.ports import DownloadEvents
+from upparat.ports import DownloadEvents, Downloads
 from upparat.storage.directory import Refused, Store
 from upparat.text import without_query
 
+from .budget import Budget
 from .client import Client
 from .exchange import ExchangeFactory, Reactor
-from .response import Expired
-from .transfer import Failed, Tools, Transfer
+from .response import UrlExpired
+from .stored import StoredDestination
+from .transfer import Done, Failed, Transfer, TransferContext
 from .verifier import Verifier
+from .work import BackgroundWork
 
-_Done = TypeVar("_Done")
 
+class BaseDownloader(ABC):
+    """Runs transfers, and reports to :class:`upparat.ports.DownloadEvents`.
 
-class Turns(Generic[_Done]):
-    """Runs transfers; tells :class:`upparat.ports.DownloadEvents`.
-
-    :param directory: where downloads lie, those of an earlier agent as well.
-    :param verifier: what the files are checked by, besides size and SHA-256.
-    :param random: a number from 0 up to 1, for the jitter of the back-off.
-    :param exchange: makes what performs one HTTP request.
+    :param directory: the download directory; may hold files of an earlier agent.
+    :param verifier: checks the files, beside size and SHA-256.
+    :param random: returns a number from 0 up to 1, for the jitter of the back-off.
+    :param exchange: makes the exchange that performs one HTTP request.
     """
 
     log = Logger()
@@ -52,7 +53,7 @@ class Turns(Generic[_Done]):
         self._reactor = reactor
         self._store = Store(directory)
         self._client = Client(reactor, settings)
-        self._tools = Tools(
+        self._context = TransferContext(
             reactor,
             settings,
             verifier or Verifier(Verify()),
@@ -61,7 +62,7 @@ class Turns(Generic[_Done]):
             exchange or self._client.exchange,
             (lambda: None) if exchange else self._client.load,
         )
-        self._transfer: Transfer[_Done] | None = None
+        self._transfer: Transfer | None = None
         self._turn = DeferredLock()
         self._closed = False
 
@@ -76,15 +77,15 @@ class Turns(Generic[_Done]):
         self._tidy(lambda: self._store.files(key).discard())
 
     def clean(self, keep: ExecutionKey | None) -> None:
-        """Remove unfinished files of other executions than ``keep``.
+        """Remove partial files of other executions than ``keep``.
 
-        A complete file stays until the next download begins: without an install hook it is the
-        result of its job.
+        A complete file stays until the next download begins, because without an install hook it is
+        the result of its job.
         """
         self._tidy(lambda: self._store.clean(keep, complete=False))
 
     def shut_down(self) -> Deferred[None]:
-        """Stop for good; fires when no connection is left, and nothing is written any more."""
+        """Stop for good; fires when no connection is left and nothing is written any more."""
         self._closed = True
         self.stop()
         # An aborted connection is gone one turn of the reactor later.
@@ -99,28 +100,28 @@ class Turns(Generic[_Done]):
 
     # --- a transfer ---
 
-    def _open(self, job: Job) -> bool:
+    def _may_begin(self, job: Job) -> bool:
         """Whether downloads may begin."""
         if self._closed:
             self.log.error("{job_id}: a download was asked for after the stop", job_id=job.job_id)
         return not self._closed
 
-    def _begin(self, transfer: Transfer[_Done]) -> None:
+    def _begin(self, transfer: Transfer) -> None:
         job = transfer.job
         self._transfer = transfer
         self.log.info("{job_id}: downloads {url}", job_id=job.job_id, url=without_query(job.file))
-        # One that was stopped may still have a batch to write.
+        # A transfer that was stopped may still be writing its last batch.
         run = self._turn.run(lambda: Deferred.fromCoroutine(transfer.run()))
         run.addCallbacks(
-            lambda outcome: self._over(outcome, transfer),
+            lambda outcome: self._ended(outcome, transfer),
             lambda failure: self._failed(failure, transfer),
         )
-        run.addErrback(lambda failure: self.log.failure("Telling of a download", failure))
+        run.addErrback(lambda failure: self.log.failure("Reporting on a download", failure))
 
-    def _over(self, outcome: _Done | Expired, transfer: Transfer[_Done]) -> None:
+    def _ended(self, outcome: Done | UrlExpired, transfer: Transfer) -> None:
         if self._transfer is not transfer:
             return
-        if isinstance(outcome, Expired):
+        if isinstance(outcome, UrlExpired):
             self._transfer = None
             self.events.url_expired(outcome.reason)
         else:
@@ -128,15 +129,15 @@ class Turns(Generic[_Done]):
             self._complete(outcome, transfer)
 
     def _disconnect(self) -> None:
-        """The next request is far away."""
+        """Close the connections, because the next download is far away."""
         closed = self._client.close()
         closed.addErrback(lambda failure: self.log.failure("Closing connections", failure))
 
-    def _complete(self, done: _Done, transfer: Transfer[_Done]) -> None:
-        """The file is complete and verified."""
-        raise NotImplementedError
+    @abstractmethod
+    def _complete(self, done: Done, transfer: Transfer) -> None:
+        """Report that the file has arrived and is verified."""
 
-    def _failed(self, failure: Failure, transfer: Transfer[_Done]) -> None:
+    def _failed(self, failure: Failure, transfer: Transfer) -> None:
         if self._transfer is not transfer:
             return
         self._transfer = None
@@ -149,5 +150,38 @@ class Turns(Generic[_Done]):
             self._give_up(State.DOWNLOAD_FAILED, type(problem).__name__)
 
     def _give_up(self, state: State, message: str) -> None:
-        """There is no hope left."""
+        """Report that the download has failed for good."""
         self.events.download_failed(state, message)
+
+
+class Downloader(BaseDownloader):
+    """Downloads files into the download directory."""
+
+    _budget: Budget | None = None
+
+    def start(self, job: Job) -> None:
+        if not self._may_begin(job):
+            return
+        self.stop()
+        if self._budget is None or self._budget.key != job.key:
+            self._budget = Budget(job.key)
+        context, budget, work = self._context, self._budget, BackgroundWork(self._reactor)
+        destination = StoredDestination(context, work, job, budget, self._store)
+        self._begin(Transfer(context, job, budget, destination, work))
+
+    def discard(self, key: ExecutionKey) -> None:
+        if self._budget is not None and self._budget.key == key:
+            self._budget = None
+        super().discard(key)
+
+    def _complete(self, done: Done, transfer: Transfer) -> None:
+        job_id = transfer.job.job_id
+        self.log.info("{job_id}: {size} bytes are complete", job_id=job_id, size=done.size)
+        self.events.progressed(done.size, done.size)
+        if self._transfer is transfer:
+            self._transfer = None
+            self.events.downloaded(str(done.path))
+
+
+def _is_port(downloader: Downloader) -> Downloads:
+    return downloader

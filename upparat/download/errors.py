@@ -1,4 +1,4 @@
-"""What goes wrong on the way to a server, in a few words."""
+"""Errors on the way to a server, in a few words."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from upparat.net.http_connect import ProxyError
 from upparat.text import printable
 
 
-class Silence(Exception):
-    """Nothing came for too long; the message says in which phase."""
+class IdleTimeout(Exception):
+    """Nothing has come for too long; the message names the phase."""
 
 
 def explain(problem: BaseException) -> str:
-    """What went wrong on the line, in a few words and without any URL."""
+    """Describe an error of the network in a few words, without any URL."""
     for reason in getattr(problem, "reasons", None) or ():
         return explain(getattr(reason, "value", reason))
-    if isinstance(problem, Silence | ProxyError):
+    if isinstance(problem, IdleTimeout | ProxyError):
         return str(problem)
     if isinstance(problem, VerificationError):
         return "TLS: the server's certificate is for another host"

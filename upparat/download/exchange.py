@@ -30,7 +30,10 @@ class CancelScope:
         self._waiting: Deferred[object] | None = None
 
     async def wait(self, deferred: Deferred[_T]) -> _T:
-        """:raises CancelledError: once stopped, and if the Deferred is cancelled."""
+        """Await this Deferred.
+
+        :raises CancelledError: once stopped, and if the Deferred is cancelled.
+        """
         self._waiting = deferred  # type: ignore[assignment]
         try:
             self.check(deferred)
@@ -40,6 +43,7 @@ class CancelScope:
             self.check()
 
     def check(self, deferred: Deferred[_T] | None = None) -> None:
+        """Raise ``CancelledError`` if stopped, and cancel ``deferred`` in this case."""
         if self.stopped:
             if deferred is not None:
                 deferred.addErrback(lambda _: None)
@@ -47,46 +51,47 @@ class CancelScope:
             raise CancelledError
 
     def cancel(self) -> None:
-        """Cancel what is waited for now."""
+        """Cancel the Deferred that is awaited now."""
         if self._waiting is not None:
             self._waiting.cancel()
 
     def stop(self) -> None:
+        """Cancel the Deferred that is awaited now, and any later one."""
         self.stopped = True
         self.cancel()
 
 
 class Reactor(IReactorTime, IReactorPluggableNameResolver, IReactorTCP, IReactorThreads):
-    """What a download asks of a reactor."""
+    """The interfaces of a reactor that a download needs."""
 
 
 class Exchange(Protocol):
-    """A request and its answer: :meth:`head`, then one of the others, :meth:`close` in any case."""
+    """A request and its response. Call :meth:`head`, then one of the others, then :meth:`close`."""
 
     async def head(self, url: str, headers: Mapping[str, str]) -> Head:
-        """Ask for ``url`` (ASCII), and take the head of the answer."""
+        """Request ``url`` (ASCII), and read the head of the response."""
 
     async def body(self, receive: Callable[[bytes], None]) -> bool:
-        """Hand the body to ``receive``, whose exceptions end it and come out here.
+        """Read the body. An exception of ``receive`` ends it, and is raised here.
 
-        Returns whether the end was marked, by length or by chunks; otherwise it may be missing.
+        Returns true if the end was marked, by length or by chunks; otherwise it may be missing.
         """
 
     async def drain(self) -> None:
         """Read the body if it is short, so that the connection can be used again."""
 
     async def error_body(self) -> bytes:
-        """The first bytes of the body; however it ends, it says what it can."""
+        """Read the first bytes of the body; trouble on the network only cuts them short."""
 
     def pause(self) -> None:
-        """Take no more of the body; the server's silence is ours."""
+        """Read no more of the body for now; the idle time-out stands still."""
 
     def resume(self) -> None:
-        """Take the rest of the body."""
+        """Read on."""
 
     def close(self) -> None:
-        """Let go of the connection: unless the answer is over, it is dropped."""
+        """Let go of the connection. It is aborted, unless the response is complete."""
 
 
 ExchangeFactory = Callable[[CancelScope], Exchange]
-"""Makes what performs one request, all waits of which go through the scope."""
+"""Makes an exchange, all waits of which go through the scope."""

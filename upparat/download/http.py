@@ -1,4 +1,4 @@
-"""One GET, with limits on silence."""
+"""One GET request by treq, with limits on silence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IDelayedCall, IProtocol, IPushProducer
+from twisted.internet.interfaces import IProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
@@ -18,51 +18,56 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 
 from upparat import __version__
 from upparat.config.settings import Download
+from upparat.oneshot import OneShot
 
-from .errors import Silence
+from .errors import IdleTimeout
 from .exchange import CancelScope, Reactor
-from .pool import Connections, abort, at_rest, let_through, measure
+from .pool import Connections, abort, is_idle, lift_limit, limit_bytes
 from .rate import Rate
 from .response import Head
 
 ERROR_BODY = 4096
-"""How many bytes of an answer without the file are read, to find out why."""
+"""Bytes of an error response that are read, to find out why the file does not come."""
 
 NO_URL = "http://upparat.invalid/"
-"""What treq is told instead of the URL: it spells URLs anew, and cannot spell IPv6 addresses."""
+"""Stands for the URL in calls of treq, which spells URLs anew and cannot spell IPv6 addresses. The
+agent knows the real one."""
 
 HEAD = 1 << 16
-"""Bytes, about, that the head of an answer may have: Twisted itself limits only its lines."""
+"""Bytes, about, that the head of a response may have; Twisted itself limits only its lines."""
 
 ASKED_WHY = 10.0
-"""Seconds that a server has to say why it does not send the file."""
+"""Seconds for the body of an error response."""
 
 DRAIN = 1.0
-"""Seconds that are spent on the body of an answer that tells nothing more."""
+"""Seconds for the rest of a body whose content does not matter."""
 
 _T = TypeVar("_T")
 
 
 class HttpExchange:
-    """A :class:`.exchange.Exchange` by treq. Besides what Twisted raises, all that waits may
-    raise :class:`Silence`."""
+    """An :class:`.exchange.Exchange` by treq.
+
+    Each method that waits raises :class:`IdleTimeout` when nothing comes for too long, and passes
+    on every error of Twisted's.
+    """
 
     def __init__(
-        self, reactor: Reactor, settings: Download, waiter: CancelScope, connections: Connections
+        self, reactor: Reactor, settings: Download, scope: CancelScope, connections: Connections
     ) -> None:
         self._reactor = reactor
         self._settings = settings
-        self._waiter = waiter
+        self._scope = scope
         self._connections = connections
-        self._timer: IDelayedCall | None = None
+        self._idle = OneShot(reactor)
         self._patience = settings.idle_timeout
-        self._silence = ""
+        self._timed_out = ""
         self._connection: IProtocol | None = None
         self._reused = False
         self._body: _Body | None = None
         self._paused = False
         self._rate = Rate(reactor, settings.max_rate)
-        self._rest: IDelayedCall | None = None
+        self._rest = OneShot(reactor)
         self._response: IResponse  # there once the head is
 
     async def head(self, url: str, headers: Mapping[str, str]) -> Head:
@@ -73,12 +78,12 @@ class HttpExchange:
         except Exception:
             if not self._reused:
                 raise
-        # A connection that waits may be closed or forgotten at any time: that says nothing yet.
+        # The server may close a waiting connection at any time: try once more with a new one.
         self._drop()
         return await self._ask(url, headers)
 
     async def _ask(self, url: str, headers: Mapping[str, str]) -> Head:
-        self._silence = ""
+        self._timed_out = ""
         self._reused = False
         agent = self._connections.agent(url.encode("ascii"), self._connected)
         client = HTTPClient(agent)  # has a cookie jar of its own
@@ -93,7 +98,7 @@ class HttpExchange:
         )
         response: Any = await self._wait(answer)
         if self._connection is not None:
-            let_through(self._connection)
+            lift_limit(self._connection)
         self._response = response
         length = None if response.length is UNKNOWN_LENGTH else int(response.length)
         return Head(response.code, response.headers, length)
@@ -138,11 +143,9 @@ class HttpExchange:
         self._go_on()
 
     def close(self) -> None:
-        self._quiet()
-        if self._rest is not None:
-            self._rest.cancel()
-        self._rest = None
-        if self._connection is not None and at_rest(self._connection):
+        self._idle.cancel()
+        self._rest.cancel()
+        if self._connection is not None and is_idle(self._connection):
             self._connection = None
         self._drop()
 
@@ -154,78 +157,63 @@ class HttpExchange:
     # --- flow ---
 
     def _hold(self) -> None:
-        self._quiet()
+        self._idle.cancel()
         if self._body is not None and not self._body.over:
             self._body.pause()
 
     def _go_on(self) -> None:
-        held = self._paused or self._rest is not None
+        held = self._paused or self._rest.running
         if self._body is not None and not self._body.over and not held:
             self._limit(self._patience, "no data")
             self._body.resume()
 
     def _slow_down(self, size: int) -> None:
-        """Rest for as long as these bytes may take."""
+        """Rest for as long as these bytes have to take by ``max_rate``."""
         seconds = self._rate.take(size)
-        if seconds > 0 and self._rest is None and self._body is not None and not self._body.over:
-            self._rest = self._reactor.callLater(seconds, self._rested)
+        if seconds > 0 and not self._rest.running and self._body and not self._body.over:
+            self._rest.start(seconds, self._go_on)
             self._hold()
-
-    def _rested(self) -> None:
-        self._rest = None
-        self._go_on()
 
     # --- silence ---
 
     async def _wait(self, deferred: Deferred[_T]) -> _T:
         try:
-            return await self._waiter.wait(deferred)
+            return await self._scope.wait(deferred)
         except Exception:
-            if self._silence and not self._waiter.stopped:
-                raise Silence(self._silence) from None
+            if self._timed_out and not self._scope.stopped:
+                raise IdleTimeout(self._timed_out) from None
             raise
         finally:
-            self._quiet()
+            self._idle.cancel()
 
     def _connected(self, connection: IProtocol, reused: bool) -> None:
         self._connection = connection
         self._reused = reused
-        if not at_rest(connection):  # the server has said something that nobody asked for
+        if not is_idle(connection):  # the server has said something that nobody asked for
             raise ConnectionLost
-        self._rate.shape(getattr(connection, "transport", None))
-        measure(connection, HEAD, lambda: self._stop_waiting("the head has no end"))
+        self._rate.configure_transport(getattr(connection, "transport", None))
+        limit_bytes(connection, HEAD, lambda: self._stop_waiting("the head has no end"))
         self._limit(self._settings.idle_timeout, "no answer")
 
     def _received(self, receive: Callable[[bytes], None], data: bytes) -> None:
-        if self._timer is not None:
-            self._timer.reset(self._patience)
+        self._idle.postpone(self._patience)
         receive(data)
         self._slow_down(len(data))
 
     def _limit(self, seconds: float, what: str) -> None:
-        self._quiet()
-        self._timer = self._reactor.callLater(seconds, self._expire, f"{what} for {seconds:g} s")
+        self._idle.start(seconds, self._stop_waiting, f"{what} for {seconds:g} s")
 
-    def _expire(self, what: str) -> None:
-        self._timer = None
-        self._stop_waiting(what)
-
-    def _stop_waiting(self, why: str) -> None:
-        self._silence = why
-        self._waiter.cancel()
-
-    def _quiet(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None
+    def _stop_waiting(self, reason: str) -> None:
+        self._timed_out = reason
+        self._scope.cancel()
 
 
 class _Enough(Exception):
-    """No more of this body is wanted."""
+    """Enough of this body was read."""
 
 
 class _Body(Protocol):
-    """Hands data on; ``ended`` fires with whether the end was marked."""
+    """Passes data on; ``ended`` fires with true if the end of the body was marked."""
 
     def __init__(self, receive: Callable[[bytes], None], close: Callable[[], None]) -> None:
         self.ended: Deferred[bool] = Deferred(lambda _: self._stop())

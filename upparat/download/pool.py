@@ -1,4 +1,4 @@
-"""Connections that outlast a request: a retry need not look up, connect and shake hands again."""
+"""Connections that outlast a request, so that a retry saves the lookup and the handshakes."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from twisted.web.iweb import IAgent
 
 from upparat.config.settings import Download
 
-from .agent import Line, Pool
+from .agent import AgentFactory, Pool
 from .exchange import Reactor
 
 KEPT = 64
-"""Seconds that a connection waits for another request: as long as a back-off may last."""
+"""Seconds that a connection waits for another request: the longest back-off."""
 
 Told = Callable[[IProtocol, bool], None]
-"""Called with the connection that a request goes out on, and whether it was used before."""
+"""Called with the connection of a request, and whether it was used before."""
 
 
 class Connections:
-    """Those of a downloader, which makes one request at a time."""
+    """The connections of a downloader, which makes one request at a time."""
 
     def __init__(self, reactor: Reactor, settings: Download) -> None:
-        self._line = Line(reactor, settings)
+        self._line = AgentFactory(reactor, settings)
         self._used: WeakSet[Any] = WeakSet()
         pool = self._pool = HTTPConnectionPool(reactor)
         pool.maxPersistentPerHost = 1
         pool.cachedConnectionTimeout = KEPT
-        # Twisted makes a request again if no byte of an answer came before the connection was
-        # lost, but not after silence or half a head: who is told can do it in all these cases.
+        # Twisted repeats a request if the connection was lost before the first byte of a response,
+        # but not after silence or half a head. The exchange repeats it in all these cases.
         pool.retryAutomatically = False
 
     def agent(self, url: bytes, told: Told) -> IAgent:
-        """What asks for ``url``, and for no other, once."""
+        """Make an agent that requests ``url``, and no other, once."""
         return self._line.agent(url, _Telling(self._pool, self._used, told))
 
     def close(self) -> Deferred[None]:
-        """Close all; fires when they are. No request must be under way."""
+        """Close all connections; fires when they are closed. No request must be under way."""
         closed = cast("Deferred[None]", self._pool.closeCachedConnections())
         for connection in list(self._used):
             abort(connection)
@@ -68,19 +68,18 @@ class _Telling:
         return connection
 
 
-def at_rest(connection: Any) -> bool:
-    """Whether it waits for the next request, or could."""
+def is_idle(connection: Any) -> bool:
+    """Whether the connection can take another request."""
     return connection.state == "QUIESCENT" and not connection.transport.disconnecting
 
 
-def measure(connection: Any, most: int, exceeded: Callable[[], None]) -> None:
-    """Call ``exceeded``, and drop the connection, when it has brought more than ``most`` bytes from
-    now on and still brings some."""
+def limit_bytes(connection: Any, most: int, exceeded: Callable[[], None]) -> None:
+    """Abort the connection and call ``exceeded``, if more than ``most`` bytes come from now on."""
     connection.dataReceived = _Measured(connection, most, exceeded)
 
 
-def let_through(connection: Any) -> None:
-    """Measure no more."""
+def lift_limit(connection: Any) -> None:
+    """Lift the limit of :func:`limit_bytes`."""
     del connection.dataReceived
 
 
@@ -104,8 +103,8 @@ class _Measured:
 
 
 def abort(connection: Any) -> None:
-    """Drop it at once, if it is still there."""
+    """Abort a connection, if it is not lost already."""
     transport = connection.transport
-    # What is TLS cannot be aborted any more once the connection is lost.
+    # TLS cannot be aborted any more once the connection is lost.
     if transport is not None and transport.connected:
         transport.abortConnection()

@@ -1,4 +1,4 @@
-"""How fast a connection is read."""
+"""The rate at which a connection is read."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 READ = 1 << 18
-"""How many bytes one read of a socket may bring: Twisted's 64 KiB make four times the calls."""
+"""Bytes of one read of a socket; Twisted's 64 KiB need four times the calls."""
 
 SHARE = 8
-"""A limited rate is made of so many reads a second at the least."""
+"""Reads a second, at the least, of a limited rate."""
 
 
 class Rate:
-    """Bytes per second on the average, and never more than those of a second at once.
+    """Limits the bytes per second on the average; never more than those of a second come at once.
 
-    :param limit: 0 for as fast as it goes.
+    :param limit: bytes per second; 0 for no limit.
     """
 
     def __init__(self, clock: IReactorTime, limit: int) -> None:
@@ -26,14 +26,14 @@ class Rate:
         self._paid = clock.seconds()
 
     def take(self, size: int) -> float:
-        """Seconds to wait for after so many bytes; time that was not used is lost."""
+        """The seconds to wait for after so many bytes; unused time is lost."""
         if not self._limit:
             return 0.0
         now = self._clock.seconds()
         self._paid = max(self._paid, now) + size / self._limit
         return self._paid - now
 
-    def shape(self, transport: Any) -> None:
+    def configure_transport(self, transport: Any) -> None:
         """Fit the reads of a connection, which may be TLS on a socket, to the rate.
 
         What the kernel takes ahead is limited as well: the server would send it all at once.

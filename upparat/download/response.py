@@ -1,4 +1,4 @@
-"""What an HTTP answer to a download means: pure functions from head and body to a verdict.
+"""The meaning of an HTTP response to a download: pure functions of its head and body.
 
 Ranges and validators follow RFC 9110, section 14 and 13; error bodies are Amazon S3's.
 """
@@ -18,19 +18,22 @@ from upparat.text import printable
 
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_RETRY_AFTER = 300.0
-"""The longest wait, in seconds, that a server can impose on us."""
+"""The longest wait, in seconds, that a server can ask for."""
 
 SLOW_DOWN = 8.0
-"""The shortest wait, in seconds, after S3 has told us to reduce the rate of requests; up to as much
-again comes on top, at random."""
+"""The shortest wait, in seconds, after S3's ``SlowDown``. Up to as much again comes on top."""
 
 _CONTENT_RANGE = re.compile(r"bytes +(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 
 
 @dataclass(frozen=True)
-class Held:
-    """What of the file is here already; an empty ``etag`` if the server gave no strong one."""
+class ResumePoint:
+    """The bytes that are here already, and facts to tell whether the rest belongs to them.
+
+    :ivar length: in bytes, like ``total``.
+    :ivar etag: a strong one; empty if the server gave none.
+    """
 
     length: int = 0
     etag: str = ""
@@ -38,12 +41,12 @@ class Held:
 
     @property
     def resumable(self) -> bool:
-        """Whether there is something to tell by that the rest belongs to the same file."""
+        """Whether a request can ask for the rest of the same file."""
         return self.length > 0 and (bool(self.etag) or self.total is not None)
 
     @property
     def headers(self) -> dict[str, str]:
-        """The request's headers: ``If-Range`` would be kinder, but S3 does not document it."""
+        """The headers of the request. ``If-Range`` would be kinder, but S3 does not document it."""
         if not self.length:
             return {}
         match = {"If-Match": self.etag} if self.etag else {}
@@ -52,7 +55,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Head:
-    """The head of an answer; ``length`` is the ``Content-Length``, if there is one."""
+    """The head of a response; ``length`` is the ``Content-Length``, if there is one."""
 
     status: int
     headers: Headers = field(default_factory=Headers)
@@ -61,7 +64,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Body:
-    """The file's bytes follow, from ``offset``."""
+    """The bytes of the file follow, from ``offset``."""
 
     offset: int
     etag: str = ""
@@ -69,34 +72,35 @@ class Body:
 
 
 @dataclass(frozen=True)
-class Whole:
-    """Everything is here already."""
+class Complete:
+    """All bytes are here already."""
 
 
 @dataclass(frozen=True)
-class Changed:
-    """What is here does not belong to what the server has: start over."""
+class FileChanged:
+    """The file on the server is another one: start over."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Redirect:
-    """The file is somewhere else."""
+    """The file is at another URL."""
 
     location: str
 
 
 @dataclass(frozen=True)
-class Problem:
-    """No file in this answer; the body tells more, see :func:`refusal`."""
+class ErrorResponse:
+    """The response has no file; its body says why, see :func:`interpret_error`."""
 
 
 @dataclass(frozen=True)
-class Retry:
-    """It may work later, not before ``after`` seconds.
+class Temporary:
+    """It may work later.
 
-    ``spread``: up to so many seconds more, at random, since a whole fleet may be told the same.
+    :ivar after: the least number of seconds to wait.
+    :ivar spread: up to so many seconds more, at random: a whole fleet may get this response.
     """
 
     reason: str
@@ -105,74 +109,78 @@ class Retry:
 
 
 @dataclass(frozen=True)
-class Expired:
+class UrlExpired:
     """It may work with a fresh URL."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Final:
+class Permanent:
     """It will never work."""
 
     reason: str
 
 
-def judge(held: Held, size: int | None, head: Head) -> Body | Whole | Changed | Redirect | Problem:
-    """What the head of an answer means to one who asked with ``held.headers``.
+def interpret_head(
+    resume: ResumePoint, size: int | None, head: Head
+) -> Body | Complete | FileChanged | Redirect | ErrorResponse:
+    """Interpret the head of the response to a request with ``resume.headers``.
 
-    :param size: how long the file must be, if the job says so.
+    :param size: the length of the file in bytes, if the job gives it.
     """
     status, headers = head.status, head.headers
     if status == 200:
         return Body(0, _strong_etag(headers), head.length)
     if status == 206:
-        return _partial(held, headers)
-    if held.length and status == 412:
-        return Changed("the file on the server has changed")
-    if held.length and status == 416:
-        return _unsatisfiable(held, size, headers)
+        return _partial(resume, headers)
+    if resume.length and status == 412:
+        return FileChanged("the file on the server has changed")
+    if resume.length and status == 416:
+        return _unsatisfiable(resume, size, headers)
     location = _header(headers, "location")
     if status in REDIRECTS and location:
         return Redirect(location)
-    return Problem()
+    return ErrorResponse()
 
 
-def _partial(held: Held, headers: Headers) -> Body | Changed | Problem:
+def _partial(resume: ResumePoint, headers: Headers) -> Body | FileChanged | ErrorResponse:
     match = _CONTENT_RANGE.fullmatch(_header(headers, "content-range"))
     etag = _strong_etag(headers)
     total = _total(match)
-    if match is None or match[1] is None or int(match[1]) != held.length:
+    if match is None or match[1] is None or int(match[1]) != resume.length:
         problem = "the server answers with another range than asked for"
-    elif held.length and held.etag and etag != held.etag:
+    elif resume.length and resume.etag and etag != resume.etag:
         problem = "the file on the server has another ETag"
-    elif held.length and total != held.total and (held.total is not None or not held.etag):
+    elif resume.length and total != resume.total and (resume.total is not None or not resume.etag):
         problem = "the file on the server has another size"
     else:
-        return Body(held.length, etag, total)
-    return Changed(problem) if held.length else Problem()
+        return Body(resume.length, etag, total)
+    return FileChanged(problem) if resume.length else ErrorResponse()
 
 
-def _unsatisfiable(held: Held, size: int | None, headers: Headers) -> Whole | Changed:
+def _unsatisfiable(
+    resume: ResumePoint, size: int | None, headers: Headers
+) -> Complete | FileChanged:
     match = _CONTENT_RANGE.fullmatch(_header(headers, "content-range"))
-    known = [total for total in (_total(match), size, held.total) if total is not None]
+    known = [total for total in (_total(match), size, resume.total) if total is not None]
     etag = _strong_etag(headers)
-    if held.etag and etag and etag != held.etag:
-        return Changed("the file on the server has another ETag")
-    if known and all(total == held.length for total in known):
-        return Whole()
-    return Changed("the server has no such range: its file is another one")
+    if resume.etag and etag and etag != resume.etag:
+        return FileChanged("the file on the server has another ETag")
+    if known and all(total == resume.length for total in known):
+        return Complete()
+    return FileChanged("the server has no such range: its file is another one")
 
 
 def _total(content_range: re.Match[str] | None) -> int | None:
-    """How long the file is, if that is told."""
+    """The length of the file, if the header has it."""
     return int(content_range[3]) if content_range and content_range[3] != "*" else None
 
 
-def refusal(head: Head, body: bytes) -> Retry | Expired | Final:
-    """What an answer without the file means; ``body`` is the beginning of its body.
+def interpret_error(head: Head, body: bytes) -> Temporary | UrlExpired | Permanent:
+    """Interpret a response without the file; ``body`` is the beginning of its body.
 
-    Codes of S3 that say more than the status, or something else, are dealt with by name: see
+    Some error codes of S3 say more than the status, or something else: see
     https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList.
     """
     status = head.status
@@ -180,18 +188,18 @@ def refusal(head: Head, body: bytes) -> Retry | Expired | Final:
     reason = _reason(status, code, message)
     expired = code == "ExpiredToken" or "expired" in message.lower()
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        return Retry("the proxy answers 407 Proxy Authentication Required")
+        return Temporary("the proxy answers 407 Proxy Authentication Required")
     if code == "RequestTimeTooSkewed":
-        return Expired(f"{reason} (whoever signed the URL has another time than S3)")
+        return UrlExpired(f"{reason} (whoever signed the URL has another time than S3)")
     if status in (401, 403) or (status == 400 and expired):
-        return Expired(reason)
+        return UrlExpired(reason)
     if code == "SlowDown":
-        return Retry(reason, _retry_after(head.headers) or SLOW_DOWN, spread=SLOW_DOWN)
+        return Temporary(reason, _retry_after(head.headers) or SLOW_DOWN, spread=SLOW_DOWN)
     if code == "RequestTimeout":  # comes with status 400
-        return Retry(reason)
+        return Temporary(reason)
     if status in (408, 429) or not 300 <= status < 500:
-        return Retry(reason, _retry_after(head.headers))
-    return Final(reason)
+        return Temporary(reason, _retry_after(head.headers))
+    return Permanent(reason)
 
 
 def _reason(status: int, code: str, message: str) -> str:
@@ -205,21 +213,21 @@ def _reason(status: int, code: str, message: str) -> str:
 
 
 def _s3_error(body: bytes) -> tuple[str, str]:
-    """``Code`` and ``Message`` of an S3 error, made fit for a log; empty if it is none.
+    """``Code`` and ``Message`` of an S3 error, fit for the log; empty if the body is no S3 error.
 
     See https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html.
     """
     text = body.decode("utf-8", "replace")
     found = (re.search(rf"<{name}>([^<]*)</{name}>", text) for name in ("Code", "Message"))
     code, message = (printable(html.unescape(match[1])) if match else "" for match in found)
-    # A server that quotes the URL must not bring its secrets into a report.
+    # A server may quote the URL: its secrets must not get into a report.
     return code[:64], re.sub(r"\?\S+", "?…", message)[:200]
 
 
 def _retry_after(headers: Headers) -> float:
-    """Seconds, from 0 to :data:`MAX_RETRY_AFTER`; 0 if there is no header that makes sense.
+    """Seconds, from 0 to :data:`MAX_RETRY_AFTER`; 0 without a valid header.
 
-    A date counts from the server's own, since our clock may be wrong.
+    A date counts from the server's own date, because the device's clock may be wrong.
     """
     value = _header(headers, "retry-after")
     if re.fullmatch(r"\d{1,9}", value):

@@ -1,149 +1,166 @@
-"""The way of one file onto the disk: what an earlier run has left, checking, completion."""
+"""The disk as the destination of a download: earlier bytes, verification, completion."""
 
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from upparat.job import Job, State
 from upparat.storage.directory import Files, Part, Refused, Store, Stored, hash_file
 
-from .partial import DiskError, Target, Wrong, disk, wrong
-from .response import Expired, Retry
-from .transfer import Budget, Failed, Tools, Transfer, check_job
+from .budget import Budget
+from .partial import DiskError, FileMismatch, PartialDownload, disk_errors, mismatch
+from .response import Temporary
+from .transfer import Done, Failed, TransferContext, check_job, log_download
+from .work import BackgroundWork
 
 
-@dataclass(frozen=True)
-class Done:
-    """The file lies there, complete and checked."""
+class StoredDestination:
+    """Stores a file in the download directory."""
 
-    path: Path
-    size: int
+    log = Logger()
 
-
-class FileTransfer(Transfer[Done]):
-    """Fetches a file into a :class:`Store`."""
-
-    def __init__(self, tools: Tools, job: Job, budget: Budget, store: Store) -> None:
-        super().__init__(tools, job, budget)
+    def __init__(
+        self, context: TransferContext, work: BackgroundWork, job: Job, budget: Budget, store: Store
+    ) -> None:
+        self._context = context
+        self._work = work
+        self._job = job
+        self._budget = budget
         self._store = store
+        self._close: Callable[[], None] = lambda: None
+        self._part: Part  # both are there once it is open
+        self.partial: PartialDownload
 
-    async def run(self) -> Done | Expired:
-        """:raises Failed: when there is no hope left."""
-        self._waiter.check()
+    async def open(self) -> Done | None:
+        """Clean the directory, and take up what an earlier run has left for this execution."""
         self._check_job()
         try:
-            files = self._store.files(self.job.key)
-            with disk():
+            files = self._store.files(self._job.key)
+            with disk_errors():
                 self._store.prepare()
-                self._store.clean(self.job.key, complete=True)
-            return await self._earlier(files) or await self._fetch(files)
+                self._store.clean(self._job.key, complete=True)
         except Refused as refused:
             raise Failed(State.DOWNLOAD_FAILED, str(refused)) from None
-        except DiskError as problem:
-            raise self._disk_failure(problem.error) from None
+        if done := await self._completed_earlier(files):
+            return done
+        with disk_errors():
+            self._part = Part(files)
+        self._close = self._part.close
+        self.partial = PartialDownload(self._job, self._part)
+        await self._take_up()
+        return None
+
+    def close(self) -> None:
+        self._close()
 
     def _check_job(self) -> None:
         try:
-            check_job(self._tools, self.job)
+            check_job(self._context, self._job)
         except Failed:
             self._discard()
             raise
 
-    async def _earlier(self, files: Files) -> Done | None:
+    # --- earlier runs ---
+
+    async def _completed_earlier(self, files: Files) -> Done | None:
         """The file, if this very execution has completed it before. A wrong one is removed."""
         if not files.known_complete():
             return None
         try:
             note = files.read_note()
             size = note.total or 0
-            if await self._right(files.complete, size, note.digest):
-                return Done(files.complete, size)
+            if await self._is_right(files.complete, size, note.digest):
+                return Done(size, files.complete)
         except DiskError as problem:
             self._log("cannot use what is complete: {problem}", problem=problem)
-        with disk():
+        with disk_errors():
             files.discard()
         return None
 
-    async def _right(self, path: Path, size: int, sha256: str) -> bool:
-        digest = await self._in_thread(lambda: hash_file(path, size, self._wanted))
-        if digest.hexdigest() != sha256 or wrong(self.job, size, sha256):
+    async def _is_right(self, path: Path, size: int, sha256: str) -> bool:
+        digest = await self._work.run(lambda: hash_file(path, size, self._work.wanted))
+        if digest.hexdigest() != sha256 or mismatch(self._job, size, sha256):
             return False
-        return not await self._objection(Stored(path, size, sha256, self._wanted))
+        return not await self._objection(Stored(path, size, sha256, self._work.wanted))
 
-    async def _fetch(self, files: Files) -> Done | Expired:
-        with disk():
-            part = Part(files)
-        self._part = part
-        try:
-            target = Target(self.job, part)
-            await self._take_up(target)
-            return await self._attempts(target)
-        finally:
-            part.close()
-
-    async def _take_up(self, target: Target) -> None:
-        """Continue what is there, if it can be told to belong to the same file."""
-        if target.continuable:
-            await self._rehash(target)
+    async def _take_up(self) -> None:
+        """Continue a part that belongs to the same file, or start over."""
+        if self.partial.continuable:
+            await self._rehash()
         else:
-            target.start_over()
-        self._budget.reached(target.length)
+            self.partial.start_over()
+        self._budget.reached(self.partial.length)
 
-    async def _rehash(self, target: Target) -> None:
+    async def _rehash(self) -> None:
         try:
-            await self._in_thread(lambda: self._part.rehash(self._wanted))
+            await self._work.run(lambda: self._part.rehash(self._work.wanted))
         except DiskError as problem:
             self._log("cannot use what is there: {problem}", problem=problem)
-            target.start_over()
+            self.partial.start_over()
         else:
-            self._log("continues at {length} bytes", length=target.length)
+            self._log("continues at {length} bytes", length=self.partial.length)
 
-    # --- bytes and their end ---
+    # --- bytes, and their end ---
 
-    def _put(self, target: Target, data: bytes) -> Deferred[None]:
-        return self._write_in_thread(lambda: self._part.write(data))
+    def put(self, data: bytes) -> Deferred[None]:
+        return self._work.write(lambda: self._part.write(data))
 
-    async def _finish(self, target: Target) -> Done:
-        target.check()
+    async def finish(self) -> Done:
+        self.partial.check()
         part = self._part
-        content = Stored(part.files.part, part.length, part.sha256, self._wanted)
+        content = Stored(part.files.part, part.length, part.sha256, self._work.wanted)
         if problem := await self._objection(content):
-            raise Wrong(problem)
-        with disk():
+            raise FileMismatch(problem)
+        with disk_errors():
             syncing = part.syncing()
         try:
-            await self._in_thread(syncing)
+            await self._work.run(syncing)
         except DiskError:
-            # Linux tells this once: the pages count as written then, and a second look would find
-            # right in memory what is not on the disk.
-            self._start_over(target)
+            # Linux reports a failed write once. Afterwards the pages count as written: the next
+            # sync succeeds, and the cache holds right bytes that are not on the disk.
+            self._start_over()
             raise
-        with disk():
-            return Done(part.commit(target.complete_note), part.length)
+        with disk_errors():
+            return Done(part.length, part.commit(self.partial.complete_note))
 
-    def _wrong(self, target: Target, problem: str) -> Retry:
-        """Throw everything away: a damaged part deserves a second chance, a wrong file none, nor
-        the right file that nobody has signed."""
-        if self._budget.afresh or target.proven:
+    def mismatch(self, problem: str) -> Temporary:
+        """Discard the file. Retry once, because the partial file may have been damaged. Fail at the
+        second mismatch, or if the SHA-256 is right and only the signature is wrong."""
+        if self._budget.retried_mismatch or self.partial.proven:
             self._discard()
             raise Failed(State.VERIFICATION_FAILED, problem)
-        self._start_over(target)
-        self._budget.afresh = True
-        return Retry(problem)
+        self._start_over()
+        self._budget.retried_mismatch = True
+        return Temporary(problem)
 
-    def _disk_failure(self, error: OSError) -> Failed:
-        what = error.strerror or str(error)
+    def disk_failure(self, error: OSError) -> Failed:
+        problem = error.strerror or str(error)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            return Failed(State.DOWNLOAD_FAILED, f"the file cannot be stored: {what}")
+            return Failed(State.DOWNLOAD_FAILED, f"the file cannot be stored: {problem}")
         self._discard()
-        return Failed(State.INSUFFICIENT_STORAGE, what)
+        return Failed(State.INSUFFICIENT_STORAGE, problem)
+
+    def _start_over(self) -> None:
+        self.partial.start_over()
+        self._budget.restart()
+
+    async def _objection(self, content: Stored) -> str:
+        """Why the content is not the job's file; empty if it is."""
+        # Some signatures are over the whole file: the check takes a minute on a slow device, and
+        # nothing can interrupt it. A stop must not wait for it.
+        verifier = self._context.verifier
+        return await self._work.run_to_end(lambda: verifier.check(self._job, content), "check")
 
     def _discard(self) -> None:
         try:
-            self._store.files(self.job.key).discard()
+            self._store.files(self._job.key).discard()
         except (OSError, Refused) as error:
-            self.log.warn("{job_id}: {error}", job_id=self.job.job_id, error=error)
+            self.log.warn("{job_id}: {error}", job_id=self._job.job_id, error=error)
+
+    def _log(self, text: str, **values: object) -> None:
+        log_download(self.log, self._job, text, **values)

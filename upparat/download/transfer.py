@@ -1,272 +1,253 @@
-"""The way of one file from the server: attempts, back-off, and what they come to."""
+"""The transfer of one file: attempts, back-off, and the decision when to give up."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from upparat.backoff import Backoff
 from upparat.config.settings import Download
-from upparat.job import ExecutionKey, Job, State
-from upparat.net.threads import in_daemon
-from upparat.storage.directory import Stopped
+from upparat.job import Job, State
 from upparat.text import without_query
 
-from .attempt import Attempt, Verdict
-from .exchange import CancelScope, ExchangeFactory, Reactor
-from .partial import DiskError, Target, Wrong
-from .response import Changed, Expired, Final, Retry
+from .attempt import Outcome, attempt
+from .budget import Budget
+from .exchange import Exchange, ExchangeFactory, Reactor
+from .partial import DiskError, FileMismatch, PartialDownload
+from .response import FileChanged, Permanent, Temporary, UrlExpired
 from .url import url_problem
-from .verifier import Content, Verifier
+from .verifier import Verifier
+from .work import BackgroundWork
 from .writer import Writer
 
 BACKOFF = Backoff(base=1.0, cap=64.0)
 
 MAX_REFUSALS = 3
-"""How often in a row, without a new byte, the server may refuse a URL that AWS has made afresh."""
-
-MAX_RESTARTS = 10
-"""How often the bytes of an execution are thrown away and come again as new ones."""
+"""Refusals of fresh URLs in a row, without progress, until the download fails."""
 
 DISK_ATTEMPTS = 3
 DISK_PAUSE = 10.0
-"""How often a disk that is full or fails is tried, and the seconds in between: others may make
-room meanwhile."""
+"""Attempts with a disk that is full or fails, and seconds between them: others may make room."""
 
 PROGRESS_INTERVAL = 1.0
-"""Seconds between two tellings of progress."""
-
-_Done = TypeVar("_Done")
-_T = TypeVar("_T")
+"""Seconds between two reports of progress."""
 
 
 @dataclass(frozen=True)
-class Tools:
-    """What every transfer works with.
+class TransferContext:
+    """The collaborators that all transfers share.
 
-    :param random: a number from 0 up to 1, for the jitter of the back-off.
-    :param told: called with the number of bytes that are there and the total, if known.
-    :param exchange: makes what performs one HTTP request.
-    :param load: makes ``exchange`` quick; called in a thread.
+    :ivar random: returns a number from 0 up to 1, for the jitter of the back-off.
+    :ivar progressed: called with the number of bytes that are here and the total, if known.
+    :ivar exchange: makes the exchange that performs one HTTP request.
+    :ivar load: imports what ``exchange`` needs; called in a thread.
     """
 
     reactor: Reactor
     settings: Download
     verifier: Verifier
     random: Callable[[], float]
-    told: Callable[[int, int | None], None]
+    progressed: Callable[[int, int | None], None]
     exchange: ExchangeFactory
     load: Callable[[], None]
 
 
 class Failed(Exception):
-    """There is no hope left; ``state`` is what to report."""
+    """The download has failed for good; ``state`` is the one to report."""
 
     def __init__(self, state: State, message: str) -> None:
         super().__init__(message)
         self.state = state
 
 
-@dataclass
-class Budget:
-    """What an execution has used up. Every byte beyond what was ever there renews it.
+@dataclass(frozen=True)
+class Done:
+    """A file that has arrived and is verified.
 
-    ``attempts`` and ``refusals`` count those in a row without such a byte; ``most`` is the highest
-    number of bytes so far; ``restarts`` is how often they were thrown away; ``afresh`` says that a
-    wrong file was, once; ``disk_failures`` is how often the disk has refused.
+    :ivar size: in bytes.
+    :ivar path: of a stored file; ``None`` if the install hook has it.
     """
 
-    key: ExecutionKey
-    attempts: int = 0
-    refusals: int = 0
-    most: int = 0
-    restarts: int = 0
-    afresh: bool = False
-    disk_failures: int = 0
-
-    def reached(self, length: int) -> None:
-        if length > self.most:
-            self.most = length
-            self.attempts = self.refusals = 0
-
-    def start_over(self) -> None:
-        """Bytes that come again count as new ones; but not for ever, if the file never rests."""
-        self.restarts += 1
-        if self.restarts <= MAX_RESTARTS:
-            self.most = 0
+    size: int
+    path: Path | None = None
 
 
-def check_job(tools: Tools, job: Job) -> None:
-    """:raises Failed: if the file of this job need not be asked for."""
-    if unfit := url_problem(job, allow_http=tools.settings.allow_http):
+class Destination(Protocol):
+    """The place that the bytes of one file go to: the disk, or the install hook."""
+
+    @property
+    def partial(self) -> PartialDownload:
+        """The bytes that are there; once :meth:`open` has returned ``None``."""
+
+    async def open(self) -> Done | None:
+        """Make ready. Returns the file if an earlier run has completed it.
+
+        :raises Failed: if the file need not, or cannot, be downloaded.
+        :raises DiskError: if the disk refuses.
+        """
+
+    def put(self, data: bytes) -> Deferred[None]:
+        """Take the next bytes of the file; fires when more may come."""
+
+    async def finish(self) -> Done:
+        """Verify the file: all bytes are there.
+
+        :raises FileMismatch: if it is not the job's file.
+        :raises DiskError: if the disk refuses.
+        """
+
+    def mismatch(self, problem: str) -> Temporary:
+        """Discard the bytes, which are not those of the job's file.
+
+        :raises Failed: if another download cannot help.
+        """
+
+    def disk_failure(self, error: OSError) -> Failed:
+        """The failure to report when the disk has refused for good."""
+
+    def close(self) -> None:
+        """Let go of everything; it is no error if nothing was opened."""
+
+
+def check_job(context: TransferContext, job: Job) -> None:
+    """Look for a reason not to download the file of this job.
+
+    :raises Failed: if there is one.
+    """
+    if unfit := url_problem(job, allow_http=context.settings.allow_http):
         raise Failed(State.DOWNLOAD_FAILED, f"file: {unfit}")
-    if objection := tools.verifier.objection(job):
+    if objection := context.verifier.objection(job):
         raise Failed(State.VERIFICATION_FAILED, objection)
 
 
-class Transfer(Generic[_Done]):
-    """One run towards the file of an execution; :meth:`stop` makes it end silently."""
+class Transfer:
+    """One run towards the file of an execution.
+
+    :param work: made for this transfer alone; its scope stops the transfer.
+    """
 
     log = Logger()
 
-    def __init__(self, tools: Tools, job: Job, budget: Budget) -> None:
+    def __init__(
+        self,
+        context: TransferContext,
+        job: Job,
+        budget: Budget,
+        destination: Destination,
+        work: BackgroundWork,
+    ) -> None:
         self.job = job
-        self._tools = tools
-        self._reactor = tools.reactor
+        self._context = context
         self._budget = budget
-        self._waiter = CancelScope()
-        self._next_telling = -math.inf
+        self._destination = destination
+        self._work = work
+        self._next_report = -math.inf
 
     def stop(self) -> None:
-        """End what runs; the run then raises ``CancelledError``."""
-        self._waiter.stop()
+        """End silently: :meth:`run` then raises ``CancelledError``."""
+        self._work.scope.stop()
 
-    # --- what the kinds of transfers differ in ---
+    async def run(self) -> Done | UrlExpired:
+        """Download until the file is there, or a fresh URL is needed.
 
-    async def run(self) -> _Done | Expired:
-        """:raises Failed: when there is no hope left."""
-        raise NotImplementedError
-
-    def _put(self, target: Target, data: bytes) -> Deferred[None]:
-        """Bytes of the file, in order; fires when the next ones may come."""
-        raise NotImplementedError
-
-    async def _finish(self, target: Target) -> _Done:
-        """All bytes are there.
-
-        :raises Wrong: if this is not the job's file.
+        :raises Failed: if the download has failed for good.
+        :raises StartOver: if only another run of the install hook helps.
         """
-        raise NotImplementedError
-
-    def _wrong(self, target: Target, problem: str) -> Retry:
-        """These are not the bytes of the job's file.
-
-        :raises Failed: if they need not be asked for again.
-        """
-        raise NotImplementedError
+        self._work.scope.check()
+        try:
+            return await self._destination.open() or await self._attempts()
+        except DiskError as problem:
+            raise self._destination.disk_failure(problem.error) from None
+        finally:
+            self._destination.close()
 
     # --- attempts ---
 
-    async def _attempts(self, target: Target) -> _Done | Expired:
-        await self._in_thread(self._tools.load)
+    async def _attempts(self) -> Done | UrlExpired:
+        await self._work.run(self._context.load)
         while True:
-            before = self._budget.most
-            verdict = await self._try(target)
-            if isinstance(verdict, Retry):
-                await self._back_off(verdict, gained=self._budget.most > before)
-            elif isinstance(verdict, Final):
-                raise Failed(State.DOWNLOAD_FAILED, verdict.reason)
-            elif isinstance(verdict, Expired):
-                return self._refused(verdict)
+            before = self._budget.high_water_mark
+            outcome = await self._try()
+            if isinstance(outcome, Temporary):
+                await self._back_off(outcome, gained=self._budget.high_water_mark > before)
+            elif isinstance(outcome, Permanent):
+                raise Failed(State.DOWNLOAD_FAILED, outcome.reason)
+            elif isinstance(outcome, UrlExpired):
+                return self._refused(outcome)
             else:
-                return verdict
+                return outcome
 
-    async def _try(self, target: Target) -> _Done | Retry | Expired | Final:
-        """One attempt, and the look at what it has brought."""
+    async def _try(self) -> Done | Temporary | UrlExpired | Permanent:
+        """Make one attempt, and verify the file if it is complete."""
+        partial = self._destination.partial
         try:
-            verdict = None if target.full else await self._attempt(target)
-            if isinstance(verdict, Changed):
-                self._start_over(target)
-                return Retry(verdict.reason)
-            if isinstance(verdict, Retry | Expired | Final):
-                return verdict
-            return await self._finish(target)
-        except Wrong as problem:
-            return self._wrong(target, str(problem))
+            outcome = None if partial.full else await self._attempt(partial)
+            if isinstance(outcome, FileChanged):
+                partial.start_over()
+                self._budget.restart()
+                return Temporary(outcome.reason)
+            if isinstance(outcome, Temporary | UrlExpired | Permanent):
+                return outcome
+            return await self._destination.finish()
+        except FileMismatch as problem:
+            return self._destination.mismatch(str(problem))
         except DiskError as problem:
             self._budget.disk_failures += 1
             if self._budget.disk_failures >= DISK_ATTEMPTS:
                 raise
-            return Retry(problem.error.strerror or str(problem), after=DISK_PAUSE)
+            return Temporary(problem.error.strerror or str(problem), after=DISK_PAUSE)
 
-    async def _attempt(self, target: Target) -> Verdict:
-        attempt = Attempt(
-            target,
-            lambda: self._tools.exchange(self._waiter),
-            lambda exchange: Writer(
-                self._reactor,
-                target,
-                exchange,
-                lambda data: self._put(target, data),
-                lambda: self._written(target),
-            ),
-        )
-        verdict = await attempt.run()
-        self._waiter.check()  # the writer has its own time to end
-        return verdict
+    async def _attempt(self, partial: PartialDownload) -> Outcome:
+        def exchange() -> Exchange:
+            return self._context.exchange(self._work.scope)
 
-    def _written(self, target: Target) -> None:
-        if self._waiter.stopped:
+        def writer(exchange: Exchange) -> Writer:
+            put = self._destination.put
+            return Writer(self._context.reactor, partial, exchange, put, self._written)
+
+        outcome = await attempt(partial, exchange, writer)
+        self._work.scope.check()  # the writer takes its own time to end
+        return outcome
+
+    def _written(self) -> None:
+        if self._work.scope.stopped:
             return
-        self._budget.reached(target.length)
-        now = self._reactor.seconds()
-        if now >= self._next_telling:
-            self._next_telling = now + PROGRESS_INTERVAL
-            self._tools.told(target.length, target.total)
+        partial = self._destination.partial
+        self._budget.reached(partial.length)
+        now = self._context.reactor.seconds()
+        if now >= self._next_report:
+            self._next_report = now + PROGRESS_INTERVAL
+            self._context.progressed(partial.length, partial.total)
 
-    def _start_over(self, target: Target) -> None:
-        target.start_over()
-        self._budget.start_over()
-
-    async def _back_off(self, retry: Retry, *, gained: bool) -> None:
+    async def _back_off(self, problem: Temporary, *, gained: bool) -> None:
         budget = self._budget
         budget.attempts = 0 if gained else budget.attempts + 1
-        if budget.attempts >= self._tools.settings.max_attempts:
-            message = f"{retry.reason} ({budget.attempts} attempts)"
+        if budget.attempts >= self._context.settings.max_attempts:
+            message = f"{problem.reason} ({budget.attempts} attempts)"
             raise Failed(State.DOWNLOAD_FAILED, message)
-        least = retry.after + retry.spread * self._tools.random()
-        delay = max(BACKOFF.delay(budget.attempts, self._tools.random), least)
-        self._log("tries again in {delay:.1f} s: {reason}", delay=delay, reason=retry.reason)
-        await self._waiter.wait(deferLater(self._reactor, delay))
+        least = problem.after + problem.spread * self._context.random()
+        delay = max(BACKOFF.delay(budget.attempts, self._context.random), least)
+        self._log("tries again in {delay:.1f} s: {reason}", delay=delay, reason=problem.reason)
+        await self._work.scope.wait(deferLater(self._context.reactor, delay))
 
-    def _refused(self, expired: Expired) -> Expired:
+    def _refused(self, expired: UrlExpired) -> UrlExpired:
         self._budget.refusals += 1
         if self._budget.refusals >= MAX_REFUSALS:
             raise Failed(State.DOWNLOAD_FAILED, expired.reason)
         return expired
 
-    # --- helpers ---
+    def _log(self, text: str, **values: object) -> None:
+        log_download(self.log, self.job, text, **values)
 
-    async def _objection(self, content: Content) -> str:
-        """In what all that has come differs from the job's file; empty if in nothing."""
-        # Some signatures are over all of the file: nothing can interrupt that, on a slow device
-        # it takes a minute, and a stop must not wait for it.
-        verifier = self._tools.verifier
-        checked = in_daemon(self._reactor, lambda: verifier.check(self.job, content), "check")
-        return await self._wait_for(checked)
 
-    def _wanted(self) -> bool:
-        return not self._waiter.stopped
-
-    async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        pool = self._reactor.getThreadPool()
-        return await self._wait_for(deferToThreadPool(self._reactor, pool, work))
-
-    async def _wait_for(self, worked: Deferred[_T]) -> _T:
-        """:raises DiskError: for an ``OSError``, the only thing that can go wrong in a thread."""
-        try:
-            return await self._waiter.wait(worked)
-        except OSError as error:
-            raise DiskError(error) from None
-        except Stopped:
-            raise CancelledError from None
-
-    def _write_in_thread(self, work: Callable[[], None]) -> Deferred[None]:
-        """Run in a thread what must not be left alone there."""
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
-
-    def _log(self, what: str, **values: object) -> None:
-        """One line on this download, with its URL but not with the URL's secrets."""
-        self.log.info(
-            "{job_id}: download of {url} " + what,
-            job_id=self.job.job_id,
-            url=without_query(self.job.file),
-            **values,
-        )
+def log_download(log: Logger, job: Job, text: str, **values: object) -> None:
+    """Log one line on a download, with its URL but without the URL's secrets."""
+    url = without_query(job.file)
+    log.info("{job_id}: download of {url} " + text, job_id=job.job_id, url=url, **values)

@@ -1,4 +1,4 @@
-"""Which URLs are fetched: pure functions."""
+"""Rules for URLs and redirects: pure functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from upparat.text import printable
 
 
 def url_problem(job: Job, *, allow_http: bool) -> str:
-    """Why the file of a job is not fetched; empty if it is."""
+    """Why the file of a job is not downloaded; empty if it is."""
     scheme = _scheme(job.file)
     if scheme not in ("https", "http"):
         return f"{printable(scheme) or 'no scheme'} is neither https nor http"
@@ -22,9 +22,9 @@ def url_problem(job: Job, *, allow_http: bool) -> str:
 
 
 def redirected(origin: str, location: str) -> tuple[str, str]:
-    """The URL that an answer for ``origin`` points to, and why it is not followed (or nothing).
+    """The URL that a redirect from ``origin`` points to, and why it is not followed (or nothing).
 
-    From https the way never leads to http, where anybody could put in another file, nor back.
+    No redirect leads from https to http, where anybody could put in another file, nor back.
     """
     try:
         target = urljoin(origin, location)
@@ -37,7 +37,7 @@ def redirected(origin: str, location: str) -> tuple[str, str]:
 
 
 def url_path(url: str) -> str:
-    """What stays the same when a URL is signed anew."""
+    """The part of a URL that stays the same when it is signed anew."""
     return urlsplit(url).path
 
 
@@ -49,7 +49,7 @@ def _scheme(url: str) -> str:
 
 
 def _flaw(url: str) -> str:
-    """Why nobody can be asked for this http(s) URL."""
+    """Why this http(s) URL cannot be requested; empty if it can."""
     if not re.fullmatch(r"[\x21-\x7e]+", url):
         return "a URL is written in printable ASCII characters"
     try:

@@ -1,11 +1,11 @@
-"""Whether a file is the one that its owner has meant for this job: digests and signatures."""
+"""Verification of a job's file: digests and signatures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import product
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from upparat import minisign
 from upparat.config.settings import Require, Verify
@@ -13,18 +13,9 @@ from upparat.job import Job
 
 if TYPE_CHECKING:
     from upparat.signing.keys import PublicKey
+    from upparat.signing.signatures import Message
 
 _NOT_OURS = "signature: no key of ours has made it"
-
-
-class Content(Protocol):
-    """What was fetched, as :class:`upparat.signing.signatures.Message` has it."""
-
-    def digest(self, name: str) -> bytes:
-        """Its digest by an algorithm of hashlib."""
-
-    def verify(self, check: Callable[[bytes], None]) -> None:
-        """Call ``check`` with the whole of it."""
 
 
 def _now() -> datetime:
@@ -32,7 +23,7 @@ def _now() -> datetime:
 
 
 class Verifier:
-    """Knows the owner's keys.
+    """Verifies files by the owner's keys.
 
     :param now: the time at which certificates have to be valid.
     """
@@ -42,7 +33,7 @@ class Verifier:
         self._now = now
 
     def objection(self, job: Job) -> str:
-        """Why there is no need to fetch the file of this job; empty if there is."""
+        """Why the file of this job cannot be accepted, whatever it holds; empty if it can."""
         require = self._settings.require
         if require is Require.DIGEST and not job.digested:
             return "the job document has neither sha256 nor sha512"
@@ -58,7 +49,7 @@ class Verifier:
         return ""
 
     def tells(self, job: Job) -> bool:
-        """Whether the job's file can be told from any other."""
+        """Whether a digest or a signature identifies the job's file."""
         return job.digested or self._signed(job)
 
     def digests(self, job: Job) -> set[str]:
@@ -68,10 +59,10 @@ class Verifier:
             names |= _signed_digests(job.signature or b"")
         return names
 
-    def check(self, job: Job, content: Content) -> str:
-        """In what a file differs from the job's; empty if in nothing.
+    def check(self, job: Job, content: Message) -> str:
+        """How a file differs from the job's; empty if it does not.
 
-        May take its time: made to be called in a thread. Raises what ``content`` does, but for a
+        Takes a while, so call it in a thread. Passes on every exception of ``content`` but
         ``ValueError``, which counts as a signature that cannot be checked.
         """
         if job.sha512 is not None:
@@ -84,11 +75,11 @@ class Verifier:
         return problem or self._mismatch(job, keys, content, content.digest("sha256").hex())
 
     def _signed(self, job: Job) -> bool:
-        """Whether there is a signature to look at; without a key of ours it says nothing."""
+        """Whether there is a signature to check; without a key of ours it proves nothing."""
         return job.signature is not None and bool(self._settings.keys or self._settings.authorities)
 
     def _keys(self, job: Job) -> tuple[list[PublicKey], str]:
-        """Those that count for this job, and what is wrong with its certificate."""
+        """The keys that count for this job, and the problem of its certificate."""
         keys = list(self._settings.keys)
         if not self._settings.authorities or job.certificate is None:
             problem = "" if keys else "certificate: is missing in the job document"
@@ -102,7 +93,7 @@ class Verifier:
         return keys, ""
 
     def _mismatch(
-        self, job: Job, keys: list[PublicKey], content: Content | None, sha256: str
+        self, job: Job, keys: list[PublicKey], content: Message | None, sha256: str
     ) -> str:
         from upparat.signing.signatures import verified
 
@@ -115,11 +106,11 @@ class Verifier:
             try:
                 if verified(key, signature, message):
                     return ""
-            except ValueError as error:  # this key needs what nobody has; another one may not
+            except ValueError as error:  # this key needs all bytes at once; another may not
                 problem = f"signature: {error}"
         return problem
 
-    def _messages(self, job: Job, content: Content | None, sha256: str) -> Iterator[Content]:
+    def _messages(self, job: Job, content: Message | None, sha256: str) -> Iterator[Message]:
         from upparat.signing.signatures import Text, statement
 
         if self._settings.bind_version:

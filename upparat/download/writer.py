@@ -1,7 +1,8 @@
-"""Bytes on their way from the line to the disk: hashed and written in a thread, in batches.
+"""The way of a body from the network to its destination: in batches, one at a time.
 
-While one batch is at work the next one gathers, so that a slow disk does not hold up the reactor. A
-line that is faster than the disk is paused. A byte of a slow line waits for a moment at the most.
+While one batch is hashed and written in a thread, the next one gathers, so that a slow disk does
+not hold up the reactor. A network that is faster than the disk is paused. On a slow network a byte
+waits for FLUSH_DELAY at the most.
 """
 
 from __future__ import annotations
@@ -10,52 +11,53 @@ from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from .partial import DiskError, Target
+from upparat.oneshot import OneShot
+
+from .partial import DiskError, PartialDownload
 
 BATCH = 1 << 20
-"""Bytes that go to the disk at a time: the more, the fewer changes from thread to thread."""
+"""Bytes of a batch: the more, the fewer changes from thread to thread."""
 
-MOMENT = 0.5
-"""Seconds that a byte waits for others to go with it."""
+FLUSH_DELAY = 0.5
+"""Seconds that a byte waits for others to fill the batch."""
 
 
 class Flow(Protocol):
-    """Where the bytes come from."""
+    """The source of the bytes."""
 
     def pause(self) -> None:
-        """No more for now."""
+        """Bring no more for now."""
 
     def resume(self) -> None:
         """Go on."""
 
 
 class Writer:
-    """Takes one body. All but the work in the thread happens in the reactor's.
+    """Writes one body. Its methods are called in the reactor's thread.
 
-    :param put: takes a batch to where it belongs; the Deferred fires when the next one may come.
+    :param put: takes a batch to its destination; fires when the next one may come.
     :param written: called after each batch.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
-        target: Target,
+        partial: PartialDownload,
         flow: Flow,
         put: Callable[[bytes], Deferred[None]],
         written: Callable[[], None],
     ) -> None:
-        self._clock = clock
-        self._target = target
+        self._partial = partial
         self._flow = flow
         self._put = put
         self._written = written
-        self._length = target.length
+        self._length = partial.length
         self._filling: list[bytes] = []
         self._size = 0
-        self._timer: IDelayedCall | None = None
+        self._flush = OneShot(clock)
         self._paused = False
         self._ending = False
         self._failure: Failure | None = None
@@ -63,16 +65,18 @@ class Writer:
         self._idle: Deferred[None] | None = None
 
     def take(self, data: bytes) -> None:
-        """:raises Wrong: if it is more than the file can have.
+        """Take the next bytes of the body.
+
+        :raises FileMismatch: if the file cannot have so many.
         :raises DiskError: if earlier bytes could not be written.
         """
         self._raise()
         self._length += len(data)
-        self._target.expect(self._length)
+        self._partial.expect(self._length)
         self._filling.append(data)
         self._size += len(data)
         if self._size < BATCH:
-            self._begin_moment()
+            self._flush_later()
         elif self._batch is None:
             self._write()
         elif not self._paused:
@@ -80,7 +84,7 @@ class Writer:
             self._flow.pause()
 
     async def finish(self) -> None:
-        """Wait until all of it is written.
+        """Write what is left, and wait for its end.
 
         :raises DiskError: if it cannot be.
         """
@@ -89,14 +93,13 @@ class Writer:
         self._raise()
 
     async def stop(self) -> None:
-        """Write no more, and wait until nobody does."""
+        """Discard what is left, and wait until nothing is written any more."""
         self._empty()
         await self._rest()
 
     async def _rest(self) -> None:
-        self._end_moment()
-        if self._batch is None and self._filling and self._failure is None:
-            self._write()
+        self._flush.cancel()
+        self._write_rest()
         if self._batch is not None:
             self._idle = Deferred()
             await self._idle
@@ -105,30 +108,23 @@ class Writer:
         if self._failure is not None:
             self._failure.raiseException()
 
-    # --- the moment ---
+    # --- batches ---
 
-    def _begin_moment(self) -> None:
-        if self._timer is None:
-            self._timer = self._clock.callLater(MOMENT, self._moment_is_over)
+    def _flush_later(self) -> None:
+        if not self._flush.running:
+            self._flush.start(FLUSH_DELAY, self._write_rest)
 
-    def _end_moment(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None
-
-    def _moment_is_over(self) -> None:
-        self._timer = None
+    def _write_rest(self) -> None:
+        """Write a batch that is not full, unless one is at work."""
         if self._batch is None and self._filling and self._failure is None:
             self._write()
 
-    # --- batches ---
-
     def _write(self) -> None:
-        self._end_moment()
+        self._flush.cancel()
         batch = self._empty()
         self._batch = self._put(b"".join(batch))
         self._batch.addCallbacks(lambda _: self._written(), self._failed)
-        self._batch.addErrback(self._keep)  # of whoever was told
+        self._batch.addErrback(self._keep)  # an error of ``written``
         self._batch.addCallback(lambda _: self._next())
 
     def _empty(self) -> list[bytes]:
@@ -149,7 +145,7 @@ class Writer:
         if self._size >= BATCH or (self._ending and self._filling):
             self._write()
         elif self._filling:
-            self._begin_moment()
+            self._flush_later()
         if self._paused:
             self._paused = False
             self._flow.resume()

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from upparat.config.settings import Hooks as HookSettings
 from upparat.job import Hook, Job
 from upparat.ports import STREAM, HookEvents, Hooks
-from upparat.streaming import Source
+from upparat.streaming import StreamProducer
 from upparat.text import printable
 
 from .child import Reactor
@@ -43,7 +43,7 @@ class HookRunner:
         settings: HookSettings,
         *,
         agent: str,
-        source: Source | None = None,
+        source: StreamProducer | None = None,
         journal: Journal | None = None,
         pidfiles: Pidfiles | None = None,
         orphans: Orphans | None = None,

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from upparat.streaming import Source
+from upparat.streaming import StreamProducer
 
 from .child import Child, Ended
 from .run import HookRun
@@ -28,7 +28,7 @@ class StreamedRun(HookRun):
     # Without the launcher's guard the death of the agent would look like the end of the file.
     _needs_launcher = True
 
-    def __init__(self, source: Source, *arguments: Any) -> None:
+    def __init__(self, source: StreamProducer, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._source = source
         self._fed: StreamedChild | None = None
@@ -51,10 +51,10 @@ class StreamedRun(HookRun):
             taken.addCallback(lambda _: self._stop_clock())
         return taken
 
-    def conclude(self) -> None:
+    def finish_stdin(self) -> None:
         self._start_clock()
         if self._fed is not None:
-            self._fed.conclude()
+            self._fed.finish_stdin()
 
     def fail(self) -> Deferred[None]:
         if self._fed is None:
@@ -96,7 +96,7 @@ class StreamedRun(HookRun):
             self._tell_over(None)
             failing.callback(None)
             return
-        self._source.unstream(self)
+        self._source.cancel_stream(self)
         if self._starting_over and not self._final:
             self._again()
         else:

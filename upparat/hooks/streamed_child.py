@@ -50,7 +50,7 @@ class StreamedChild(Child):
         self._room = Deferred()
         return self._room
 
-    def conclude(self) -> None:
+    def finish_stdin(self) -> None:
         """End its stdin after what was fed."""
         self._concluding = True
         cast(IConsumer, self.transport).unregisterProducer()

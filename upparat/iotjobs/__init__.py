@@ -1,1 +1,1 @@
-"""The AWS IoT Jobs device API over MQTT: requests, answers, reports."""
+"""The device API of AWS IoT Jobs over MQTT: requests, responses, reports."""

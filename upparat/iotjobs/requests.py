@@ -1,4 +1,4 @@
-"""Requests over MQTT that are repeated until they are answered."""
+"""Requests over MQTT that are repeated until AWS answers them."""
 
 from __future__ import annotations
 
@@ -7,36 +7,39 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from upparat.backoff import Backoff
 from upparat.mqtt.session import MqttSession
+from upparat.oneshot import OneShot
 
 from .wire import encode
 
-_RETRIED = frozenset({"RequestThrottled", "InternalError"})
-"""Rejected codes that say nothing about the request: the same one may work later."""
+_TEMPORARY = frozenset({"RequestThrottled", "InternalError"})
+"""Codes of a rejected request that may succeed later, as it is."""
 
-ANSWER = Backoff(base=10.0, cap=120.0)
-"""How long to wait for an answer; it can be lost though the request was acknowledged."""
+RESPONSE_TIMEOUT = Backoff(base=10.0, cap=120.0)
+"""Seconds to wait for a response; it may be lost although PUBACK came for the request."""
 
-RETRY = Backoff(base=2.0, cap=64.0)
-"""How long to wait before asking again what was refused for the moment."""
+TEMPORARY_RETRY = Backoff(base=2.0, cap=64.0)
+"""Seconds to wait after a temporary rejection, besides the one that is always waited."""
 
+MAX_UNREADABLE = 3
+"""Attempts at a request after which an unreadable response counts as its response."""
 
-UNREADABLE = 3
-"""Attempts at a request until answers that make no sense count as one."""
-
-
-SILENCE = 8
-"""Attempts at a request without an answer, in 10 minutes, until the connection is given up for
-another: it may have lost its subscriptions. Then as many again."""
+ATTEMPTS_PER_CONNECTION = 8
+"""Attempts at a request without a response, in 10 minutes, before another connection is asked for:
+this one may have lost its subscriptions."""
 
 
 @dataclass
 class Response:
-    """An answer; ``code`` is empty for an accepted request."""
+    """The response of AWS to a request.
+
+    :ivar code: why AWS rejects the request; empty if it accepts.
+    """
 
     payload: Mapping[str, object]
     code: str = ""
@@ -47,19 +50,21 @@ class Response:
 
 
 @dataclass
-class _Request:
+class _PendingRequest:
     topic: str
     payload: dict[str, object] = field(repr=False)
-    done: Callable[[Response], None]
+    response: Deferred[Response]
+    timer: OneShot
     attempts: int = 0
-    timer: IDelayedCall | None = None
 
 
 class Requests:
-    """The requests that wait for an answer.
+    """The requests that wait for a response.
 
-    All attempts of one request carry the same client token, so that a late answer to an early
+    All attempts of one request carry the same client token, so that a late response to an early
     attempt counts as well.
+
+    :param random: returns a number from 0 up to 1, for the jitter of the waits.
     """
 
     log = Logger()
@@ -74,111 +79,112 @@ class Requests:
         self._session = session
         self._random = random
         self._ready = False
-        self._waiting: dict[str, _Request] = {}
+        self._pending: dict[str, _PendingRequest] = {}
 
     @property
     def ready(self) -> bool:
-        """Whether answers can reach us."""
+        """Whether the subscriptions for responses stand."""
         return self._ready
 
-    def send(
-        self, topic: str, payload: Mapping[str, object], done: Callable[[Response], None]
-    ) -> str:
-        """Publish until there is an answer, now and after every reconnection.
+    def send(self, topic: str, payload: Mapping[str, object]) -> Deferred[Response]:
+        """Publish a request until there is a response, now and after every reconnection.
 
-        Throttling and internal errors of AWS are answers only to us: ``done`` does not see them.
-
-        :returns: the token, for :meth:`forget`.
+        The Deferred fires with the response, accepted or rejected. Throttling and internal errors
+        of AWS are retried here. Cancel the Deferred to forget the request.
         """
         token = secrets.token_hex(8)
-        request = _Request(topic, {**payload, "clientToken": token}, done)
-        self._waiting[token] = request
+        request = _PendingRequest(
+            topic,
+            {**payload, "clientToken": token},
+            Deferred(lambda _: self._remove(token)),
+            OneShot(self._clock),
+        )
+        self._pending[token] = request
         self._attempt(request)
-        return token
-
-    def forget(self, token: str) -> None:
-        """Nobody waits for the answer any more."""
-        request = self._waiting.pop(token, None)
-        if request is not None:
-            self._cancel(request)
+        return request.response
 
     def close(self) -> None:
-        """Forget all of them."""
-        for token in list(self._waiting):
-            self.forget(token)
+        """Cancel all requests."""
+        for request in list(self._pending.values()):
+            request.response.cancel()
 
     def session_ready(self) -> None:
-        """Subscriptions stand: send everything again that waits."""
+        """Send every pending request again, because the subscriptions stand now."""
         self._ready = True
-        for request in list(self._waiting.values()):
+        for request in list(self._pending.values()):
             self._attempt(request)
 
     def session_lost(self) -> None:
-        """Nothing can be sent until :meth:`session_ready`."""
+        """Send nothing until :meth:`session_ready`."""
         self._ready = False
-        for request in self._waiting.values():
-            self._cancel(request)
+        for request in self._pending.values():
+            request.timer.cancel()
 
     def answered(self, topic: str, accepted: bool, payload: Mapping[str, object]) -> None:
-        """An answer has come on the topic of a request; it may be for somebody else."""
+        """Take a response, which may be to another client's request.
+
+        :param topic: of the request.
+        """
         token = self._token(topic, accepted, payload)
-        request = self._waiting.get(token)
+        request = self._pending.get(token)
         if request is None or request.topic != topic:
-            self.log.debug("An answer on {topic} is not for us", topic=topic)
+            self.log.debug("A response on {topic} is not for us", topic=topic)
             return
-        self._cancel(request)
         code = "" if accepted else _code(payload)
-        if code in _RETRIED:
-            self._retry(request, code)
+        if code in _TEMPORARY:
+            self._retry_later(request, code)
         else:
-            del self._waiting[token]
-            request.done(Response(payload, code))
+            self._remove(token)
+            request.response.callback(Response(payload, code))
 
     def unreadable(self, topic: str) -> None:
-        """What has come as an answer makes no sense. If it does so again and again, that is the
-        answer: the one request that can be meant is refused with the code ``Unreadable``."""
-        mine = [each for each in self._waiting.values() if each.topic == topic]
-        if len(mine) == 1 and mine[0].attempts >= UNREADABLE:
+        """Take a response that cannot be parsed, to a request on this topic.
+
+        It is ignored at first, and the request is repeated. After :data:`MAX_UNREADABLE` attempts
+        the request counts as rejected with the code ``Unreadable``, if it is the only one pending
+        on its topic.
+        """
+        tokens = self._tokens(topic)
+        if len(tokens) == 1 and self._pending[tokens[0]].attempts >= MAX_UNREADABLE:
             self.answered(topic, False, {"code": "Unreadable"})
 
     def _token(self, topic: str, accepted: bool, payload: Mapping[str, object]) -> str:
-        """The token of an answer; AWS cannot echo that of a request that it could not read."""
+        """The token of the request that a response is to; empty if that is not known.
+
+        A rejection may lack the token, because AWS could not parse the request.
+        """
         token = payload.get("clientToken")
         if isinstance(token, str) or accepted:
             return str(token)
-        mine = [token for token, request in self._waiting.items() if request.topic == topic]
-        return mine[0] if len(mine) == 1 else ""
+        tokens = self._tokens(topic)
+        return tokens[0] if len(tokens) == 1 else ""
 
-    def _attempt(self, request: _Request) -> None:
-        self._cancel(request)
+    def _tokens(self, topic: str) -> list[str]:
+        return [token for token, request in self._pending.items() if request.topic == topic]
+
+    def _attempt(self, request: _PendingRequest) -> None:
+        request.timer.cancel()
         if self._ready and self._session.publish(request.topic, encode(request.payload)):
             request.attempts += 1
-            delay = ANSWER.ceiling(request.attempts) * (0.75 + self._random() / 2)
-            request.timer = self._clock.callLater(delay, self._unanswered, request)
+            delay = RESPONSE_TIMEOUT.ceiling(request.attempts) * (0.75 + self._random() / 2)
+            request.timer.start(delay, self._timed_out, request)
 
-    def _unanswered(self, request: _Request) -> None:
+    def _timed_out(self, request: _PendingRequest) -> None:
         self.log.warn("No answer on {topic}", topic=request.topic)
-        request.timer = None
-        if request.attempts % SILENCE:
+        if request.attempts % ATTEMPTS_PER_CONNECTION:
             self._attempt(request)
         else:
             self._session.disconnect_and_retry(f"no answer on {request.topic}")
 
-    def _retry(self, request: _Request, code: str) -> None:
-        delay = 1.0 + RETRY.delay(request.attempts, self._random)
+    def _retry_later(self, request: _PendingRequest, code: str) -> None:
+        delay = 1.0 + TEMPORARY_RETRY.delay(request.attempts, self._random)
         self.log.warn(
             "{topic}: {code}, again in {delay:.1f} s", topic=request.topic, code=code, delay=delay
         )
-        request.timer = self._clock.callLater(delay, self._attempt_late, request)
+        request.timer.start(delay, self._attempt, request)
 
-    def _attempt_late(self, request: _Request) -> None:
-        request.timer = None
-        self._attempt(request)
-
-    def _cancel(self, request: _Request) -> None:
-        if request.timer is not None and request.timer.active():
-            request.timer.cancel()
-        request.timer = None
+    def _remove(self, token: str) -> None:
+        self._pending.pop(token).timer.cancel()
 
 
 def _code(payload: Mapping[str, object]) -> str:

@@ -1,7 +1,7 @@
-"""AWS IoT Jobs on the wire: topics and payloads, read with tolerance.
+"""Topics and payloads of AWS IoT Jobs; payloads are parsed with tolerance.
 
 Sources: the AWS IoT developer guide (jobs-mqtt-api) and botocore's ``iot-jobs-data`` model. Every
-member but ``jobId`` may be missing, since the guide's own samples leave some out.
+member but ``jobId`` may be missing, because the guide's own samples leave some out.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from upparat.job import ExecutionKey, JobExecution, JobExecutionSummary, Status
 _JOB_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _COLLIDING = frozenset({"get", "start-next", "notify", "notify-next"})
 
-# Seconds since the epoch stay below this until the year 5138; milliseconds have passed it in 1973.
+# Larger times are milliseconds: as such they begin in March 1973, as seconds in the year 5138.
 _MILLISECONDS_FROM = 100_000_000_000
 
 
 class Malformed(ValueError):
-    """A payload that is not what AWS sends."""
+    """The payload is not one that AWS sends."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,10 @@ class Topics:
 
     @property
     def filters(self) -> tuple[str, ...]:
-        """What to subscribe to: all answers, and the notification of every change of the list.
+        """The topic filters for all responses, and for the notifications that the list has changed.
 
-        Not ``notify-next``: it tells of the head of the queue only, which may be a foreign job.
+        ``notify-next`` is not among them, because it names only the head of the queue, which may be
+        a job for another agent.
         """
         parts = ("notify", "get/+", "+/get/+", "+/update/+")
         return tuple(self.base + part for part in parts)
@@ -59,18 +60,18 @@ class Topics:
 
 
 MAX_LISTED = 50
-"""Entries of a list that are looked at; AWS lists fewer."""
+"""Entries of a list that are used; AWS lists fewer."""
 
 
 def addressable(job_id: str) -> bool:
-    """Whether a job of this id can be worked over MQTT: some names collide with topics."""
+    """Whether a job with this id can be used over MQTT; some ids collide with topics."""
     return bool(_JOB_ID.fullmatch(job_id)) and job_id not in _COLLIDING
 
 
 def decode(payload: bytes) -> dict[str, object]:
-    """A payload as a JSON object.
+    """Parse a payload, which must be a JSON object.
 
-    :raises Malformed: if it is anything else.
+    :raises Malformed: if it is not.
     """
     try:
         value = json.loads(payload)
@@ -80,11 +81,12 @@ def decode(payload: bytes) -> dict[str, object]:
 
 
 def encode(payload: Mapping[str, object]) -> bytes:
+    """Write a payload as JSON."""
     return json.dumps(payload, separators=(",", ":")).encode()
 
 
 def summaries(value: object, status: Status) -> list[JobExecutionSummary]:
-    """A list of pending executions, oldest first; entries that make no sense are left out."""
+    """Parse a list of pending executions, oldest first, without the entries that are not valid."""
     entries = value if isinstance(value, list) else []
     keys = [key for key in _keys(entries) if addressable(key.job_id)]
     found = [JobExecutionSummary(key, status) for key in keys[:MAX_LISTED]]
@@ -92,16 +94,16 @@ def summaries(value: object, status: Status) -> list[JobExecutionSummary]:
 
 
 def listed_keys(payload: Mapping[str, object]) -> set[ExecutionKey]:
-    """The executions that a ``notify`` message names."""
+    """Parse the executions that a ``notify`` message names."""
     jobs = payload.get("jobs")
     lists = jobs.values() if isinstance(jobs, dict) else ()
     return {key for entries in lists if isinstance(entries, list) for key in _keys(entries)}
 
 
 def execution(payload: Mapping[str, object], job_id: str) -> JobExecution:
-    """The execution in the answer to a describe of this job.
+    """Parse the execution in the response to a describe of this job.
 
-    :raises Malformed: if there is none, no status in it, or it is another job's.
+    :raises Malformed: if it is missing, has no status, or is of another job.
     """
     value = _object(payload.get("execution"), "execution")
     if value.get("jobId") != job_id:
@@ -119,7 +121,7 @@ def execution(payload: Mapping[str, object], job_id: str) -> JobExecution:
 
 @dataclass(frozen=True)
 class ExecutionState:
-    """``executionState`` in the answer to an update."""
+    """``executionState`` in the response to an update."""
 
     status: Status
     version_number: int
@@ -127,7 +129,7 @@ class ExecutionState:
 
 
 def execution_state(payload: Mapping[str, object]) -> ExecutionState | None:
-    """The ``executionState`` of an answer, if there is one that makes sense."""
+    """Parse the ``executionState`` of a response; ``None`` if it is missing or not valid."""
     value = payload.get("executionState")
     if not isinstance(value, dict) or value.get("status") not in list(Status):
         return None
@@ -139,7 +141,7 @@ def execution_state(payload: Mapping[str, object]) -> ExecutionState | None:
 
 
 def details(value: object) -> dict[str, str]:
-    """Status details, which are absent until they are first set."""
+    """Parse status details, which AWS omits until they are first set."""
     if not isinstance(value, dict):
         return {}
     return {name: text for name, text in value.items() if isinstance(text, str)}
@@ -164,7 +166,7 @@ def _key(value: Mapping[str, object]) -> ExecutionKey:
 
 
 def _number(value: object) -> int:
-    """A whole number of 64 bits, which old samples of AWS write as a string; 0 if it is none."""
+    """Parse a signed 64-bit integer, which old samples of AWS write as a string; 0 if not valid."""
     if isinstance(value, (int, float, str)):
         try:
             number = int(value)

@@ -1,1 +1,1 @@
-"""The connection to the broker: MQTT 3.1.1 by paho, driven by the reactor."""
+"""The connection to the broker: MQTT 3.1.1 through paho, driven by the reactor."""

@@ -12,70 +12,75 @@ from paho.mqtt.client import MQTTMessage
 from paho.mqtt.enums import LogLevel, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IReactorFDSet,
-    IReactorTime,
-    IReadWriteDescriptor,
-)
+from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadWriteDescriptor
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from upparat.config.settings import Broker
+from upparat.oneshot import OneShot
 
-from .paho import Client
-from .subscriptions import Subscriptions
+from .paho import PahoClient, Subscriptions
 
-READS = 32
-"""Reads in one turn of the reactor, so that a flood of messages does not starve the rest."""
+MAX_READS = 32
+"""Reads in one turn of the reactor, so that a flood of messages does not starve other work."""
 
 MISC_INTERVAL = 1.0
-"""Seconds between paho's looks at the keep-alive."""
+"""Seconds between two calls of paho's ``loop_misc``, which does the keep-alive."""
 
-FAREWELL = 2.0
-"""Seconds that DISCONNECT has to leave in, and the broker to close the connection after it."""
-
-
-class Reactor(IReactorFDSet, IReactorTime):
-    """What a connection asks of a reactor."""
+DISCONNECT_TIMEOUT = 2.0
+"""Seconds for DISCONNECT to leave and for the broker to close the connection after it."""
 
 
-class Owner(Protocol):
-    """What a connection tells; ``lost`` comes last, once, when its socket is closed."""
+class ConnectionReactor(IReactorFDSet, IReactorTime):
+    """The interfaces of the reactor that a connection needs."""
 
-    def accepted(self) -> None: ...
 
-    def received(self, topic: str, payload: bytes) -> None: ...
+class ConnectionListener(Protocol):
+    """Receives what happens to one connection."""
 
-    def lost(self, reason: str) -> None: ...
+    def accepted(self) -> None:
+        """CONNACK has accepted the client."""
+
+    def received(self, topic: str, payload: bytes) -> None:
+        """A message has come."""
+
+    def lost(self, reason: str) -> None:
+        """The socket is closed. Called once; nothing follows."""
 
 
 @implementer(IReadWriteDescriptor)
 class Connection:
-    """From CONNECT to DISCONNECT. Each has a paho client of its own, so that nothing of an old
-    connection is sent again on a new one."""
+    """One connection, from CONNECT to DISCONNECT.
+
+    Each has a paho client of its own, so that nothing of an old connection is sent again on a new
+    one.
+    """
 
     def __init__(
-        self, reactor: Reactor, broker: Broker, opened: socket.socket, owner: Owner
+        self,
+        reactor: ConnectionReactor,
+        broker: Broker,
+        opened: socket.socket,
+        listener: ConnectionListener,
     ) -> None:
         self._reactor = reactor
         self._broker = broker
         self._socket = opened
-        self._owner = owner
+        self._listener = listener
         self._client = self._make_client()
-        self._misc = LoopingCall(self._look_after)
+        self._misc = LoopingCall(self._do_misc)
         self._misc.clock = reactor
-        self._rest: IDelayedCall | None = None
-        self._farewell: IDelayedCall | None = None
+        self._rest = OneShot(reactor)
+        self._disconnect_timeout = OneShot(reactor)
         self._accepted = self._leaving = self._lingering = self._closed = False
         self._trouble = ""
         self._reason = ""
         self._subscriptions = Subscriptions(self._client)
 
-    def _make_client(self) -> Client:
-        client = Client(self._broker.client_id, self._socket)
-        # Otherwise it keeps all messages back once 20 have got no PUBACK, and AWS gives none to a
+    def _make_client(self) -> PahoClient:
+        client = PahoClient(self._broker.client_id, self._socket)
+        # By default paho keeps messages back once 20 wait for PUBACK. AWS sends no PUBACK for a
         # message that it throttles.
         client.max_inflight_messages_set(0)
         if self._broker.username:
@@ -97,29 +102,29 @@ class Connection:
 
     @property
     def usable(self) -> bool:
-        """Whether messages can be sent and are told."""
+        """Whether messages can be sent, and those that come are reported."""
         return self._accepted and not self._leaving and not self._closed
 
     def publish(self, topic: str, payload: bytes) -> bool:
-        """Hand a message over for sending, with QoS 1 and not retained."""
+        """Send with QoS 1, not retained; returns ``False`` if the message was dropped."""
         if not self.usable:
             return False
         sent = self._client.publish(topic, payload, qos=1, retain=False)
         return sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def subscribe(self, filters: Sequence[str]) -> Deferred[None]:
-        """Ask for all of them with QoS 1; see :meth:`Subscriptions.ask`."""
-        return self._subscriptions.ask(filters)
+        """Subscribe with QoS 1; see :meth:`Subscriptions.subscribe`."""
+        return self._subscriptions.subscribe(filters)
 
     def disconnect(self, reason: str) -> None:
-        """Say DISCONNECT, see that it leaves, and close; nothing is told but the end."""
+        """Send DISCONNECT, wait until it has left, and close; only ``lost`` is reported then."""
         if not self._accepted:
             self.abort(reason)
         if self._leaving or self._closed:
             return
         self._reason = self._reason or reason
         self._leaving = True
-        self._farewell = self._reactor.callLater(FAREWELL, self._close)
+        self._disconnect_timeout.start(DISCONNECT_TIMEOUT, self._close)
         self._client.disconnect()
 
     def abort(self, reason: str) -> None:
@@ -139,22 +144,23 @@ class Connection:
         if self._lingering:
             self._drain()
             return
-        for _ in range(READS):
+        for _ in range(MAX_READS):
             self._client.loop_read()
             if self._given_up():
                 return
-            # What TLS has decrypted is no longer in the descriptor, which therefore stays quiet.
+            # The reactor does not see bytes that TLS has decrypted, because the descriptor has
+            # none of them any more.
             if not self._decrypted():
                 return
-        if self._rest is None:
-            self._rest = self._reactor.callLater(0, self._read_rest)
+        if not self._rest.running:
+            self._rest.start(0, self._read_rest)
 
     def doWrite(self) -> None:
         self._client.loop_write()
         self._given_up()
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor found the descriptor dead, or reading or writing raised."""
+        """Close, because the descriptor is dead, or reading or writing has raised."""
         self._trouble = self._trouble or reason.getErrorMessage()
         self._close()
 
@@ -162,20 +168,19 @@ class Connection:
         return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
     def _read_rest(self) -> None:
-        self._rest = None
         try:
             self.doRead()
         except Exception:
             self.connectionLost(Failure())
 
-    def _look_after(self) -> None:
+    def _do_misc(self) -> None:
         self._client.loop_misc()
         self._given_up()
 
     # --- the end ---
 
     def _given_up(self) -> bool:
-        """Whether paho has let go of the socket, after an error or after DISCONNECT."""
+        """Whether paho has dropped the socket, after an error or after DISCONNECT."""
         if self._closed or self._client.socket() is not None:
             return self._closed
         if not self._leaving:
@@ -185,11 +190,14 @@ class Connection:
         return True
 
     def _linger(self) -> None:
-        """Wait until the broker closes: closing over unread data would throw DISCONNECT away."""
+        """Wait until the broker closes.
+
+        To close a socket with unread data resets the connection, and DISCONNECT may be lost.
+        """
         self._lingering = True
         self._reactor.removeWriter(self)
         if isinstance(self._socket, ssl.SSLSocket):
-            with suppress(OSError):  # sends close_notify; the answer is not waited for
+            with suppress(OSError):  # sends close_notify and does not wait for the broker's
                 self._socket.unwrap()
         try:
             socket.socket.shutdown(self._socket, socket.SHUT_WR)
@@ -212,31 +220,30 @@ class Connection:
         self._closed = True
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
-        # A client that is collected late must not reach the reactor, perhaps from a thread.
+        # paho calls these when it is garbage-collected, which may happen in another thread.
         self._client.on_socket_register_write = self._client.on_socket_unregister_write = None
         if self._misc.running:
             self._misc.stop()
-        for call in (self._rest, self._farewell):
-            if call is not None and call.active():
-                call.cancel()
+        self._rest.cancel()
+        self._disconnect_timeout.cancel()
         self._socket.close()
-        reason = self._reason or self._trouble or self._silent_end()
-        self._subscriptions.lose(reason)
-        self._owner.lost(reason)
+        reason = self._reason or self._trouble or self._closed_by_broker()
+        self._subscriptions.connection_lost(reason)
+        self._listener.lost(reason)
 
-    def _silent_end(self) -> str:
-        """AWS does not answer a client that it does not admit: it only closes."""
-        what = "the broker closed the connection"
-        return what if self._accepted else f"{what} instead of accepting it"
+    def _closed_by_broker(self) -> str:
+        """The reason where no error is known: AWS closes without an answer to refuse a client."""
+        closed = "the broker closed the connection"
+        return closed if self._accepted else f"{closed} instead of accepting it"
 
-    # --- what paho tells, always from within one of its loop functions ---
+    # --- paho's callbacks, which it calls from its loop functions only ---
 
     def _on_connect(self, client: Any, data: Any, flags: Any, code: ReasonCode, more: Any) -> None:
         if code.is_failure:
             self._reason = f"the broker refuses the connection: {code}"
         elif not self._accepted:
             self._accepted = True
-            self._owner.accepted()
+            self._listener.accepted()
 
     def _on_disconnect(
         self, client: Any, data: Any, flags: Any, code: ReasonCode, more: Any
@@ -245,7 +252,7 @@ class Connection:
             self._trouble = self._trouble or str(code)
 
     def _on_log(self, client: Any, data: Any, level: int, text: str) -> None:
-        # paho tells the cause of a lost connection nowhere else.
+        # paho names the cause of a lost connection nowhere else.
         if level == LogLevel.MQTT_LOG_ERR:
             self._trouble = text
 
@@ -255,9 +262,9 @@ class Connection:
         except UnicodeDecodeError:
             return
         if self.usable:
-            self._owner.received(topic, bytes(message.payload))
+            self._listener.received(topic, bytes(message.payload))
 
     def _on_subscribe(
         self, client: Any, data: Any, mid: int, codes: Sequence[ReasonCode], more: Any
     ) -> None:
-        self._subscriptions.answered(mid, [not code.is_failure for code in codes])
+        self._subscriptions.suback_received(mid, [not code.is_failure for code in codes])

@@ -1,8 +1,9 @@
-"""Opens the socket to the broker: name lookup, TCP and TLS block, so a thread does it."""
+"""Opens the socket to the broker, in a thread because name lookup, TCP and TLS block."""
 
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,24 +15,51 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
 from upparat.config.settings import Broker
-from upparat.net.http_connect import ConnectAnswer, ProxyError, connect_request
-from upparat.net.threads import in_daemon
+from upparat.net.http_connect import ConnectResponse, ProxyError, connect_request
+from upparat.net.threads import defer_to_daemon_thread
 
-from .tls import client_context
+MIN_STEP_TIMEOUT = 0.1
+"""Shortest time-out of one step, in seconds; a time-out of 0 would make the socket non-blocking."""
 
-SHORTEST = 0.1
-"""The shortest time-out of one step, in seconds: none would mean not to block at all."""
+RECEIVE_SIZE = 4096
+"""Bytes that are read from a proxy at once."""
 
-RECEIVED = 4096
-"""The most bytes that are read at once."""
+ALPN = "x-amzn-mqtt-ca"
+"""Says to AWS IoT that a client on port 443 speaks MQTT and shows a certificate.
+
+See https://docs.aws.amazon.com/iot/latest/developerguide/protocols.html.
+"""
+
+ALPN_PORT = 443
+"""The port that needs :data:`ALPN`; AWS expects no ALPN on any other."""
+
+
+def client_context(broker: Broker) -> ssl.SSLContext:
+    """Make a TLS context with client authentication, which checks the server's chain and host name.
+
+    :raises OSError: if a file of ``broker`` cannot be used (``ssl.SSLError`` is an ``OSError``).
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # Without renegotiation a read never waits for a write, nor a write for a read.
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.load_verify_locations(broker.cafile)
+    # Without a password OpenSSL would ask for one on the terminal, so give it an empty one.
+    context.load_cert_chain(broker.certfile, broker.keyfile, password="")
+    if broker.port == ALPN_PORT:
+        context.set_alpn_protocols([ALPN])
+    return context
 
 
 class Abandoned(Exception):
-    """The attempt was given up before it came to an end."""
+    """:meth:`Dial.abandon` was called before the attempt ended."""
 
 
 class Dial:
-    """One attempt to reach the broker, in a daemon: a name lookup cannot be interrupted."""
+    """One attempt to reach the broker.
+
+    It runs in a daemon thread, because a name lookup cannot be interrupted.
+    """
 
     def __init__(self, reactor: IReactorFromThreads, broker: Broker) -> None:
         self._reactor = reactor
@@ -42,25 +70,28 @@ class Dial:
         self._socket: socket.socket | None = None
 
     def start(self) -> Deferred[socket.socket]:
-        """Fires when the thread is over: with a socket that is connected and has TLS if it is
-        wanted, or fails with any kind of error, :class:`Abandoned` after :meth:`abandon`.
+        """Start the thread.
 
-        Without it, it ends after ``connect_timeout`` and the time that the name lookup takes.
+        The Deferred fires when the thread has ended, with a connected socket, over TLS if that is
+        configured. It fails with any kind of error, and with :class:`Abandoned` after
+        :meth:`abandon`. The thread ends by itself after ``connect_timeout`` seconds and the time
+        that the name lookup takes.
         """
-        dialled = in_daemon(self._reactor, self._dial, "mqtt-dial")
+        dialled = defer_to_daemon_thread(self._reactor, self._dial, "mqtt-dial")
         return dialled.addCallbacks(self._dialled, self._not_dialled)
 
     def abandon(self) -> bool:
-        """Give the attempt up; whether a socket was open, in which case the thread ends at once.
+        """Stop the attempt.
 
-        Otherwise the thread may still wait for the name lookup, but opens nothing after it.
+        :returns: ``True`` if a socket was open, in which case the thread ends at once. Otherwise
+            the thread may still wait for the name lookup, but it opens no socket afterwards.
         """
         with self._lock:
             self._abandoned = True
             if self._socket is None:
                 return False
             with suppress(OSError):
-                # The plain method wakes the thread up and leaves the TLS that it is in alone.
+                # The plain socket's method wakes the thread and does not touch its TLS state.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
             return True
 
@@ -68,28 +99,28 @@ class Dial:
 
     def _dial(self) -> socket.socket:
         self._deadline = time.monotonic() + self._broker.connect_timeout
-        plain = self._reach()
+        plain = self._connect_to_broker()
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return self._secure(plain) if self._broker.tls else plain
 
-    def _reach(self) -> socket.socket:
-        """A socket that leads to the broker."""
+    def _connect_to_broker(self) -> socket.socket:
+        """Connect to the broker, through the proxy if there is one."""
         proxy = self._broker.proxy
         if proxy is None:
-            return self._open(self._broker.host, self._broker.port)
+            return self._connect_to(self._broker.host, self._broker.port)
         request = connect_request(proxy, self._broker.host, self._broker.port)
         try:
-            return self._ask(self._open(proxy.host, proxy.port), request)
+            return self._tunnel(self._connect_to(proxy.host, proxy.port), request)
         except OSError as error:
             raise ProxyError(f"the proxy: {error}") from None
 
-    def _open(self, host: str, port: int) -> socket.socket:
-        return self._connect(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    def _connect_to(self, host: str, port: int) -> socket.socket:
+        return self._connect_first(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
-    def _ask(self, plain: socket.socket, request: bytes) -> socket.socket:
-        """Have the proxy open the way."""
-        answer = ConnectAnswer()
+    def _tunnel(self, plain: socket.socket, request: bytes) -> socket.socket:
+        """Ask the proxy to connect this socket to the broker."""
+        answer = ConnectResponse()
         plain.settimeout(self._left())
         plain.sendall(request)
         while not answer.feed(self._receive(plain)):
@@ -98,16 +129,19 @@ class Dial:
 
     def _receive(self, plain: socket.socket) -> bytes:
         plain.settimeout(self._left())
-        data = plain.recv(RECEIVED)
+        data = plain.recv(RECEIVE_SIZE)
         if not data:
             raise ProxyError("the proxy closes the connection")
-        if time.monotonic() > self._deadline:  # one that drips must not keep us
+        if time.monotonic() > self._deadline:  # the proxy sends a byte now and then, for ever
             raise TimeoutError("timed out")
         return data
 
-    def _connect(self, addresses: Sequence[tuple[Any, ...]]) -> socket.socket:
-        """Try one address after the other, each with its share of the time that is left: an
-        address that answers nothing must not keep the next one from being tried."""
+    def _connect_first(self, addresses: Sequence[tuple[Any, ...]]) -> socket.socket:
+        """Try one address after the other.
+
+        Each gets its share of the time that is left, so that the next one is tried even if this
+        one does not answer.
+        """
         problem = OSError("the name has no address")
         for index, (family, kind, protocol, _, address) in enumerate(addresses):
             plain = self._keep(socket.socket(family, kind, protocol))
@@ -123,7 +157,7 @@ class Dial:
     def _secure(self, plain: socket.socket) -> socket.socket:
         context = client_context(self._broker)
         with self._lock:
-            # wrap_socket takes the descriptor away from the socket that abandon() knows.
+            # wrap_socket() takes the descriptor from the socket that abandon() would shut down.
             secure = context.wrap_socket(
                 plain, server_hostname=self._broker.host, do_handshake_on_connect=False
             )
@@ -133,9 +167,10 @@ class Dial:
         return secure
 
     def _left(self) -> float:
-        return max(self._deadline - time.monotonic(), SHORTEST)
+        return max(self._deadline - time.monotonic(), MIN_STEP_TIMEOUT)
 
     def _keep(self, plain: socket.socket) -> socket.socket:
+        """Let :meth:`abandon` shut this socket down from now on."""
         with self._lock:
             if self._abandoned:
                 plain.close()

@@ -8,31 +8,32 @@ from collections.abc import Callable, Sequence
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads
+from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from upparat.backoff import Backoff
 from upparat.config.settings import Broker
+from upparat.oneshot import OneShot
 
-from .connection import Connection
-from .connection import Reactor as ConnectionReactor
+from .connection import Connection, ConnectionListener, ConnectionReactor
 from .dial import Abandoned, Dial
-from .session import MqttSession, MqttSessionEvents
-from .subscriptions import SubscribeError
-
-__all__ = ["MqttService", "Reactor", "SubscribeError"]
+from .session import MqttSession, MqttSessionEvents, SubscribeError
 
 
-class Reactor(ConnectionReactor, IReactorFromThreads):
-    """What the service asks of a reactor."""
+class MqttReactor(ConnectionReactor, IReactorFromThreads):
+    """The interfaces of the reactor that the service needs."""
 
 
 class MqttService(Service):
-    """MQTT 3.1.1 with clean sessions: after every ``connected`` the owner subscribes anew.
+    """Connects, and connects again after each loss, for as long as the service runs.
 
-    Only a connection that stood for ``backoff.stable`` seconds sets the back-off back: AWS
-    accepts a client and throws it out again for each message that its policy forbids.
+    Sessions are clean (MQTT 3.1.1), so the user subscribes again after every ``connected``. Only a
+    connection that stood for ``backoff.stable`` seconds resets the back-off, because AWS accepts a
+    client and disconnects it again for each message that its policy forbids.
+
+    :param random: returns a number from 0 up to 1, for the jitter of the back-off.
+    :param dial: makes one attempt to open the socket.
     """
 
     log = Logger()
@@ -40,7 +41,7 @@ class MqttService(Service):
 
     def __init__(
         self,
-        reactor: Reactor,
+        reactor: MqttReactor,
         broker: Broker,
         *,
         random: Callable[[], float] = _random.random,
@@ -55,8 +56,8 @@ class MqttService(Service):
         self._attempts = 0
         self._online = False
         self._online_since: float | None = None
-        self._retry: IDelayedCall | None = None
-        self._deadline: IDelayedCall | None = None
+        self._retry = OneShot(reactor)
+        self._deadline = OneShot(reactor)
         self._dial: Dial | None = None
         self._connection: Connection | None = None
         self._stopped: Deferred[None] | None = None
@@ -70,7 +71,11 @@ class MqttService(Service):
         self._attempt()
 
     def stopService(self) -> Deferred[None]:
-        """Fires when DISCONNECT has left, the socket is closed and nothing is on the clock."""
+        """Disconnect.
+
+        The Deferred fires when DISCONNECT has left, the socket is closed and no call is delayed
+        any more.
+        """
         super().stopService()
         self._cancel_timers()
         if self._connection is not None:
@@ -88,29 +93,17 @@ class MqttService(Service):
 
     @property
     def connected(self) -> bool:
-        """Whether CONNACK has come and the connection stands."""
         return self._connection is not None and self._connection.usable
 
     def publish(self, topic: str, payload: bytes) -> bool:
-        """Send with QoS 1, never retained; ``False`` if it is dropped for want of a connection.
-
-        What was sent may still be lost with the connection: who needs an answer asks again.
-
-        :raises ValueError: if the topic is none, or the payload is above 256 MiB.
-        """
         return self._connection is not None and self._connection.publish(topic, payload)
 
     def subscribe(self, filters: Sequence[str]) -> Deferred[None]:
-        """Fires when all are granted; fails with :class:`SubscribeError`.
-
-        :raises ValueError: if a filter is none.
-        """
         if self._connection is None or not self._connection.usable:
             return fail(SubscribeError("there is no connection"))
         return self._connection.subscribe(filters)
 
     def disconnect_and_retry(self, reason: str) -> None:
-        """Give this connection up, and make another after a back-off."""
         if self._connection is not None and self._connection.usable:
             self._go_offline(reason)
             self._connection.disconnect(reason)
@@ -118,8 +111,7 @@ class MqttService(Service):
     # --- from nothing to a connection ---
 
     def _attempt(self) -> None:
-        self._retry = None
-        self._deadline = self._reactor.callLater(self._broker.connect_timeout, self._timed_out)
+        self._deadline.start(self._broker.connect_timeout, self._timed_out)
         self._dial = dial = self._make_dial(self._reactor, self._broker)
         dialled = dial.start()
         dialled.addCallbacks(self._dialled, self._not_dialled, errbackArgs=(dial,))
@@ -133,7 +125,8 @@ class MqttService(Service):
     def _not_dialled(self, failure: Failure, dial: Dial) -> None:
         if self._dial is dial:
             self._dial = None
-            self._down(self._late if failure.check(Abandoned) else failure.getErrorMessage())
+            late = failure.check(Abandoned)
+            self._down(self._too_late if late else failure.getErrorMessage())
 
     def _broken(self, failure: Failure) -> None:
         self.log.failure("The connection cannot be set up", failure)
@@ -141,28 +134,27 @@ class MqttService(Service):
             self._connection.abort(failure.getErrorMessage())
 
     @property
-    def _late(self) -> str:
+    def _too_late(self) -> str:
         return f"no connection within {self._broker.connect_timeout:g} s"
 
     def _timed_out(self) -> None:
-        self._deadline = None
         if self._connection is not None:
-            self._connection.abort(self._late)
+            self._connection.abort(self._too_late)
         elif self._dial is not None:
-            # The next attempt waits until the thread of this one has ended.
+            # `_not_dialled` makes the next attempt, when the thread of this one has ended.
             self._dial.abandon()
 
-    # --- what a connection tells ---
+    # --- the listener of a connection ---
 
     def accepted(self) -> None:
         self._cancel_timers()
         self._online = True
         self._online_since = self._reactor.seconds()
         self.log.info("Connected to {host}:{port}", host=self._broker.host, port=self._broker.port)
-        self._tell(self.events.connected)
+        self._notify(self.events.connected)
 
     def received(self, topic: str, payload: bytes) -> None:
-        self._tell(self.events.received, topic, payload)
+        self._notify(self.events.received, topic, payload)
 
     def lost(self, reason: str) -> None:
         self._connection = None
@@ -174,10 +166,10 @@ class MqttService(Service):
     def _go_offline(self, reason: str) -> None:
         if self._online:
             self._online = False
-            self._tell(self.events.disconnected, reason)
+            self._notify(self.events.disconnected, reason)
 
     def _down(self, reason: str) -> None:
-        """Nothing of the last attempt is left: make the next one, or end the service."""
+        """Connect again later, or end the service; nothing of the last attempt is left."""
         self._cancel_timers()
         stopped, self._stopped = self._stopped, None
         if stopped is not None:
@@ -192,7 +184,7 @@ class MqttService(Service):
             self._attempts = 0
         self._attempts += 1
         delay = self._backoff.delay(self._attempts, self._random)
-        self._retry = self._reactor.callLater(delay, self._attempt)
+        self._retry.start(delay, self._attempt)
         self.log.warn(
             "{host}:{port}: {reason}; connecting again in {delay:.1f} s",
             host=self._broker.host,
@@ -202,17 +194,19 @@ class MqttService(Service):
         )
 
     def _cancel_timers(self) -> None:
-        for call in (self._retry, self._deadline):
-            if call is not None and call.active():
-                call.cancel()
-        self._retry = self._deadline = None
+        self._retry.cancel()
+        self._deadline.cancel()
 
-    def _tell(self, event: Callable[..., None], *details: object) -> None:
+    def _notify(self, event: Callable[..., None], *details: object) -> None:
         try:
             event(*details)
         except Exception:
-            self.log.failure("An event of the connection went wrong")
+            self.log.failure("An event of the connection has raised")
 
 
 def _is_a_session(service: MqttService) -> MqttSession:
+    return service
+
+
+def _is_a_listener(service: MqttService) -> ConnectionListener:
     return service

@@ -8,6 +8,10 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 
+class SubscribeError(Exception):
+    """The broker refused a subscription, or the connection was lost before it was granted."""
+
+
 class MqttSession(Protocol):
     """Sends messages and subscribes; a session ends with its connection."""
 
@@ -16,23 +20,35 @@ class MqttSession(Protocol):
         """Whether CONNACK has come and the connection stands."""
 
     def publish(self, topic: str, payload: bytes) -> bool:
-        """Send with QoS 1; ``False`` where there is no connection."""
+        """Send a message with QoS 1, not retained.
+
+        The message may still be lost with the connection, so repeat it until it is answered.
+
+        :returns: ``False`` if the message was dropped because there is no connection.
+        :raises ValueError: if the topic is not valid, or the payload is above 256 MiB.
+        """
 
     def subscribe(self, filters: Sequence[str]) -> Deferred[None]:
-        """Fires when the broker has granted all of them, fails otherwise."""
+        """Subscribe with QoS 1.
+
+        The Deferred fires when the broker has granted every filter. It fails with
+        :class:`SubscribeError` otherwise.
+
+        :raises ValueError: if a filter is not valid.
+        """
 
     def disconnect_and_retry(self, reason: str) -> None:
-        """Give this connection up for a new one."""
+        """Close this connection, and open another after a back-off."""
 
 
 class MqttSessionEvents(Protocol):
-    """Reports what happens to a session."""
+    """Receives what happens to a session."""
 
     def connected(self) -> None:
         """CONNACK has accepted the client; nothing is subscribed yet."""
 
     def disconnected(self, reason: str) -> None:
-        """A connection that was reported as connected is gone: once for each."""
+        """A connection that was reported as connected is gone. Called once for each."""
 
     def received(self, topic: str, payload: bytes) -> None:
-        """A message has come; it may come twice."""
+        """A message has come; the same one may come twice."""

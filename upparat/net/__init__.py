@@ -1,1 +1,1 @@
-"""What downloads and MQTT share of the network: proxies, names, threads."""
+"""Proxies, name lookups and threads, for downloads and MQTT."""

@@ -1,4 +1,4 @@
-"""Connections through a proxy, for Twisted."""
+"""A Twisted endpoint that connects through a proxy."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .http_connect import ConnectAnswer, ProxyError, connect_request
+from .http_connect import ConnectResponse, ProxyError, connect_request
 from .proxy import Proxy
 
 
 @implementer(IStreamClientEndpoint)
-class Tunnel:
-    """A server behind a proxy.
+class TunnelEndpoint:
+    """Connects to a server through a proxy, by CONNECT.
 
     :param endpoint: leads to the proxy.
-    :param host: a name, which the proxy looks up, or an address without brackets.
+    :param host: of the server: a name, which the proxy looks up, or an address without brackets.
     """
 
     def __init__(self, endpoint: IStreamClientEndpoint, proxy: Proxy, host: str, port: int) -> None:
@@ -36,23 +36,25 @@ class Tunnel:
         self._port = port
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Fires once the proxy has opened the way; fails with :class:`ProxyError` if it does not.
+        """Connect to the proxy, and ask it to connect to the server.
 
-        Limits the time to the proxy, and not that of its answer: cancel it.
+        The Deferred fires when the connection leads to the server, and fails with
+        :class:`ProxyError` if the proxy refuses. The time to connect to the proxy is limited by
+        ``endpoint``. The time of the proxy's response is not limited: cancel the Deferred.
         """
         try:
             request = connect_request(self._proxy, self._host, self._port)
         except ProxyError:
             return fail()
-        connecting = self._endpoint.connect(_Tunnels(protocolFactory, request))
+        connecting = self._endpoint.connect(_TunnelFactory(protocolFactory, request))
         return connecting.addCallback(_opened)
 
 
 def _opened(tunnel: IProtocol) -> Deferred[IProtocol]:
-    return cast(_Tunnel, tunnel).opened
+    return cast(_TunnelProtocol, tunnel).opened
 
 
-class _Tunnels(Factory):
+class _TunnelFactory(Factory):
     noisy = False
 
     def __init__(self, inner: IProtocolFactory, request: bytes) -> None:
@@ -65,12 +67,12 @@ class _Tunnels(Factory):
     def doStop(self) -> None:
         self._inner.doStop()
 
-    def buildProtocol(self, addr: IAddress | None) -> _Tunnel:
-        return _Tunnel(self._inner, self._request)
+    def buildProtocol(self, addr: IAddress | None) -> _TunnelProtocol:
+        return _TunnelProtocol(self._inner, self._request)
 
 
-class _Tunnel(Protocol):
-    """Asks for the way, and stands aside once it is open."""
+class _TunnelProtocol(Protocol):
+    """Sends CONNECT; once that has succeeded, passes everything on to the user's protocol."""
 
     transport: ITCPTransport
 
@@ -78,9 +80,9 @@ class _Tunnel(Protocol):
         self.opened: Deferred[IProtocol] = Deferred(lambda _: self._cancel())
         self._factory = factory
         self._request = request
-        self._answer = ConnectAnswer()
+        self._response = ConnectResponse()
         self._inner: IProtocol | None = None
-        self._over = False
+        self._done = False
 
     def connectionMade(self) -> None:
         self.transport.write(self._request)
@@ -88,18 +90,18 @@ class _Tunnel(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self._inner is not None:
             self._inner.dataReceived(data)
-        elif not self._over:
-            self._listen(data)
+        elif not self._done:
+            self._read_response(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._inner is not None:
             self._inner.connectionLost(reason)
-        elif not self._over:
+        elif not self._done:
             self._fail(Failure(ProxyError("the proxy closes the connection")))
 
-    def _listen(self, data: bytes) -> None:
+    def _read_response(self, data: bytes) -> None:
         try:
-            opened = self._answer.feed(data)
+            opened = self._response.feed(data)
         except ProxyError:
             self.transport.abortConnection()
             self._fail(Failure())
@@ -118,9 +120,9 @@ class _Tunnel(Protocol):
         self.opened.callback(inner)
 
     def _cancel(self) -> None:
-        self._over = True
+        self._done = True
         self.transport.abortConnection()
 
     def _fail(self, failure: Failure) -> None:
-        self._over = True
+        self._done = True
         self.opened.errback(failure)

@@ -1,4 +1,4 @@
-"""Which proxy stands before which server: pure functions from an option or the environment."""
+"""The proxy for each server, from an option or the environment. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ipaddress import ip_address, ip_network
 from urllib.parse import unquote_to_bytes
 
 NONE = "none"
-"""The value of an option that wants no proxy, whatever the environment says."""
+"""The value of an option for no proxy, even if the environment names one."""
 
 SHAPE = "http://[user:password@]host:port"
 
-PORT = 1080
-"""The port of a proxy that the environment names without one, as curl has it."""
+DEFAULT_PORT = 1080
+"""The port of a proxy that the environment names without one, as in curl."""
 
 _PROXY = re.compile(
     r"http://(?:(?P<credentials>[^/\s]*)@)?"
@@ -26,7 +26,10 @@ _PROXY = re.compile(
 
 @dataclass(frozen=True)
 class Proxy:
-    """An HTTP proxy; ``authorization`` is what ``Proxy-Authorization`` says, empty for nothing."""
+    """An HTTP proxy.
+
+    :ivar authorization: the value of the header ``Proxy-Authorization``; empty for no header.
+    """
 
     host: str
     port: int
@@ -35,14 +38,20 @@ class Proxy:
 
 @dataclass(frozen=True)
 class Proxies:
-    """The proxy for URLs of each scheme; ``exempt`` are hosts, domains and networks without."""
+    """The proxy for URLs of each scheme.
+
+    :ivar exempt: hosts, domains and networks that are reached without a proxy.
+    """
 
     http: Proxy | None = None
     https: Proxy | None = None
     exempt: tuple[str, ...] = ()
 
     def towards(self, scheme: str, host: str) -> Proxy | None:
-        """The proxy on the way to ``host``, a name or an address without brackets."""
+        """The proxy for a server, if there is one.
+
+        :param host: a name, or an address without brackets.
+        """
         proxy = self.https if scheme == "https" else self.http
         return None if proxy is None or _exempt(host, self.exempt) else proxy
 
@@ -51,20 +60,21 @@ NO_PROXIES = Proxies()
 
 
 def configured(text: str) -> Proxy | None:
-    """What an option says, which is not empty.
+    """The proxy that an option names; the option is not empty.
 
-    :raises ValueError: without the text, which may hold a password.
+    :raises ValueError: if it is not valid. The message does not quote it, because it may hold a
+        password.
     """
     return None if text.lower() == NONE else parse(text)
 
 
 def from_environment(environ: Mapping[str, str]) -> Proxies:
-    """What ``http_proxy``, ``https_proxy`` and ``no_proxy`` say, by the rules of curl.
+    """The proxies that ``http_proxy``, ``https_proxy`` and ``no_proxy`` name, by curl's rules.
 
-    Lower case comes first; ``HTTP_PROXY`` counts for nothing, since a web server may set it to
-    what a client likes. See https://curl.se/docs/manpage.html, under ENVIRONMENT.
+    Lower case comes first. ``HTTP_PROXY`` is ignored, because in a CGI program a client of the web
+    server can set it. See https://curl.se/docs/manpage.html, under ENVIRONMENT.
 
-    :raises ValueError: which names the variable, but not its value.
+    :raises ValueError: if a variable is not valid. The message names it and not its value.
     """
     exempt = re.split(r"[,\s]+", environ.get("no_proxy") or environ.get("NO_PROXY", ""))
     return Proxies(
@@ -80,14 +90,17 @@ def _from_variable(environ: Mapping[str, str], *names: str) -> Proxy | None:
         return None
     text = environ[name]
     try:
-        return parse(text if "://" in text else f"http://{text}", PORT)
+        return parse(text if "://" in text else f"http://{text}", DEFAULT_PORT)
     except ValueError as error:
         raise ValueError(f"{name} in the environment {error}; {NONE} ignores it") from None
 
 
 def parse(text: str, port: int | None = None) -> Proxy:
-    """:param port: for a text that names none.
-    :raises ValueError: without the text, which may hold a password.
+    """Parse the URL of a proxy.
+
+    :param port: the default for a text without a port.
+    :raises ValueError: if the text is not valid. The message does not quote it, because it may
+        hold a password.
     """
     if re.match(r"(?!http:)\w+://", text, re.IGNORECASE):
         raise ValueError("is no HTTP proxy: only http:// is supported")
@@ -101,7 +114,7 @@ def parse(text: str, port: int | None = None) -> Proxy:
 
 
 def _authorization(credentials: str | None) -> str:
-    """Basic authentication, RFC 7617; what is special in a URL is written with a percent sign."""
+    """Basic authentication (RFC 7617) from the credentials of a URL, which are percent-encoded."""
     if not credentials:
         return ""
     user, _, password = credentials.partition(":")
@@ -111,7 +124,7 @@ def _authorization(credentials: str | None) -> str:
     return "Basic " + b64encode(name + b":" + unquote_to_bytes(password)).decode("ascii")
 
 
-# --- who needs none ---
+# --- exemptions ---
 
 
 def _exempt(host: str, exempt: tuple[str, ...]) -> bool:
@@ -120,17 +133,19 @@ def _exempt(host: str, exempt: tuple[str, ...]) -> bool:
     try:
         address = ip_address(host)
     except ValueError:
-        name = _bare(host)
-        return any(name == each or name.endswith(f".{each}") for each in map(_bare, exempt) if each)
-    return any(_holds(each, str(address)) for each in exempt)
+        name = _normalized(host)
+        return any(
+            name == each or name.endswith(f".{each}") for each in map(_normalized, exempt) if each
+        )
+    return any(_contains(each, str(address)) for each in exempt)
 
 
-def _bare(name: str) -> str:
-    """In small letters, without the dots that may be around it."""
+def _normalized(name: str) -> str:
+    """A domain in lower case, without a dot at either end."""
     return name.lower().removesuffix(".").removeprefix(".")
 
 
-def _holds(network: str, address: str) -> bool:
+def _contains(network: str, address: str) -> bool:
     try:
         return ip_address(address) in ip_network(network.replace("[", "").replace("]", ""), False)
     except ValueError:

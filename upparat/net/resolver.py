@@ -1,4 +1,4 @@
-"""Name lookups that hold nothing up: no file that is being written, no process that is to end."""
+"""Name lookups in daemon threads, so that neither the end of the process nor file work waits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from .threads import in_daemon
+from .threads import defer_to_daemon_thread
 
 _KINDS: dict[int, type[IPv4Address | IPv6Address]] = {
     socket.AF_INET: IPv4Address,
@@ -29,12 +29,16 @@ _SOCKETS: dict[_Protocol, socket.SocketKind] = {
     "UDP": socket.SOCK_DGRAM,
 }
 _NOT_FOUND = (OSError, UnicodeError, RuntimeError)
-"""No address, no name at all, no thread to ask in."""
+"""Raised when a name has no address, is not valid, or no thread can be started."""
 
 
 @implementer(IHostnameResolver)
-class Lookups:
-    """Asks the platform, each time in a daemon: Twisted's resolver asks in the reactor's pool."""
+class DaemonResolver:
+    """Looks each name up by ``getaddrinfo``, in a daemon thread of its own.
+
+    Twisted's resolver uses the reactor's thread pool, where files are written as well, and which
+    is joined at exit.
+    """
 
     log = Logger()
 
@@ -49,21 +53,23 @@ class Lookups:
         addressTypes: Sequence[type[IAddress]] | None = None,
         transportSemantics: str = "TCP",
     ) -> IHostResolution:
-        """A name that cannot be looked up, for whatever reason, has no address."""
+        """Look a name up; if that fails for any reason, the name has no address."""
         protocol = cast("_Protocol", transportSemantics)
         types = tuple(_KINDS.values() if addressTypes is None else addressTypes)
         lookup = _Lookup(hostName, portNumber, protocol, types, resolutionReceiver)
         resolutionReceiver.resolutionBegan(lookup)
-        found = in_daemon(self._reactor, lookup.ask, "lookup")
+        found = defer_to_daemon_thread(self._reactor, lookup.look_up, "lookup")
         found.addErrback(lambda failure: failure.trap(*_NOT_FOUND) and [])
-        found.addCallback(lookup.tell)
-        found.addErrback(lambda failure: self.log.failure("Telling of an address", failure))
+        found.addCallback(lookup.report)
+        found.addErrback(
+            lambda failure: self.log.failure("The receiver of an address has raised", failure)
+        )
         return lookup
 
 
 @implementer(IHostResolution)
 class _Lookup:
-    """One name."""
+    """The lookup of one name."""
 
     def __init__(
         self,
@@ -80,11 +86,11 @@ class _Lookup:
         self._receiver = receiver
         self._cancelled = False
 
-    def ask(self) -> list[IAddress]:
-        """Blocks.
+    def look_up(self) -> list[IAddress]:
+        """Return the addresses of the wanted types. Blocks.
 
-        :raises OSError: no address is to be had.
-        :raises UnicodeError: this is no name.
+        :raises OSError: if there is no address.
+        :raises UnicodeError: if the name is not valid.
         """
         found = socket.getaddrinfo(self.name, self._port, type=_SOCKETS[self._protocol])
         addresses = [
@@ -94,7 +100,7 @@ class _Lookup:
         ]
         return [address for address in addresses if isinstance(address, self._types)]
 
-    def tell(self, addresses: Sequence[IAddress]) -> None:
+    def report(self, addresses: Sequence[IAddress]) -> None:
         if self._cancelled:
             return
         for address in addresses:
@@ -102,5 +108,5 @@ class _Lookup:
         self._receiver.resolutionComplete()
 
     def cancel(self) -> None:
-        """Tell nothing; the thread ends when the platform gives up."""
+        """Report nothing any more; the thread ends when the platform gives the lookup up."""
         self._cancelled = True

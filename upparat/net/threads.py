@@ -1,4 +1,4 @@
-"""Work that nothing can interrupt, in threads that nobody has to wait for."""
+"""Daemon threads for blocking work that cannot be interrupted."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from twisted.python.failure import Failure
 _T = TypeVar("_T")
 
 
-def in_daemon(reactor: IReactorFromThreads, work: Callable[[], _T], name: str) -> Deferred[_T]:
-    """Fires with what ``work`` returns or raises; fails with ``RuntimeError`` if the system has no
-    more threads.
+def defer_to_daemon_thread(
+    reactor: IReactorFromThreads, work: Callable[[], _T], name: str
+) -> Deferred[_T]:
+    """Run ``work`` in a new daemon thread, which the end of the process does not wait for.
 
-    The reactor's pool is joined at exit: with a name lookup that gets no answer, a stop would
-    take as long as the platform goes on asking. A daemon goes with the process.
+    Twisted's ``deferToThread`` uses the reactor's pool, which is joined at exit: a name lookup
+    without an answer would hold up the stop until the platform gives the lookup up.
+
+    The Deferred fires with the result of ``work``, or fails with what it raises. It fails with
+    ``RuntimeError`` if the system has no more threads.
+
+    :param name: of the thread, which is called ``upparat-<name>``.
     """
     done: Deferred[_T] = Deferred()
 

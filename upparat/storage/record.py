@@ -149,10 +149,10 @@ class FileRecord:
         though nobody will see the hook's end."""
         self.restarted(key)
 
-    # --- the ledger ---
+    # --- the undelivered reports ---
 
-    def owe(self, execution: JobExecution, report: Report) -> None:
-        """This report has to be delivered, whatever happens."""
+    def add(self, execution: JobExecution, report: Report) -> None:
+        """Remember this report; it must be delivered, even after a restart."""
         debt = _Debt(
             *execution.key,
             version_number=execution.version_number,
@@ -161,8 +161,8 @@ class FileRecord:
         )
         self._save(owed=(*self._others(execution.key), debt))
 
-    def settle(self, key: ExecutionKey) -> None:
-        """The report on this execution is delivered, or nobody wants it any more."""
+    def remove(self, key: ExecutionKey) -> None:
+        """Forget the report on this execution: AWS has it, or it is given up."""
         others = self._others(key)
         if others != self._content.owed:
             self._save(owed=others)

@@ -19,16 +19,16 @@ from twisted.web.http_headers import Headers
 
 from tests.support.downloads import KEY, Heard, make_job
 from upparat.config.settings import Download, Require, Verify
-from upparat.download import transfer as download_transfer
-from upparat.download.errors import Silence
+from upparat.download import work
+from upparat.download.downloader import Downloader
+from upparat.download.errors import IdleTimeout
 from upparat.download.exchange import CancelScope
 from upparat.download.http import HttpExchange
 from upparat.download.pool import Connections
 from upparat.download.response import SLOW_DOWN, Head
-from upparat.download.stored_downloads import Downloader
 from upparat.download.transfer import DISK_PAUSE
 from upparat.download.verifier import Verifier
-from upparat.download.writer import MOMENT
+from upparat.download.writer import FLUSH_DELAY
 from upparat.job import Job, State
 from upparat.linux import read_boot_id
 from upparat.storage.directory import Note, Part, Store
@@ -131,7 +131,7 @@ class Bench(SynchronousTestCase):
         self.files = Store(self.directory).files(KEY)
         self.reactor = FakeReactor()
         at_once = lambda reactor, work, name: maybeDeferred(work)  # noqa: E731
-        self.patch(download_transfer, "in_daemon", at_once)
+        self.patch(work, "defer_to_daemon_thread", at_once)
         self.answers: list[Answer | Exception] = []
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.closed = 0
@@ -434,16 +434,16 @@ class StopTests(Bench):
     def test_no_event_after_stop(self) -> None:
         answer = Answer(length=10, chunks=[b"01"], end=None)
         self.start(answer)
-        self.reactor.advance(MOMENT)
+        self.reactor.advance(FLUSH_DELAY)
         self.downloader.stop()
-        self.reactor.advance(MOMENT)
+        self.reactor.advance(FLUSH_DELAY)
         self.assertEqual(self.heard.events, [("progressed", 2, 10)])
         self.assertEqual(self.closed, 1)
 
     def test_a_listener_that_stops_it_at_the_first_progress(self) -> None:
         self.heard.also = lambda _: self.downloader.stop()
         self.start(Answer(length=10, chunks=[b"01", b"23"], end=None))
-        self.reactor.advance(MOMENT)
+        self.reactor.advance(FLUSH_DELAY)
         self.assertEqual(self.heard.events, [("progressed", 4, 10)])
         self.assertEqual(self.closed, 1)
 
@@ -452,7 +452,7 @@ class StopTests(Bench):
         answer = Answer(length=10, chunks=[b"01"], end=None)
         self.start(answer)
         self.reactor.pool.held = []
-        self.reactor.advance(MOMENT)
+        self.reactor.advance(FLUSH_DELAY)
         self.downloader.stop()
         self.start(whole())
         self.assertEqual(len(self.asked), 1)
@@ -465,7 +465,7 @@ class StopTests(Bench):
     def test_one_that_is_stopped_before_its_turn(self) -> None:
         self.start(Answer(length=10, chunks=[b"01"], end=None))
         self.reactor.pool.held = []
-        self.reactor.advance(MOMENT)
+        self.reactor.advance(FLUSH_DELAY)
         self.start(whole())
         ended = self.downloader.shut_down()
         self.assertNoResult(ended)
@@ -725,7 +725,9 @@ class ConnectionTests(SynchronousTestCase):
         clock.advance(6.9)
         self.assertNoResult(head)
         clock.advance(0.1)
-        self.assertEqual(str(self.failureResultOf(head, Silence).value), "no connection for 7 s")
+        self.assertEqual(
+            str(self.failureResultOf(head, IdleTimeout).value), "no connection for 7 s"
+        )
         exchange.close()
         self.assertEqual(clock.getDelayedCalls(), [])
 

@@ -52,10 +52,10 @@ class RateTests(SynchronousTestCase):
     def test_shape(self) -> None:
         with socket.socket() as handle:
             tcp = SimpleNamespace(bufferSize=65536, getHandle=lambda: handle)
-            Rate(self.clock, 80_000).shape(SimpleNamespace(transport=tcp))
+            Rate(self.clock, 80_000).configure_transport(SimpleNamespace(transport=tcp))
             self.assertEqual(tcp.bufferSize, 80_000 // SHARE)
             ahead = handle.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
             self.assertLessEqual(ahead, 80_000)
 
     def test_nothing_to_shape(self) -> None:
-        Rate(self.clock, 1).shape(None)
+        Rate(self.clock, 1).configure_transport(None)

@@ -17,26 +17,26 @@ from twisted.web.http_headers import Headers
 from tests.support.anyjson import RELAXED
 from tests.support.downloads import make_job
 from tests.support.files import EXPIRED
-from upparat.download.errors import Silence, explain
+from upparat.download.errors import IdleTimeout, explain
 from upparat.download.response import (
     MAX_RETRY_AFTER,
     SLOW_DOWN,
     Body,
-    Changed,
-    Expired,
-    Final,
+    Complete,
+    ErrorResponse,
+    FileChanged,
     Head,
-    Held,
-    Problem,
+    Permanent,
     Redirect,
-    Retry,
-    Whole,
-    judge,
-    refusal,
+    ResumePoint,
+    Temporary,
+    UrlExpired,
+    interpret_error,
+    interpret_head,
 )
 from upparat.download.url import redirected, url_path, url_problem
 
-PART = Held(10, '"e"', 100)
+PART = ResumePoint(10, '"e"', 100)
 
 
 def head(status: int, length: int | None = None, **headers: str) -> Head:
@@ -46,40 +46,44 @@ def head(status: int, length: int | None = None, **headers: str) -> Head:
 
 class HeldTests(SynchronousTestCase):
     def test_headers(self) -> None:
-        self.assertEqual(Held().headers, {})
+        self.assertEqual(ResumePoint().headers, {})
         self.assertEqual(PART.headers, {"Range": "bytes=10-", "If-Match": '"e"'})
-        self.assertEqual(Held(10, "", 100).headers, {"Range": "bytes=10-"})
+        self.assertEqual(ResumePoint(10, "", 100).headers, {"Range": "bytes=10-"})
 
     def test_resumable(self) -> None:
         self.assertTrue(PART.resumable)
-        self.assertTrue(Held(1, '"e"').resumable)
-        self.assertTrue(Held(1, "", 2).resumable)
-        self.assertFalse(Held(1).resumable)
-        self.assertFalse(Held(0, '"e"', 2).resumable)
+        self.assertTrue(ResumePoint(1, '"e"').resumable)
+        self.assertTrue(ResumePoint(1, "", 2).resumable)
+        self.assertFalse(ResumePoint(1).resumable)
+        self.assertFalse(ResumePoint(0, '"e"', 2).resumable)
 
 
 class JudgeTests(SynchronousTestCase):
     def test_200_starts_at_0(self) -> None:
-        for held in (Held(), PART):
-            self.assertEqual(judge(held, None, head(200, 5, etag='"x"')), Body(0, '"x"', 5))
+        for held in (ResumePoint(), PART):
+            self.assertEqual(
+                interpret_head(held, None, head(200, 5, etag='"x"')), Body(0, '"x"', 5)
+            )
 
     def test_an_etag_that_is_no_text_is_none(self) -> None:
         latin = Head(200, Headers({b"etag": [b'"\xe9"']}), 5)
-        self.assertEqual(judge(Held(), None, latin), Body(0, "", 5))
+        self.assertEqual(interpret_head(ResumePoint(), None, latin), Body(0, "", 5))
 
     def test_weak_and_broken_etags_are_none(self) -> None:
         for etag in ('W/"x"', "x", '"x', '"x"y"', ""):
-            self.assertEqual(judge(Held(), None, head(200, etag=etag)), Body(0))
+            self.assertEqual(interpret_head(ResumePoint(), None, head(200, etag=etag)), Body(0))
 
     def test_206_that_continues(self) -> None:
         answer = head(206, 90, etag='"e"', content_range="bytes 10-99/100")
-        self.assertEqual(judge(PART, None, answer), Body(10, '"e"', 100))
-        self.assertEqual(judge(Held(10, '"e"'), None, answer), Body(10, '"e"', 100))
-        self.assertEqual(judge(Held(10, "", 100), None, answer), Body(10, '"e"', 100))
+        self.assertEqual(interpret_head(PART, None, answer), Body(10, '"e"', 100))
+        self.assertEqual(interpret_head(ResumePoint(10, '"e"'), None, answer), Body(10, '"e"', 100))
+        self.assertEqual(
+            interpret_head(ResumePoint(10, "", 100), None, answer), Body(10, '"e"', 100)
+        )
 
     def test_206_from_the_start_though_nobody_asked(self) -> None:
         answer = head(206, content_range="bytes 0-49/100")
-        self.assertEqual(judge(Held(), None, answer), Body(0, "", 100))
+        self.assertEqual(interpret_head(ResumePoint(), None, answer), Body(0, "", 100))
 
     def test_206_that_does_not_continue(self) -> None:
         for headers in (
@@ -94,71 +98,78 @@ class JudgeTests(SynchronousTestCase):
             {"content_range": "bytes 10-99/100"},
         ):
             answer = head(206, **headers)  # type: ignore[arg-type]
-            self.assertIsInstance(judge(PART, None, answer), Changed, headers)
-            self.assertIsInstance(judge(Held(), None, answer), Problem, headers)
+            self.assertIsInstance(interpret_head(PART, None, answer), FileChanged, headers)
+            self.assertIsInstance(
+                interpret_head(ResumePoint(), None, answer), ErrorResponse, headers
+            )
 
     def test_206_with_an_etag_and_no_total_continues_what_has_none(self) -> None:
         answer = head(206, etag='"e"', content_range="bytes 10-99/*")
-        self.assertEqual(judge(Held(10, '"e"'), None, answer), Body(10, '"e"'))
+        self.assertEqual(interpret_head(ResumePoint(10, '"e"'), None, answer), Body(10, '"e"'))
 
     def test_412(self) -> None:
-        self.assertIsInstance(judge(PART, None, head(412)), Changed)
-        self.assertIsInstance(judge(Held(), None, head(412)), Problem)
+        self.assertIsInstance(interpret_head(PART, None, head(412)), FileChanged)
+        self.assertIsInstance(interpret_head(ResumePoint(), None, head(412)), ErrorResponse)
 
     def test_416_with_everything_there(self) -> None:
-        full = Held(100, '"e"', 100)
-        self.assertEqual(judge(full, None, head(416)), Whole())
-        self.assertEqual(judge(full, None, head(416, content_range="bytes */100")), Whole())
-        self.assertEqual(judge(Held(100, '"e"'), 100, head(416)), Whole())
+        full = ResumePoint(100, '"e"', 100)
+        self.assertEqual(interpret_head(full, None, head(416)), Complete())
+        self.assertEqual(
+            interpret_head(full, None, head(416, content_range="bytes */100")), Complete()
+        )
+        self.assertEqual(interpret_head(ResumePoint(100, '"e"'), 100, head(416)), Complete())
         told = head(416, content_range="bytes */100")
-        self.assertEqual(judge(Held(100, '"e"'), None, told), Whole())
+        self.assertEqual(interpret_head(ResumePoint(100, '"e"'), None, told), Complete())
 
     def test_416_with_something_else_there(self) -> None:
-        self.assertIsInstance(judge(PART, None, head(416)), Changed)
-        self.assertIsInstance(judge(Held(100, '"e"'), None, head(416)), Changed)
+        self.assertIsInstance(interpret_head(PART, None, head(416)), FileChanged)
+        self.assertIsInstance(interpret_head(ResumePoint(100, '"e"'), None, head(416)), FileChanged)
         shorter = head(416, content_range="bytes */9")
         for held, other in (
-            (Held(9, '"e"', 100), shorter),
-            (Held(9, '"e"'), head(416, content_range="bytes */9", etag='"other"')),
-            (Held(100, '"e"', 100), head(416, content_range="bytes */9")),
+            (ResumePoint(9, '"e"', 100), shorter),
+            (ResumePoint(9, '"e"'), head(416, content_range="bytes */9", etag='"other"')),
+            (ResumePoint(100, '"e"', 100), head(416, content_range="bytes */9")),
         ):
-            self.assertIsInstance(judge(held, None, other), Changed, held)
-        self.assertIsInstance(judge(Held(10, '"e"', 10), 10, shorter), Changed)
-        self.assertIsInstance(judge(Held(), None, head(416)), Problem)
+            self.assertIsInstance(interpret_head(held, None, other), FileChanged, held)
+        self.assertIsInstance(interpret_head(ResumePoint(10, '"e"', 10), 10, shorter), FileChanged)
+        self.assertIsInstance(interpret_head(ResumePoint(), None, head(416)), ErrorResponse)
 
     def test_redirects(self) -> None:
         for status in (301, 302, 303, 307, 308):
-            self.assertEqual(judge(PART, None, head(status, location=" /x ")), Redirect("/x"))
-            self.assertEqual(judge(PART, None, head(status)), Problem())
-        self.assertEqual(judge(PART, None, head(304, location="/x")), Problem())
+            self.assertEqual(
+                interpret_head(PART, None, head(status, location=" /x ")), Redirect("/x")
+            )
+            self.assertEqual(interpret_head(PART, None, head(status)), ErrorResponse())
+        self.assertEqual(interpret_head(PART, None, head(304, location="/x")), ErrorResponse())
 
 
 class RefusalTests(SynchronousTestCase):
     def test_s3_says_why(self) -> None:
         self.assertEqual(
-            refusal(head(403), EXPIRED), Expired("HTTP 403 AccessDenied: Request has expired")
+            interpret_error(head(403), EXPIRED),
+            UrlExpired("HTTP 403 AccessDenied: Request has expired"),
         )
         body = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
-        self.assertIsInstance(refusal(head(400), body), Expired)
+        self.assertIsInstance(interpret_error(head(400), body), UrlExpired)
 
     def test_kinds(self) -> None:
         for status, kind in (
-            (401, Expired),
-            (403, Expired),
-            (400, Final),
-            (404, Final),
-            (410, Final),
-            (451, Final),
-            (300, Final),
-            (304, Final),
-            (408, Retry),
-            (429, Retry),
-            (500, Retry),
-            (503, Retry),
-            (204, Retry),
-            (206, Retry),
+            (401, UrlExpired),
+            (403, UrlExpired),
+            (400, Permanent),
+            (404, Permanent),
+            (410, Permanent),
+            (451, Permanent),
+            (300, Permanent),
+            (304, Permanent),
+            (408, Temporary),
+            (429, Temporary),
+            (500, Temporary),
+            (503, Temporary),
+            (204, Temporary),
+            (206, Temporary),
         ):
-            self.assertIsInstance(refusal(head(status), b""), kind, status)
+            self.assertIsInstance(interpret_error(head(status), b""), kind, status)
 
     def s3(self, status: int, code: str, message: str = "", **headers: str) -> Any:
         """What an error of S3 means, in the form that its documentation shows."""
@@ -167,37 +178,37 @@ class RefusalTests(SynchronousTestCase):
             f"  <Code>{code}</Code>\n  <Message>{message}</Message>\n"
             "  <Resource>/bucket/firmware.bin</Resource>\n</Error>"
         )
-        return refusal(head(status, None, **headers), body.encode())
+        return interpret_error(head(status, None, **headers), body.encode())
 
     def test_s3_has_trouble(self) -> None:
         for status, code in ((500, "InternalError"), (503, "ServiceUnavailable")):
-            self.assertEqual(self.s3(status, code), Retry(f"HTTP {status} {code}"))
+            self.assertEqual(self.s3(status, code), Temporary(f"HTTP {status} {code}"))
             told = self.s3(status, code, retry_after="7")
-            self.assertEqual(told, Retry(f"HTTP {status} {code}", 7.0))
+            self.assertEqual(told, Temporary(f"HTTP {status} {code}", 7.0))
 
     def test_s3_wants_fewer_requests(self) -> None:
         message = "Please reduce your request rate."
         reason = f"HTTP 503 SlowDown: {message}"
         answer = self.s3(503, "SlowDown", message)
-        self.assertEqual(answer, Retry(reason, SLOW_DOWN, SLOW_DOWN))
+        self.assertEqual(answer, Temporary(reason, SLOW_DOWN, SLOW_DOWN))
         told = self.s3(503, "SlowDown", message, retry_after="120")
-        self.assertEqual(told, Retry(reason, 120.0, SLOW_DOWN))
+        self.assertEqual(told, Temporary(reason, 120.0, SLOW_DOWN))
 
     def test_s3_has_waited_for_us(self) -> None:
         """With the status of a request that is wrong, it is one that was slow."""
-        self.assertEqual(self.s3(400, "RequestTimeout"), Retry("HTTP 400 RequestTimeout"))
+        self.assertEqual(self.s3(400, "RequestTimeout"), Temporary("HTTP 400 RequestTimeout"))
 
     def test_a_token_of_s3_that_has_expired(self) -> None:
         message = "The provided token has expired."
         reason = f"HTTP 400 ExpiredToken: {message}"
-        self.assertEqual(self.s3(400, "ExpiredToken", message), Expired(reason))
-        self.assertIsInstance(self.s3(400, "InvalidToken", "Malformed"), Final)
+        self.assertEqual(self.s3(400, "ExpiredToken", message), UrlExpired(reason))
+        self.assertIsInstance(self.s3(400, "InvalidToken", "Malformed"), Permanent)
 
     def test_a_clock_that_is_wrong(self) -> None:
         message = "The difference between the request time and the server's time is too large."
         self.assertEqual(
             self.s3(403, "RequestTimeTooSkewed", message),
-            Expired(
+            UrlExpired(
                 f"HTTP 403 RequestTimeTooSkewed: {message} "
                 "(whoever signed the URL has another time than S3)"
             ),
@@ -205,22 +216,25 @@ class RefusalTests(SynchronousTestCase):
 
     def test_a_precondition_of_s3(self) -> None:
         """With something here it is about that; without, nothing was demanded."""
-        self.assertIsInstance(judge(PART, None, head(412)), Changed)
-        self.assertEqual(self.s3(412, "PreconditionFailed"), Final("HTTP 412 PreconditionFailed"))
+        self.assertIsInstance(interpret_head(PART, None, head(412)), FileChanged)
+        self.assertEqual(
+            self.s3(412, "PreconditionFailed"), Permanent("HTTP 412 PreconditionFailed")
+        )
 
     def test_a_proxy_that_wants_credentials(self) -> None:
         """Somebody may set them, or the proxy, right meanwhile."""
         self.assertEqual(
-            refusal(head(407), b""), Retry("the proxy answers 407 Proxy Authentication Required")
+            interpret_error(head(407), b""),
+            Temporary("the proxy answers 407 Proxy Authentication Required"),
         )
 
     def test_a_body_cannot_bring_secrets_or_control_characters(self) -> None:
         body = b"<Code>Bad\x1b[31m</Code><Message>no http://h/p?X-Amz-Sig=secret\n&amp; &lt;so"
-        reason = refusal(head(404), body + b" on</Message>").reason
+        reason = interpret_error(head(404), body + b" on</Message>").reason
         self.assertEqual(reason, "HTTP 404 Bad: no http://h/p?… & <so on")
 
     def test_unknown_numbers(self) -> None:
-        self.assertEqual(refusal(head(599), b"\xff"), Retry("HTTP 599"))
+        self.assertEqual(interpret_error(head(599), b"\xff"), Temporary("HTTP 599"))
 
     def test_retry_after(self) -> None:
         now = "Wed, 21 Oct 2015 07:28:00 GMT"
@@ -234,8 +248,8 @@ class RefusalTests(SynchronousTestCase):
             ("Wed, 21 Oct 2015 07:28:30 -0000", 30.0),
             ("Wed, 21 Oct 2015 07:20:00 GMT", 0.0),
         ):
-            answer = refusal(head(503, retry_after=value, date=now), b"")
-            self.assertEqual(answer, Retry("HTTP 503 Service Unavailable", seconds), value)
+            answer = interpret_error(head(503, retry_after=value, date=now), b"")
+            self.assertEqual(answer, Temporary("HTTP 503 Service Unavailable", seconds), value)
 
 
 class UrlTests(SynchronousTestCase):
@@ -305,7 +319,7 @@ class ExplainTests(SynchronousTestCase):
                 VerificationError(errors=[]),
                 "TLS: the server's certificate is for another host",
             ),
-            (Silence("no data for 60 s"), "no data for 60 s"),
+            (IdleTimeout("no data for 60 s"), "no data for 60 s"),
             (ValueError("https://h/f?secret"), "ValueError"),
         ):
             self.assertEqual(explain(problem), text)
@@ -331,7 +345,7 @@ HEADS = st.builds(
     st.none() | st.integers(0, 2**70),
 )
 SIZES = st.none() | st.integers(0, 2**70)
-HELD = st.builds(Held, st.integers(0, 2**70), st.sampled_from(["", '"e"']), SIZES)
+HELD = st.builds(ResumePoint, st.integers(0, 2**70), st.sampled_from(["", '"e"']), SIZES)
 BODIES = st.binary(max_size=200) | st.builds(
     lambda code, message: f"<Error><Code>{code}</Code><Message>{message}</Message>".encode(
         "utf-8", "replace"
@@ -356,28 +370,28 @@ def _headers(values: dict[str, list[str]]) -> Headers:
 class AnythingTests(SynchronousTestCase):
     @RELAXED
     @given(HELD, SIZES, HEADS)
-    def test_any_head(self, held: Held, size: int | None, head: Head) -> None:
-        answer = judge(held, size, head)
+    def test_any_head(self, held: ResumePoint, size: int | None, head: Head) -> None:
+        answer = interpret_head(held, size, head)
         if isinstance(answer, Body):
             self.assertIn(answer.offset, (0, held.length))
             if head.status != 206:
                 self.assertEqual(answer.offset, 0)
             if answer.offset and held.etag:
                 self.assertEqual(answer.etag, held.etag)
-        elif isinstance(answer, Whole):
+        elif isinstance(answer, Complete):
             self.assertGreater(held.length, 0)
         else:
-            self.assertIsInstance(answer, Changed | Redirect | Problem)
+            self.assertIsInstance(answer, FileChanged | Redirect | ErrorResponse)
 
     @RELAXED
     @given(HEADS, BODIES)
     def test_any_refusal(self, head: Head, body: bytes) -> None:
-        verdict = refusal(head, body)
-        self.assertIsInstance(verdict, Retry | Expired | Final)
+        verdict = interpret_error(head, body)
+        self.assertIsInstance(verdict, Temporary | UrlExpired | Permanent)
         self.assertTrue(verdict.reason.isprintable())
         self.assertLess(len(verdict.reason), 400)
         self.assertNotIn("secret", verdict.reason)
-        if isinstance(verdict, Retry):
+        if isinstance(verdict, Temporary):
             self.assertTrue(0 <= verdict.after <= MAX_RETRY_AFTER)
 
     @RELAXED

@@ -14,7 +14,7 @@ from tests.support.downloads import FakeOutlet, make_job
 from tests.support.minisign import FORMATS, MinisignPair, changed_minisig, make_minisign_keys
 from tests.support.openssl import KeyPair, Signers, make_keys
 from upparat.config.settings import Require, Verify
-from upparat.download.streamed import Passage
+from upparat.download.streamed import StreamSink
 from upparat.download.verifier import Verifier
 from upparat.job import Job
 from upparat.signing.keys import PublicKey, load_keys
@@ -92,7 +92,7 @@ class StreamTests(Bench):
         self.assertTrue(Verifier(Verify()).tells(self.job(sha512=SHA512)))
 
     def test_signatures_of_what_has_passed(self) -> None:
-        passage = Passage(FakeOutlet(), {"sha384"})
+        passage = StreamSink(FakeOutlet(), {"sha384"})
         passage.hash(CONTENT)
         verifier = Verifier(self.settings(bind_version=False))
         for signature in (self.signed(), self.sign(CONTENT)):
@@ -101,7 +101,7 @@ class StreamTests(Bench):
 
     def test_ed25519_of_the_file_alone_needs_the_file(self) -> None:
         keys = make_keys(self.directory, "ed25519")
-        passage = Passage(FakeOutlet(), ())
+        passage = StreamSink(FakeOutlet(), ())
         passage.hash(CONTENT)
         verifier = Verifier(self.settings(keys=self.public(keys), bind_version=False))
         signature = keys.sign(self.file, "ed25519")
@@ -109,7 +109,7 @@ class StreamTests(Bench):
         self.assertEqual(verifier.check(self.job(signature=signature), passage), problem)
 
     def test_keys_that_cannot_be_asked_leave_it_to_others(self) -> None:
-        passage = Passage(FakeOutlet(), {"sha384"})
+        passage = StreamSink(FakeOutlet(), {"sha384"})
         passage.hash(CONTENT)
         first = self.public(make_keys(self.directory, "ed25519", "first"))
         both = self.settings(keys=(*first, *self.public(self.keys)), bind_version=False)
@@ -240,7 +240,7 @@ class MinisignTests(Bench):
     def passed(self, verifier: Verifier, signature: str) -> str:
         """What is said of a file of which only those digests are known that were asked for."""
         job = self.job(signature=signature.encode())
-        passage = Passage(FakeOutlet(), verifier.digests(job))
+        passage = StreamSink(FakeOutlet(), verifier.digests(job))
         passage.hash(CONTENT)
         return verifier.check(job, passage)
 

@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.anyjson import RELAXED
 from tests.support.downloads import KEY, make_job
-from upparat.download.partial import DiskError, Target, Wrong
-from upparat.download.writer import BATCH, MOMENT, Writer
+from upparat.download.partial import DiskError, FileMismatch, PartialDownload
+from upparat.download.writer import BATCH, FLUSH_DELAY, Writer
 from upparat.storage.directory import Part, Store
 
 
@@ -34,7 +34,7 @@ class Bench(SynchronousTestCase):
         self.files.part.unlink(missing_ok=True)
         self.part = Part(self.files)
         self.addCleanup(self.part.close)
-        target = Target(make_job("https://h/f", size=size), self.part)
+        target = PartialDownload(make_job("https://h/f", size=size), self.part)
         self.writer = Writer(self.clock, target, self, self.hold, self.written)
 
     # --- the flow, and the thread ---
@@ -71,10 +71,10 @@ class WriterTests(Bench):
     def test_a_moment(self) -> None:
         """A slow line's bytes go together, but soon."""
         self.writer.take(b"0")
-        self.clock.advance(MOMENT / 2)
+        self.clock.advance(FLUSH_DELAY / 2)
         self.writer.take(b"1")
         self.assertEqual(self.held, [])
-        self.clock.advance(MOMENT / 2)
+        self.clock.advance(FLUSH_DELAY / 2)
         self.work()
         self.assertEqual((self.content(), self.told), (b"01", [2]))
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -134,7 +134,7 @@ class WriterTests(Bench):
     def test_too_much(self) -> None:
         self.make(size=3)
         self.writer.take(b"012")
-        problem = self.assertRaises(Wrong, self.writer.take, b"3")
+        problem = self.assertRaises(FileMismatch, self.writer.take, b"3")
         self.assertEqual(str(problem), "size: expected 3 bytes, the server sends more")
 
     @RELAXED
@@ -148,7 +148,7 @@ class WriterTests(Bench):
             expected.update(piece)
             self.writer.take(piece)
             if then == "wait":
-                self.clock.advance(MOMENT)
+                self.clock.advance(FLUSH_DELAY)
             elif then and self.held:
                 self.work()
         end = self.ending(self.writer.finish())
@@ -177,7 +177,7 @@ class FailureTests(Bench):
         self.assertEqual((self.told, self.held), (["pause", "resume"], []))
         problem = self.assertRaises(DiskError, self.writer.take, b"x")
         self.assertEqual(problem.error.errno, errno.ENOSPC)
-        self.clock.advance(MOMENT)
+        self.clock.advance(FLUSH_DELAY)
         self.assertEqual(self.held, [])
 
     def test_the_end_tells(self) -> None:

@@ -13,7 +13,7 @@ from upparat.hooks.launcher import GUARD_FD, RELEASE
 from upparat.hooks.streamed import DEAF, NO_GUARD, UNVERIFIED
 from upparat.job import Hook, Job
 from upparat.ports import STREAM
-from upparat.streaming import Outlet
+from upparat.streaming import StreamConsumer
 
 JOB = make_job("https://h/f")
 KILL = signal.SIGKILL
@@ -21,14 +21,14 @@ KILL = signal.SIGKILL
 
 class FakeSource:
     def __init__(self) -> None:
-        self.outlets: list[Outlet] = []
+        self.outlets: list[StreamConsumer] = []
         self.calls: list[str] = []
 
-    def stream(self, job: Job, outlet: Outlet) -> None:
+    def stream(self, job: Job, outlet: StreamConsumer) -> None:
         self.outlets.append(outlet)
         self.calls.append(f"stream {job.job_id}")
 
-    def unstream(self, outlet: Outlet) -> None:
+    def cancel_stream(self, outlet: StreamConsumer) -> None:
         assert outlet is self.outlets[-1]
         self.calls.append("unstream")
 
@@ -39,7 +39,7 @@ class Bench(HookTestCase):
         self.source = FakeSource()
         self.runner._source = self.source
 
-    def begin(self) -> Outlet:
+    def begin(self) -> StreamConsumer:
         self.run_hook(Hook.INSTALL, JOB, STREAM)
         return self.source.outlets[-1]
 
@@ -50,7 +50,7 @@ class Bench(HookTestCase):
         """Whether the guard was left with its pipe, and will not let go of stdin."""
         return self.reactor.last.others.get(GUARD_FD, b"") == b""
 
-    def wait_for_room(self, outlet: Outlet, data: bytes) -> Deferred[None]:
+    def wait_for_room(self, outlet: StreamConsumer, data: bytes) -> Deferred[None]:
         """The pipe is full with this."""
         producer = self.reactor.last.producer
         assert producer is not None
@@ -64,7 +64,7 @@ class GoodTests(Bench):
         self.assertEqual(self.command()[-1], b"-")
         self.assertEqual(self.source.calls, ["stream job"])
         self.successResultOf(outlet.write(b"1"))
-        outlet.conclude()
+        outlet.finish_stdin()
         self.assertTrue(self.guarded(), "what is not in the pipe can be lost")
         self.reactor.last.flushes()
         self.assertEqual(self.reactor.last.others, {GUARD_FD: RELEASE})
@@ -85,7 +85,7 @@ class GoodTests(Bench):
 
     def test_a_guard_that_has_gone(self) -> None:
         outlet = self.begin()
-        outlet.conclude()
+        outlet.finish_stdin()
         self.reactor.last.open_fds.discard(GUARD_FD)
         self.reactor.last.flushes()
         self.reactor.last.ends()
@@ -130,7 +130,7 @@ class UnverifiedTests(Bench):
 
     def test_end_of_the_file_that_nobody_has_read(self) -> None:
         outlet = self.begin()
-        outlet.conclude()
+        outlet.finish_stdin()
         self.reactor.last.ends()
         self.assertEqual(self.told(), [("hook_failed", "install", UNVERIFIED)])
 
@@ -160,7 +160,7 @@ class UnverifiedTests(Bench):
         self.reactor.advance(self.settings.retry_interval)
         self.reactor.last.launched()
         self.assertEqual(self.command()[3], b"1")
-        self.source.outlets[-1].conclude()
+        self.source.outlets[-1].finish_stdin()
         self.reactor.last.flushes()
         self.reactor.last.ends()
         self.assertEqual(self.told(), [("installed",)])
@@ -182,7 +182,7 @@ class UnverifiedTests(Bench):
 
     def test_the_job_is_cancelled_after_the_verdict(self) -> None:
         outlet = self.begin()
-        outlet.conclude()
+        outlet.finish_stdin()
         self.reactor.last.flushes()
         self.runner.release()
         self.assertEqual(self.kills(), [])
@@ -198,7 +198,7 @@ class UnverifiedTests(Bench):
 
     def test_the_agent_is_stopped_after_the_verdict(self) -> None:
         outlet = self.begin()
-        outlet.conclude()
+        outlet.finish_stdin()
         self.reactor.last.flushes()
         self.runner.shut_down()
         self.assertEqual(self.kills(), [signal.SIGTERM])
@@ -237,7 +237,7 @@ class TimeTests(Bench):
 
     def test_a_hook_that_does_not_end(self) -> None:
         outlet = self.begin()
-        outlet.conclude()
+        outlet.finish_stdin()
         self.reactor.last.flushes()
         self.reactor.advance(100)
         self.assertEqual(self.kills(), [signal.SIGTERM])

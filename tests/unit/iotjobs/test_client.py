@@ -1,4 +1,4 @@
-"""The jobs client: what it asks, when, and what it makes of the answers."""
+"""The jobs client: its questions, when it asks them, and its events for each answer."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.anyjson import ANY_JSON, RELAXED, objects
-from tests.support.line import FakeLine, Published
 from tests.support.ports import execution, key
-from upparat.iotjobs.client import SUBACK, JobsClient
-from upparat.iotjobs.outbox import AGAIN, AT_LENGTH
+from tests.unit.iotjobs.session import FakeSession, Published
+from tests.unit.iotjobs.undelivered import FakeUndelivered
+from upparat.iotjobs.client import SUBACK_TIMEOUT, JobsClient
+from upparat.iotjobs.reports import NOT_FOUND_RETRY_INTERVAL, REJECTED_RETRY_INTERVAL
 from upparat.job import ExecutionKey, JobExecution, JobExecutionSummary, Report, State, Status
-from upparat.mqtt.service import SubscribeError
+from upparat.mqtt.session import SubscribeError
 from upparat.ports import JobsEvents
 
 BASE = "$aws/things/T/jobs/"
@@ -81,16 +82,19 @@ def _hears(listener: Listener) -> JobsEvents:
 class JobsBench(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.line = FakeLine()
+        self.session = FakeSession()
         self.random = 0.5
         self.listener = Listener()
-        self.jobs = JobsClient(self.clock, self.line, "T", random=lambda: self.random)
+        undelivered = FakeUndelivered([])
+        self.jobs = JobsClient(
+            self.clock, self.session, "T", undelivered, random=lambda: self.random
+        )
         self.jobs.events = self.listener
-        self.line.events = self.jobs
+        self.session.events = self.jobs
 
     def online(self) -> None:
-        self.line.connect()
-        self.line.grant()
+        self.session.connect()
+        self.session.grant()
         self.taken()
 
     def following(self, followed: JobExecution | None = None) -> None:
@@ -105,11 +109,11 @@ class JobsBench(SynchronousTestCase):
 
     def asked(self) -> list[str]:
         """The topics of what was asked since the last time, without the base."""
-        return [request.topic.removeprefix(BASE) for request in self.line.taken()]
+        return [request.topic.removeprefix(BASE) for request in self.session.taken()]
 
     def request(self, topic: str) -> Published:
         """The only request since the last time, to this topic."""
-        request = self.line.one()
+        request = self.session.one()
         self.assertEqual(request.topic, BASE + topic)
         return request
 
@@ -127,30 +131,30 @@ class JobsBench(SynchronousTestCase):
 class ConnectionTests(JobsBench):
     def test_subscribes_then_asks(self) -> None:
         self.jobs.fetch()
-        self.line.connect()
-        ((filters, _),) = self.line.subscribing
+        self.session.connect()
+        ((filters, _),) = self.session.subscribing
         expected = ("notify", "get/+", "+/get/+", "+/update/+")
         self.assertEqual(filters, tuple(BASE + part for part in expected))
         self.assertEqual(self.asked(), [])
         self.assertEqual(self.taken(), [])
-        self.line.grant()
+        self.session.grant()
         self.assertEqual(self.asked(), ["get"])
         self.assertEqual(self.taken(), [])
 
     def test_a_connection_may_have_brought_changes(self) -> None:
-        self.line.connect()
+        self.session.connect()
         self.assertEqual(self.taken(), [])
-        self.line.grant()
+        self.session.grant()
         self.assertEqual(self.taken(), [("changed",)])
 
     def test_refused_to_subscribe(self) -> None:
         self.jobs.fetch()
-        self.line.connect()
-        self.line.subscribing[-1][1].errback(SubscribeError("no, no"))
-        self.assertEqual(self.line.given_up, ["subscribing failed: no, no"])
+        self.session.connect()
+        self.session.subscribing[-1][1].errback(SubscribeError("no, no"))
+        self.assertEqual(self.session.given_up, ["subscribing failed: no, no"])
         self.assertEqual(self.taken(), [])
         self.assertEqual(self.asked(), [])
-        self.line.lose()
+        self.session.lose()
         self.online()
         self.assertEqual(self.asked(), ["get"])
 
@@ -159,42 +163,42 @@ class ConnectionTests(JobsBench):
         self.jobs.describe("b")
         self.jobs.report(execution(), START)
         self.assertEqual(self.asked(), ["b/get", "a/update"])
-        self.line.lose()
+        self.session.lose()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.line.connect()
+        self.session.connect()
         self.assertEqual(self.asked(), [])
-        self.line.grant()
+        self.session.grant()
         self.assertEqual(self.asked(), ["b/get", "a/update", "a/get"])
         self.assertEqual(self.taken(), [("changed",)])
 
     def test_what_a_connection_grants_while_it_ends_does_not_count(self) -> None:
         self.jobs.fetch()
-        self.line.connect()
-        granted = self.line.subscribing[-1][1]
-        self.line.lose()
+        self.session.connect()
+        granted = self.session.subscribing[-1][1]
+        self.session.lose()
         granted.callback(None)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.line.connect()
+        self.session.connect()
         self.assertEqual(self.asked(), [])
         self.assertEqual(self.taken(), [])
-        self.assertEqual(self.line.given_up, [])
+        self.assertEqual(self.session.given_up, [])
 
     def test_a_broker_that_grants_nothing_is_left(self) -> None:
-        self.line.connect()
-        self.clock.advance(SUBACK)
-        self.assertEqual(len(self.line.given_up), 1)
+        self.session.connect()
+        self.clock.advance(SUBACK_TIMEOUT)
+        self.assertEqual(len(self.session.given_up), 1)
 
     def test_granted_after_the_end(self) -> None:
-        self.line.connect()
+        self.session.connect()
         self.jobs.close()
-        self.line.grant()
+        self.session.grant()
         self.assertEqual(self.taken(), [])
         self.at_rest()
 
     def test_a_listener_that_fails_is_logged(self) -> None:
         self.listener.changed = lambda: 1 / 0  # type: ignore[assignment,method-assign]
-        self.line.connect()
-        self.line.grant()
+        self.session.connect()
+        self.session.grant()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_poll(self) -> None:
@@ -209,7 +213,7 @@ class ConnectionTests(JobsBench):
     def test_poll_starts_anew_with_the_connection(self) -> None:
         self.online()
         self.clock.advance(299)
-        self.line.lose()
+        self.session.lose()
         self.clock.advance(1000)
         self.assertEqual(self.taken(), [])
         self.online()
@@ -223,7 +227,7 @@ class ConnectionTests(JobsBench):
         self.clock.advance(300)
         request = self.request("a/get")
         self.assertEqual(request.body, {"includeJobDocument": False})
-        self.line.accept(request, **answer())
+        self.session.accept(request, **answer())
         self.assertEqual(self.taken(), [("changed",)])
 
 
@@ -234,7 +238,7 @@ class PendingTests(JobsBench):
         request = self.request("get")
         self.assertEqual(request.body, {})
         in_progress = [summary("a", 5), summary("b", 3), {"nonsense": 1}]
-        self.line.accept(request, **lists(in_progress, [summary("c", 1)]))
+        self.session.accept(request, **lists(in_progress, [summary("c", 1)]))
         self.assertEqual(
             self.taken(),
             [("pending", [key("b", queued_at=3), key("a", queued_at=5)], [key("c", queued_at=1)])],
@@ -244,7 +248,7 @@ class PendingTests(JobsBench):
     def test_empty_lists(self) -> None:
         self.online()
         self.jobs.fetch()
-        self.line.accept(self.request("get"), **lists())
+        self.session.accept(self.request("get"), **lists())
         self.assertEqual(self.taken(), [("pending", [], [])])
 
     def test_the_statuses_are_those_of_the_lists(self) -> None:
@@ -254,28 +258,28 @@ class PendingTests(JobsBench):
         )
         self.online()
         self.jobs.fetch()
-        self.line.accept(self.request("get"), **lists([summary("a")], [summary("b")]))
+        self.session.accept(self.request("get"), **lists([summary("a")], [summary("b")]))
         self.assertEqual(statuses, [Status.IN_PROGRESS, Status.QUEUED])
 
     def test_refused_is_not_empty(self) -> None:
         self.online()
         self.jobs.fetch()
-        self.line.reject(self.request("get"), "InvalidRequest")
+        self.session.reject(self.request("get"), "InvalidRequest")
         self.assertEqual(self.taken(), [])
-        self.clock.advance(AT_LENGTH - 1)
+        self.clock.advance(REJECTED_RETRY_INTERVAL - 1)
         self.assertEqual(self.asked(), [])
         self.clock.advance(1)
-        self.line.accept(self.request("get"), **lists(queued=[summary()]))
+        self.session.accept(self.request("get"), **lists(queued=[summary()]))
         self.assertIn(("pending", [], [key()]), self.taken())
 
     def test_a_refused_list_is_asked_for_by_the_next_look_at_everything(self) -> None:
         self.online()
         self.jobs.fetch()
-        self.line.reject(self.request("get"), "InvalidRequest")
-        self.line.lose()
+        self.session.reject(self.request("get"), "InvalidRequest")
+        self.session.lose()
         self.online()
         self.clock.advance(0)
-        self.line.accept(self.request("get"), **lists(queued=[summary()]))
+        self.session.accept(self.request("get"), **lists(queued=[summary()]))
         self.assertIn(("pending", [], [key()]), self.taken())
 
     def test_a_lost_answer(self) -> None:
@@ -283,9 +287,9 @@ class PendingTests(JobsBench):
         self.jobs.fetch()
         request = self.request("get")
         self.clock.advance(10)
-        self.assertEqual(self.line.one(), request)
-        self.line.accept(request, **lists())
-        self.line.accept(request, **lists())
+        self.assertEqual(self.session.one(), request)
+        self.session.accept(request, **lists())
+        self.session.accept(request, **lists())
         self.assertEqual(self.taken(), [("pending", [], [])])
 
     def test_one_answer_to_two_fetches_and_it_is_the_later(self) -> None:
@@ -295,11 +299,11 @@ class PendingTests(JobsBench):
         self.jobs.fetch()
         self.jobs.fetch()
         self.assertEqual(self.asked(), [])
-        self.line.accept(first, **lists(queued=[summary("stale")]))
+        self.session.accept(first, **lists(queued=[summary("stale")]))
         self.assertEqual(self.taken(), [])
         second = self.request("get")
         self.assertNotEqual(second.token, first.token)
-        self.line.accept(second, **lists(queued=[summary("fresh")]))
+        self.session.accept(second, **lists(queued=[summary("fresh")]))
         self.assertEqual(self.taken(), [("pending", [], [key("fresh")])])
         self.assertEqual(self.asked(), [])
 
@@ -308,9 +312,9 @@ class PendingTests(JobsBench):
         self.jobs.report(execution("a"), DONE)
         self.jobs.report(execution("b"), DONE)
         self.jobs.fetch()
-        self.line.accept(self.request("a/update"))
-        self.line.accept(self.request("b/update"))
-        self.line.accept(self.request("get"), **lists())
+        self.session.accept(self.request("a/update"))
+        self.session.accept(self.request("b/update"))
+        self.session.accept(self.request("get"), **lists())
         self.assertEqual(self.taken(), [("pending", [], [])])
 
     def test_a_list_from_before_a_report_is_dropped(self) -> None:
@@ -319,11 +323,11 @@ class PendingTests(JobsBench):
         stale = self.request("get")
         self.jobs.report(execution("a"), DONE)
         update = self.request("a/update")
-        self.line.accept(stale, **lists(queued=[summary("a")]))
+        self.session.accept(stale, **lists(queued=[summary("a")]))
         self.assertEqual(self.taken(), [])
         self.assertEqual(self.asked(), [])
-        self.line.accept(update)
-        self.line.accept(self.request("get"), **lists())
+        self.session.accept(update)
+        self.session.accept(self.request("get"), **lists())
         self.assertEqual(self.taken(), [("pending", [], [])])
 
     def test_a_notification_while_the_list_is_asked_for(self) -> None:
@@ -332,19 +336,19 @@ class PendingTests(JobsBench):
         self.online()
         first = self.request("get")
         self.notify(summary("b"))
-        self.line.accept(first, **lists())
-        self.line.accept(self.request("get"), **lists(queued=[summary("b")]))
+        self.session.accept(first, **lists())
+        self.session.accept(self.request("get"), **lists(queued=[summary("b")]))
         self.assertEqual(self.taken(), [("pending", [], [key("b")])])
 
     def test_a_reconnection_while_the_list_is_asked_for(self) -> None:
         self.online()
         self.jobs.fetch()
         request = self.request("get")
-        self.line.lose()
-        self.line.connect()
-        self.line.grant()
+        self.session.lose()
+        self.session.connect()
+        self.session.grant()
         self.assertEqual(self.taken(), [])
-        self.assertEqual(self.line.one(), request)
+        self.assertEqual(self.session.one(), request)
 
 
 class DescribeTests(JobsBench):
@@ -358,7 +362,7 @@ class DescribeTests(JobsBench):
         self.assertEqual(request.body, {"includeJobDocument": True})
         details = {"state": "reboot_start", "message": "none"}
         document = {"action": "upparat-update", "n": [1]}
-        self.line.accept(
+        self.session.accept(
             request, **answer(versionNumber=3, statusDetails=details, jobDocument=document)
         )
         found = JobExecution(key(), Status.IN_PROGRESS, 3, details, document)
@@ -366,40 +370,40 @@ class DescribeTests(JobsBench):
 
     def test_described_though_it_has_ended(self) -> None:
         self.online()
-        self.line.accept(self.ask(), **answer(status="CANCELED"))
+        self.session.accept(self.ask(), **answer(status="CANCELED"))
         self.assertEqual(self.taken(), [("described", JobExecution(key(), Status.CANCELED, 1))])
 
     def test_unknown_once(self) -> None:
         self.online()
-        self.line.reject(self.ask(), "ResourceNotFound")
+        self.session.reject(self.ask(), "ResourceNotFound")
         self.assertEqual(self.taken(), [])
-        self.clock.advance(AGAIN)
-        self.line.accept(self.request("a/get"), **answer())
+        self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
+        self.session.accept(self.request("a/get"), **answer())
         self.assertEqual(self.taken(), [("described", JobExecution(key(), Status.IN_PROGRESS, 1))])
 
     def test_unknown_twice(self) -> None:
         self.online()
         for _ in range(2):
-            self.line.reject(self.ask(), "ResourceNotFound")
-            self.clock.advance(AGAIN)
-            self.line.reject(self.request("a/get"), "ResourceNotFound")
+            self.session.reject(self.ask(), "ResourceNotFound")
+            self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
+            self.session.reject(self.request("a/get"), "ResourceNotFound")
             self.assertEqual(self.taken(), [("vanished", "a", True)])
 
     def test_over(self) -> None:
         self.online()
-        self.line.reject(self.ask(), "TerminalStateReached")
+        self.session.reject(self.ask(), "TerminalStateReached")
         self.assertEqual(self.taken(), [("vanished", "a", True)])
 
     def test_a_question_that_is_refused_says_nothing_of_an_end(self) -> None:
         self.online()
         for code in ("InvalidRequest", "InvalidTopic"):
-            self.line.reject(self.ask(), code)
+            self.session.reject(self.ask(), code)
             self.assertEqual(self.taken(), [("vanished", "a", False)])
 
     def test_answers_that_make_no_sense(self) -> None:
         self.online()
         for nonsense in ({}, {"execution": None}, answer("b"), answer(status="NONSENSE")):
-            self.line.accept(self.ask(), **nonsense)
+            self.session.accept(self.ask(), **nonsense)
             self.assertEqual(self.taken(), [("vanished", "a", False)], nonsense)
 
     def test_jobs_that_cannot_be_worked_over_mqtt(self) -> None:
@@ -412,24 +416,24 @@ class DescribeTests(JobsBench):
     def test_a_later_question_takes_the_place_of_an_earlier(self) -> None:
         self.online()
         first, second = self.ask("a"), self.ask("b")
-        self.line.accept(first, **answer("a"))
+        self.session.accept(first, **answer("a"))
         self.assertEqual(self.taken(), [])
-        self.line.reject(second, "ResourceNotFound")
+        self.session.reject(second, "ResourceNotFound")
         self.jobs.describe("get")
-        self.clock.advance(AGAIN)
+        self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
         self.assertEqual(self.asked(), [])
         self.assertEqual(self.taken(), [("vanished", "get", False)])
 
     def test_the_version_of_what_is_followed(self) -> None:
         self.following()
-        self.line.accept(self.ask(), **answer(versionNumber=8))
+        self.session.accept(self.ask(), **answer(versionNumber=8))
         self.jobs.report(execution(), START)
         self.assertEqual(self.request("a/update").payload["expectedVersion"], 8)
 
     def test_nothing_is_kept_of_what_is_not_followed(self) -> None:
         self.online()
-        self.line.accept(self.ask("foreign"), **answer("foreign"))
-        self.assertEqual(self.jobs._outbox._versions, {})
+        self.session.accept(self.ask("foreign"), **answer("foreign"))
+        self.assertEqual(self.jobs._reports._versions, {})
 
 
 class NotificationTests(JobsBench):
@@ -454,7 +458,7 @@ class NotificationTests(JobsBench):
         self.assertEqual(request.body, {"includeJobDocument": False})
         self.notify()
         self.assertEqual(self.asked(), [])
-        self.line.accept(request, **answer(status="QUEUED"))
+        self.session.accept(request, **answer(status="QUEUED"))
         self.assertEqual(self.taken(), [("changed",)] * 2)
         self.notify()
         self.assertEqual(self.asked(), ["a/get"])
@@ -464,7 +468,7 @@ class NotificationTests(JobsBench):
             self.following()
             self.notify()
             self.taken()
-            self.line.accept(self.request("a/get"), **answer(status=status.value))
+            self.session.accept(self.request("a/get"), **answer(status=status.value))
             self.assertEqual(self.taken(), [("cancelled",)])
             self.notify()
             self.assertEqual(self.asked(), [])
@@ -474,33 +478,33 @@ class NotificationTests(JobsBench):
         self.following()
         self.notify()
         self.taken()
-        self.line.reject(self.request("a/get"), "TerminalStateReached")
+        self.session.reject(self.request("a/get"), "TerminalStateReached")
         self.assertEqual(self.taken(), [("cancelled",)])
 
     def test_unknown(self) -> None:
         self.following()
         self.notify()
-        self.line.reject(self.request("a/get"), "ResourceNotFound")
+        self.session.reject(self.request("a/get"), "ResourceNotFound")
         self.notify()
         self.taken()
-        self.clock.advance(AGAIN)
-        self.line.reject(self.request("a/get"), "ResourceNotFound")
+        self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
+        self.session.reject(self.request("a/get"), "ResourceNotFound")
         self.assertEqual(self.taken(), [("cancelled",)])
 
     def test_unknown_once(self) -> None:
         self.following()
         for _ in range(2):
             self.notify()
-            self.line.reject(self.request("a/get"), "ResourceNotFound")
-            self.clock.advance(AGAIN)
-            self.line.accept(self.request("a/get"), **answer())
+            self.session.reject(self.request("a/get"), "ResourceNotFound")
+            self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
+            self.session.accept(self.request("a/get"), **answer())
         self.assertNotIn(("cancelled",), self.taken())
 
     def test_other_refusals_prove_nothing(self) -> None:
         self.following()
         self.notify()
-        self.line.reject(self.request("a/get"), "InvalidRequest")
-        self.clock.advance(AGAIN)
+        self.session.reject(self.request("a/get"), "InvalidRequest")
+        self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
         self.assertEqual(self.asked(), [])
         self.assertEqual(self.taken(), [("changed",)])
 
@@ -508,7 +512,7 @@ class NotificationTests(JobsBench):
         self.following()
         for nonsense in ({}, answer("b", status="CANCELED"), answer(status="NONSENSE")):
             self.notify()
-            self.line.accept(self.request("a/get"), **nonsense)
+            self.session.accept(self.request("a/get"), **nonsense)
         self.assertEqual(self.taken(), [("changed",)] * 3)
 
     def test_another_execution_under_our_id(self) -> None:
@@ -516,14 +520,14 @@ class NotificationTests(JobsBench):
             self.following()
             self.notify(other)
             self.taken()
-            self.line.accept(self.request("a/get"), execution={**other, "status": "QUEUED"})
+            self.session.accept(self.request("a/get"), execution={**other, "status": "QUEUED"})
             self.assertEqual(self.taken(), [("cancelled",)])
             self.jobs.close()
 
     def test_the_version_is_learnt(self) -> None:
         self.following()
         self.notify()
-        self.line.accept(self.request("a/get"), **answer(versionNumber=6))
+        self.session.accept(self.request("a/get"), **answer(versionNumber=6))
         self.jobs.report(execution(), START)
         self.assertEqual(self.request("a/update").payload["expectedVersion"], 6)
 
@@ -532,15 +536,15 @@ class NotificationTests(JobsBench):
         self.notify()
         request = self.request("a/get")
         self.jobs.unfollow()
-        self.line.accept(request, **answer(status="CANCELED"))
+        self.session.accept(request, **answer(status="CANCELED"))
         self.assertEqual(self.taken(), [("changed",)])
 
     def test_no_longer_followed_between_two_questions(self) -> None:
         self.following()
         self.notify()
-        self.line.reject(self.request("a/get"), "ResourceNotFound")
+        self.session.reject(self.request("a/get"), "ResourceNotFound")
         self.jobs.unfollow()
-        self.clock.advance(AGAIN)
+        self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
         self.assertEqual(self.asked(), [])
 
     def test_the_question_about_one_does_not_end_the_next(self) -> None:
@@ -548,7 +552,7 @@ class NotificationTests(JobsBench):
         self.notify()
         request = self.request("a/get")
         self.jobs.follow(execution("b", status=Status.IN_PROGRESS))
-        self.line.accept(request, **answer("a", status="CANCELED"))
+        self.session.accept(request, **answer("a", status="CANCELED"))
         self.assertEqual(self.taken(), [("changed",)])
 
 
@@ -557,19 +561,19 @@ class ReportTests(JobsBench):
         self.following()
         self.jobs.report(execution(), START)
         self.assertEqual(self.taken(), [])
-        self.line.accept(self.request("a/update"))
+        self.session.accept(self.request("a/update"))
         self.assertEqual(self.taken(), [("delivered", "download_start")])
 
     def test_not_told_of_what_is_not_followed(self) -> None:
         self.following()
         for other in (execution("b"), execution("a", queued_at=101)):
             self.jobs.report(other, START)
-            self.line.accept(self.line.one())
+            self.session.accept(self.session.one())
             self.jobs.report(other, START)
-            self.line.reject(self.line.one(), "X", executionState={"status": "CANCELED"})
+            self.session.reject(self.session.one(), "X", executionState={"status": "CANCELED"})
         self.jobs.report(execution(), START)
         self.jobs.unfollow()
-        self.line.accept(self.line.one())
+        self.session.accept(self.session.one())
         self.assertEqual(self.taken(), [])
 
     def test_the_end_also_ends_following(self) -> None:
@@ -578,13 +582,13 @@ class ReportTests(JobsBench):
         self.notify()
         update = self.request("a/update")
         self.assertEqual(update.payload["status"], "SUCCEEDED")
-        self.line.accept(update)
+        self.session.accept(update)
         self.assertEqual(self.taken(), [("changed",)])
 
     def test_the_end_of_another_does_not(self) -> None:
         self.following()
         self.jobs.report(execution("b"), DONE)
-        self.line.accept(self.request("b/update"))
+        self.session.accept(self.request("b/update"))
         self.notify()
         self.assertEqual(self.asked(), ["a/get"])
 
@@ -593,11 +597,81 @@ class ReportTests(JobsBench):
         self.jobs.report(execution(), START)
         self.jobs.report(execution(), Report(State.REBOOT_START))
         state = {"status": "CANCELED", "versionNumber": 2}
-        self.line.reject(self.request("a/update"), "InvalidStateTransition", executionState=state)
+        self.session.reject(
+            self.request("a/update"), "InvalidStateTransition", executionState=state
+        )
         self.assertEqual(self.taken(), [("cancelled",)])
         self.assertEqual(self.asked(), [])
         self.notify()
         self.assertEqual(self.asked(), [])
+
+
+class WithinEventsTests(JobsBench):
+    """An event may ask the next question, or end everything, while its own question is answered."""
+
+    def test_the_next_description_from_within_a_repeated_one(self) -> None:
+        described: list[str] = []
+
+        def describe_next(execution: JobExecution) -> None:
+            described.append(execution.job_id)
+            if execution.job_id == "a":
+                self.jobs.describe("b")
+
+        self.listener.described = describe_next  # type: ignore[method-assign]
+        self.online()
+        self.jobs.describe("a")
+        self.session.reject(self.request("a/get"), "ResourceNotFound")
+        self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
+        self.session.accept(self.request("a/get"), **answer("a"))
+        self.session.accept(self.request("b/get"), **answer("b"))
+        self.assertEqual(described, ["a", "b"])
+        self.at_rest()
+
+    def test_the_next_list_from_within_a_list(self) -> None:
+        self.listener.pending = lambda *_: self.jobs.fetch()  # type: ignore[method-assign]
+        self.online()
+        self.jobs.fetch()
+        self.session.accept(self.request("get"), **lists())
+        self.request("get")
+        self.at_rest()
+
+    def test_another_execution_from_within_the_end_of_one(self) -> None:
+        other = execution("b", status=Status.IN_PROGRESS)
+        self.listener.cancelled = lambda: self.jobs.follow(other)  # type: ignore[method-assign]
+        self.following()
+        self.notify()
+        self.session.reject(self.request("a/get"), "TerminalStateReached")
+        self.notify()
+        self.request("b/get")
+        self.at_rest()
+
+    def test_closed_from_within_each_event(self) -> None:
+        for event in ("pending", "described", "delivered", "cancelled"):
+            self.setUp()
+            self.listener = Listener()
+            self.jobs.events = self.listener
+            setattr(self.listener, event, lambda *_: self.jobs.close())
+            self.following()
+            self.notify()
+            self.jobs.report(execution(), START)
+            self.jobs.describe("a")
+            check, update, describe = self.session.taken()
+            self.session.accept(describe, **answer())
+            self.session.accept(update)
+            self.jobs.fetch()
+            for request in self.session.taken():
+                self.session.accept(request, **lists())
+            self.session.accept(check, **answer(status="CANCELED"))
+            self.at_rest()
+
+    def test_one_that_fails_is_logged(self) -> None:
+        self.listener.described = lambda _: 1 / 0  # type: ignore[assignment,method-assign]
+        self.online()
+        self.jobs.describe("a")
+        self.session.accept(self.request("a/get"), **answer())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.jobs.describe("a")
+        self.request("a/get")
 
 
 class EndTests(JobsBench):
@@ -609,12 +683,12 @@ class EndTests(JobsBench):
         self.jobs.report(execution("a"), DONE)
         self.jobs.report(execution("b"), DONE)
         drained = self.jobs.drain()
-        self.line.accept(self.request("a/update"))
+        self.session.accept(self.request("a/update"))
         self.assertNoResult(drained)
-        self.line.accept(self.request("b/update"))
+        self.session.accept(self.request("b/update"))
         self.assertIsNone(self.successResultOf(drained))
         self.jobs.report(execution("c"), DONE)
-        self.line.accept(self.request("c/update"))
+        self.session.accept(self.request("c/update"))
         self.at_rest()
 
     def test_nobody_waits_any_more(self) -> None:
@@ -623,7 +697,7 @@ class EndTests(JobsBench):
         drained = self.jobs.drain()
         drained.cancel()
         self.failureResultOf(drained, CancelledError)
-        self.line.accept(self.request("a/update"))
+        self.session.accept(self.request("a/update"))
         self.at_rest()
 
     def test_close_without_a_connection(self) -> None:
@@ -641,12 +715,12 @@ class EndTests(JobsBench):
         self.jobs.fetch()
         self.jobs.describe("b")
         self.jobs.report(execution("c"), START)
-        requests = self.line.taken()
+        requests = self.session.taken()
         self.assertEqual(len(requests), 4)
         self.taken()
         self.at_rest()
         for request in requests:
-            self.line.accept(request, **answer(status="CANCELED"), **lists())
+            self.session.accept(request, **answer(status="CANCELED"), **lists())
         self.assertEqual(self.taken(), [])
         self.assertEqual(self.asked(), [])
         self.at_rest()
@@ -656,10 +730,10 @@ class EndTests(JobsBench):
         self.notify()
         self.jobs.fetch()
         self.jobs.describe("b")
-        for request in self.line.taken():
-            self.line.reject(request, "ResourceNotFound")
+        for request in self.session.taken():
+            self.session.reject(request, "ResourceNotFound")
         self.jobs.report(execution(), START)
-        self.line.reject(self.request("a/update"), "ResourceNotFound")
+        self.session.reject(self.request("a/update"), "ResourceNotFound")
         self.assertEqual(len(self.clock.getDelayedCalls()), 5)
         self.at_rest()
 
@@ -667,7 +741,7 @@ class EndTests(JobsBench):
         self.online()
         for count in "12":
             self.jobs.report(execution(), Report(State.DOWNLOAD_PROGRESS, count))
-        self.line.accept(self.line.one())
+        self.session.accept(self.session.one())
         self.at_rest()
 
 
@@ -718,7 +792,7 @@ class AnythingTests(JobsBench):
         self.jobs.fetch()
         self.jobs.describe("a")
         self.jobs.report(execution(), START)
-        check, get, describe, update = self.line.taken()
+        check, get, describe, update = self.session.taken()
         return {"check": check, "get": get, "describe": describe, "update": update}
 
     @RELAXED

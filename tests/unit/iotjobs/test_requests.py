@@ -1,25 +1,33 @@
-"""Requests and their answers: tokens, repetition, and a line that comes and goes."""
+"""Requests and their answers: tokens, repetition, and a session that comes and goes."""
 
 from __future__ import annotations
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.line import FakeLine, Published
-from upparat.iotjobs.requests import SILENCE, Requests, Response
+from tests.unit.iotjobs.session import FakeSession, Published
+from upparat.iotjobs.requests import ATTEMPTS_PER_CONNECTION, Requests, Response
 
 
 class RequestsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.line = FakeLine(connected=True)
+        self.session = FakeSession(connected=True)
         self.random = 0.5
-        self.requests = Requests(self.clock, self.line, lambda: self.random)
+        self.requests = Requests(self.clock, self.session, lambda: self.random)
         self.answers: list[Response] = []
+        self.cancelled: list[Failure] = []
+
+    def ask(self, topic: str = "t/get", **payload: object) -> Deferred[Response]:
+        asked = self.requests.send(topic, payload)
+        asked.addCallbacks(self.answers.append, self.cancelled.append)
+        return asked
 
     def send(self, topic: str = "t/get", **payload: object) -> Published:
-        self.requests.send(topic, payload, self.answers.append)
-        return self.line.published[-1]
+        self.ask(topic, **payload)
+        return self.session.published[-1]
 
     def ready(self) -> None:
         self.requests.session_ready()
@@ -34,7 +42,7 @@ class RequestsTests(SynchronousTestCase):
         """Nothing waits, nothing is on the clock."""
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.ready()
-        self.assertEqual(self.line.taken(), [])
+        self.assertEqual(self.session.taken(), [])
 
     # --- answers that make no sense ---
 
@@ -65,7 +73,7 @@ class RequestsTests(SynchronousTestCase):
         self.assertTrue(answer.accepted)
         self.assertEqual(answer.code, "")
         self.assertEqual(answer.payload["more"], 1)
-        self.line.taken()
+        self.session.taken()
         self.quiet()
 
     def test_rejected(self) -> None:
@@ -74,7 +82,7 @@ class RequestsTests(SynchronousTestCase):
         (answer,) = self.answers
         self.assertFalse(answer.accepted)
         self.assertEqual(answer.code, "ResourceNotFound")
-        self.line.taken()
+        self.session.taken()
         self.quiet()
 
     def test_rejected_without_a_code_that_makes_sense(self) -> None:
@@ -139,12 +147,12 @@ class RequestsTests(SynchronousTestCase):
     def test_silence(self) -> None:
         self.ready()
         request = self.send(a=1)
-        self.line.taken()
+        self.session.taken()
         for delay in (10, 20, 40, 80, 120, 120):
             self.clock.advance(delay - 0.1)
-            self.assertEqual(self.line.taken(), [])
+            self.assertEqual(self.session.taken(), [])
             self.clock.advance(0.1)
-            self.assertEqual(self.line.taken(), [request], delay)
+            self.assertEqual(self.session.taken(), [request], delay)
         self.answer(request)
         self.assertEqual(len(self.answers), 1)
         self.quiet()
@@ -154,13 +162,13 @@ class RequestsTests(SynchronousTestCase):
         self.ready()
         request = self.send()
         for _ in range(2):
-            self.clock.pump([120] * (SILENCE - 1))
-            self.assertEqual(self.line.taken(), [request] * SILENCE)
-            self.assertEqual(self.line.given_up, [])
+            self.clock.pump([120] * (ATTEMPTS_PER_CONNECTION - 1))
+            self.assertEqual(self.session.taken(), [request] * ATTEMPTS_PER_CONNECTION)
+            self.assertEqual(self.session.given_up, [])
             self.clock.advance(120)
-            self.assertEqual(self.line.taken(), [])
-            self.assertEqual(self.line.given_up, ["no answer on t/get"])
-            self.line.given_up.clear()
+            self.assertEqual(self.session.taken(), [])
+            self.assertEqual(self.session.given_up, ["no answer on t/get"])
+            self.session.given_up.clear()
             self.requests.session_lost()
             self.ready()
         self.answer(request)
@@ -177,7 +185,7 @@ class RequestsTests(SynchronousTestCase):
     def test_refused_for_the_moment(self) -> None:
         self.ready()
         request = self.send()
-        self.line.taken()
+        self.session.taken()
         for code, delay in (
             ("RequestThrottled", 2),
             ("InternalError", 3),
@@ -188,7 +196,7 @@ class RequestsTests(SynchronousTestCase):
             (call,) = self.clock.getDelayedCalls()
             self.assertEqual(call.getTime() - self.clock.seconds(), delay)
             self.clock.advance(delay)
-            self.assertEqual(self.line.taken(), [request])
+            self.assertEqual(self.session.taken(), [request])
         self.assertEqual(self.answers, [])
         self.answer(request)
         self.assertEqual(len(self.answers), 1)
@@ -206,76 +214,84 @@ class RequestsTests(SynchronousTestCase):
         request = self.send()
         self.requests.answered(request.topic, False, {"code": "InternalError"})
         self.clock.advance(2)
-        self.assertEqual(self.line.taken(), [request, request])
+        self.assertEqual(self.session.taken(), [request, request])
 
-    # --- the line ---
+    # --- the session ---
 
-    def test_nothing_is_sent_until_the_line_is_up(self) -> None:
-        self.requests.send("t/get", {"a": 1}, self.answers.append)
+    def test_nothing_is_sent_until_the_session_is_ready(self) -> None:
+        self.ask(a=1)
         self.assertFalse(self.requests.ready)
-        self.assertEqual(self.line.taken(), [])
+        self.assertEqual(self.session.taken(), [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.ready()
         self.assertTrue(self.requests.ready)
-        self.answer(self.line.one())
+        self.answer(self.session.one())
         self.assertEqual(len(self.answers), 1)
 
-    def test_a_line_that_goes_and_comes(self) -> None:
+    def test_a_session_that_goes_and_comes(self) -> None:
         self.ready()
         first, second = self.send(n=1), self.send(n=2)
         self.reject(second, "RequestThrottled")
-        self.line.taken()
+        self.session.taken()
         self.requests.session_lost()
         self.assertFalse(self.requests.ready)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.clock.advance(1000)
-        self.assertEqual(self.line.taken(), [])
+        self.assertEqual(self.session.taken(), [])
         self.ready()
-        self.assertEqual(self.line.taken(), [first, second])
+        self.assertEqual(self.session.taken(), [first, second])
         self.assertEqual(len(self.clock.getDelayedCalls()), 2)
 
     def test_up_twice(self) -> None:
         self.ready()
         request = self.send()
         self.ready()
-        self.assertEqual(self.line.taken(), [request, request])
+        self.assertEqual(self.session.taken(), [request, request])
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
-    def test_a_line_that_is_gone_unnoticed(self) -> None:
+    def test_a_session_that_is_gone_unnoticed(self) -> None:
         self.ready()
-        self.line.connected = False
-        self.requests.send("t/get", {}, self.answers.append)
+        self.session.connected = False
+        self.ask()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.line.connected = True
+        self.session.connected = True
         self.ready()
-        self.answer(self.line.one())
+        self.answer(self.session.one())
         self.assertEqual(len(self.answers), 1)
 
     # --- the end ---
 
     def test_forgotten(self) -> None:
         self.ready()
-        token = self.requests.send("t/get", {}, self.answers.append)
-        request = self.line.one()
-        self.assertEqual(request.token, token)
-        self.requests.forget(token)
-        self.requests.forget(token)
-        self.requests.forget("never known")
+        asked = self.ask()
+        request = self.session.one()
+        asked.cancel()
+        asked.cancel()
         self.answer(request)
         self.assertEqual(self.answers, [])
+        self.assertEqual([failure.type for failure in self.cancelled], [CancelledError])
+        self.quiet()
+
+    def test_forgotten_once_answered(self) -> None:
+        self.ready()
+        asked = self.ask()
+        self.answer(self.session.one())
+        asked.cancel()
+        self.assertEqual((len(self.answers), self.cancelled), (1, []))
         self.quiet()
 
     def test_close(self) -> None:
         self.ready()
         waiting, throttled = self.send(), self.send()
         self.reject(throttled, "RequestThrottled")
-        self.line.taken()
+        self.session.taken()
         self.requests.close()
         self.answer(waiting)
         self.assertEqual(self.answers, [])
+        self.assertEqual([failure.type for failure in self.cancelled], [CancelledError] * 2)
         self.quiet()
 
     def test_the_payload_does_not_show(self) -> None:
         self.ready()
         request = self.send(statusDetails="secret")
-        self.assertNotIn("secret", repr(self.requests._waiting[request.token]))
+        self.assertNotIn("secret", repr(self.requests._pending[request.token]))

@@ -183,9 +183,9 @@ class BootTests(RecordBench):
         self.record().restarting(key())
         self.boot("boot 2")
         record = self.record()
-        record.owe(execution("b"), FAILED)
+        record.add(execution("b"), FAILED)
         self.assertFalse(self.same_boot())
-        record.settle(key("b"))
+        record.remove(key("b"))
         self.assertFalse(self.same_boot())
 
     def test_missing(self) -> None:
@@ -211,7 +211,7 @@ class BootTests(RecordBench):
 
 class DebtTests(RecordBench):
     def test_round_trip(self) -> None:
-        self.record().owe(execution(), FAILED)
+        self.record().add(execution(), FAILED)
         record = self.record()
         ((of, report),) = record.owed()
         self.assertEqual(of, JobExecution(key(), Status.IN_PROGRESS, version_number=1))
@@ -221,15 +221,15 @@ class DebtTests(RecordBench):
     def test_all_states_that_end(self) -> None:
         for state in State:
             if state.status.ended:
-                self.record().owe(execution(), Report(state))
+                self.record().add(execution(), Report(state))
                 self.assertEqual([report for _, report in self.record().owed()], [Report(state)])
 
     def test_oldest_first_and_one_for_each(self) -> None:
         record = self.record()
         for job_id in "abc":
-            record.owe(execution(job_id), FAILED)
-        record.owe(execution("a", queued_at=101), DONE)
-        record.owe(execution("b"), DONE)
+            record.add(execution(job_id), FAILED)
+        record.add(execution("a", queued_at=101), DONE)
+        record.add(execution("b"), DONE)
         owed = [(of.key, report.state) for of, report in self.record().owed()]
         self.assertEqual(
             owed,
@@ -243,19 +243,19 @@ class DebtTests(RecordBench):
 
     def test_settled(self) -> None:
         record = self.record()
-        record.owe(execution("a"), DONE)
-        record.owe(execution("b"), DONE)
-        record.settle(key("a", queued_at=101))
-        record.settle(key("a"))
+        record.add(execution("a"), DONE)
+        record.add(execution("b"), DONE)
+        record.remove(key("a", queued_at=101))
+        record.remove(key("a"))
         self.assertEqual([of.job_id for of, _ in self.record().owed()], ["b"])
-        record.settle(key("b"))
+        record.remove(key("b"))
         self.assertFalse(self.path.exists())
-        record.settle(key("b"))
+        record.remove(key("b"))
 
     def test_an_update_whose_end_is_owed_is_not_in_hand(self) -> None:
         record = self.record()
         record.working(key())
-        record.owe(execution(), DONE)
+        record.add(execution(), DONE)
         self.assertIsNone(self.remembered())
         record.clear()
         record = self.record()
@@ -264,21 +264,21 @@ class DebtTests(RecordBench):
     def test_when_that_is_settled_nothing_is_left(self) -> None:
         record = self.record()
         record.working(key())
-        record.owe(execution(), DONE)
-        self.record().settle(key())
+        record.add(execution(), DONE)
+        self.record().remove(key())
         self.assertFalse(self.path.exists())
 
     def test_the_debt_of_another_does_not_hide_the_update(self) -> None:
         record = self.record()
         record.working(key())
-        record.owe(execution("b"), DONE)
+        record.add(execution("b"), DONE)
         self.assertEqual(self.remembered(), Memory(key(), same_boot=True))
 
     def test_settled_after_the_next_start(self) -> None:
-        self.record().owe(execution(), DONE)
+        self.record().add(execution(), DONE)
         record = self.record()
         record.working(key("b"))
-        record.settle(key())
+        record.remove(key())
         record = self.record()
         self.assertEqual(record.owed(), [])
         self.assertEqual(self.memory, Memory(key("b"), same_boot=True))
@@ -288,7 +288,7 @@ class BrokenFileTests(RecordBench):
     def content(self) -> bytes:
         record = self.record()
         record.restarting(key("a", 2, 1700000000))
-        record.owe(execution("b"), FAILED)
+        record.add(execution("b"), FAILED)
         return self.path.read_bytes()
 
     def set_aside(self, content: bytes) -> None:
@@ -366,13 +366,13 @@ class TroubleTests(RecordBench):
         self.assertIn("cannot be read", errors[0])
         record.working(key())
         record.restarting(key())
-        record.owe(execution(), DONE)
+        record.add(execution(), DONE)
         self.assertEqual(len(errors), 7)
         self.assertIn("cannot be written", errors[-2])
         self.assertIn("cannot be removed", errors[-1])
         self.assertEqual(len(record.owed()), 1)
         record.clear()
-        record.settle(key())
+        record.remove(key())
         self.assertIn("cannot be removed", errors[-1])
 
     def test_a_directory_in_place_of_the_file(self) -> None:

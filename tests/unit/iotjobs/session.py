@@ -1,4 +1,4 @@
-"""A connection to the broker that a test scripts, and answers to what was published on it."""
+"""An MQTT session that a test scripts, and the responses to its requests."""
 
 from __future__ import annotations
 
@@ -32,9 +32,13 @@ class Published:
         return {name: value for name, value in self.payload.items() if name != "clientToken"}
 
 
-class FakeLine:
-    """Keeps what is published while it is ``connected``, what is subscribed to, and the reasons
-    of those who gave the connection up."""
+class FakeSession:
+    """Keeps what the wing under test has asked for.
+
+    :ivar published: the messages that were published while ``connected``.
+    :ivar subscribing: the filters of each subscription, and its Deferred.
+    :ivar given_up: the reasons given to ``disconnect_and_retry``.
+    """
 
     events: MqttSessionEvents
 
@@ -44,7 +48,7 @@ class FakeLine:
         self.subscribing: list[tuple[Sequence[str], Deferred[None]]] = []
         self.given_up: list[str] = []
 
-    # --- what an adapter calls ---
+    # --- MqttSession ---
 
     def publish(self, topic: str, payload: bytes) -> bool:
         if self.connected:
@@ -59,14 +63,14 @@ class FakeLine:
     def disconnect_and_retry(self, reason: str) -> None:
         self.given_up.append(reason)
 
-    # --- what a test calls ---
+    # --- for the test ---
 
     def connect(self) -> None:
         self.connected = True
         self.events.connected()
 
     def grant(self) -> None:
-        """Response the last SUBSCRIBE."""
+        """Answer the last SUBSCRIBE."""
         self.subscribing[-1][1].callback(None)
 
     def lose(self) -> None:
@@ -94,5 +98,5 @@ class FakeLine:
         self.events.received(f"{request.topic}/{verdict}", json.dumps(payload).encode())
 
 
-def _is_a_line(line: FakeLine) -> MqttSession:
-    return line
+def _is_a_session(session: FakeSession) -> MqttSession:
+    return session

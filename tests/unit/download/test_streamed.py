@@ -11,10 +11,9 @@ from tests.support.downloads import FakeOutlet, Heard, make_job
 from tests.unit.download.test_downloader import URL, Answer, FakeExchange
 from tests.unit.download.test_downloader import Bench as DownloadBench
 from upparat.config.settings import Require, Verify
-from upparat.download.streamed import HELD_BACK
-from upparat.download.through import StreamDownloader
+from upparat.download.streamed import HELD_BACK, StreamDownloader
 from upparat.download.verifier import Verifier
-from upparat.download.writer import MOMENT
+from upparat.download.writer import FLUSH_DELAY
 from upparat.job import Job, State
 
 CONTENT = bytes(range(256)) * 1024  # of 256 KiB
@@ -158,7 +157,7 @@ class WayTests(Bench):
     def test_a_fresh_url_that_comes_too_late(self) -> None:
         """The hook has ended: it is offered again, and the machine knows that it is."""
         job = self.begin(Answer(403))
-        self.through.unstream(self.outlet)
+        self.through.cancel_stream(self.outlet)
         self.heard.events.clear()
         self.through.start(job)
         self.assertEqual(self.outcomes(), [("stream_ready",)])
@@ -197,15 +196,15 @@ class FailureTests(Bench):
 
     def test_a_hook_that_ends(self) -> None:
         self.begin(half(end=None))
-        self.through.unstream(FakeOutlet())
+        self.through.cancel_stream(FakeOutlet())
         self.assertIsNotNone(self.through._stream)
-        self.through.unstream(self.outlet)
+        self.through.cancel_stream(self.outlet)
         self.assertEqual((self.closed, self.outcomes()), (1, []))
 
     def test_a_hook_that_ends_while_the_pipe_is_full(self) -> None:
         self.outlet.room = Deferred()
         self.begin(whole())
-        self.through.unstream(self.outlet)
+        self.through.cancel_stream(self.outlet)
         self.outlet.room.callback(None)
         self.assertEqual((self.outlet.told, self.outcomes()), ([], []))
 
@@ -214,9 +213,9 @@ class FailureTests(Bench):
         self.reactor.pool.held = []
         self.begin(half(end=None))
         self.release()
-        self.reactor.advance(MOMENT)
+        self.reactor.advance(FLUSH_DELAY)
         self.assertEqual(len(self.reactor.pool.held), 1)
-        self.through.unstream(self.outlet)
+        self.through.cancel_stream(self.outlet)
         self.through.stream(self.job(), self.outlet)
         self.release()
         self.assertEqual(self.outlet.written, b"")

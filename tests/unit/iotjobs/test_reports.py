@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.line import FakeLine, Published
 from tests.support.ports import execution
-from upparat.iotjobs.outbox import AGAIN, AT_LENGTH, CONFUSION, REFUSALS, Ledger, Outbox
+from tests.unit.iotjobs.session import FakeSession, Published
+from tests.unit.iotjobs.undelivered import FakeUndelivered
+from upparat.iotjobs.reports import (
+    MAX_REJECTIONS,
+    MAX_VERSION_MISMATCHES,
+    NOT_FOUND_RETRY_INTERVAL,
+    REJECTED_RETRY_INTERVAL,
+    ReportListener,
+    ReportQueue,
+)
 from upparat.iotjobs.requests import Requests
 from upparat.iotjobs.wire import Topics
 from upparat.job import ExecutionKey, JobExecution, Report, State, Status
@@ -46,23 +55,32 @@ def others(status: Status, version: int = 7) -> dict[str, Any]:
     return {"executionState": {"status": status.value, "versionNumber": version}}
 
 
-class FakeLedger:
-    def __init__(self, told: list[tuple[Any, ...]]) -> None:
-        self.told = told
+class Listener:
+    """Appends each call to a list; ``on_delivered`` is called instead, if a test sets it."""
 
-    def owe(self, execution: JobExecution, report: Report) -> None:
-        self.told.append(("owe", execution.job_id, report.state.value))
+    def __init__(self, calls: list[tuple[Any, ...]]) -> None:
+        self.calls = calls
+        self.on_delivered: Callable[[Report], object] | None = None
 
-    def settle(self, key: ExecutionKey) -> None:
-        self.told.append(("settle", key.job_id))
+    def report_delivered(self, key: ExecutionKey, report: Report) -> None:
+        if self.on_delivered is not None:
+            self.on_delivered(report)
+        else:
+            self.calls.append(("delivered", key.job_id, report.state.value))
+
+    def execution_over(self, key: ExecutionKey) -> None:
+        self.calls.append(("over", key.job_id))
+
+    def reports_done(self) -> None:
+        self.calls.append(("done",))
 
 
-def _is_a_ledger(ledger: FakeLedger) -> Ledger:
-    return ledger
+def _hears(listener: Listener) -> ReportListener:
+    return listener
 
 
 class Answers:
-    """Stands between the line and the requests, where the jobs client does in earnest."""
+    """Passes responses on from the session to the requests, in place of the jobs client."""
 
     def __init__(self, requests: Requests) -> None:
         self.requests = requests
@@ -78,66 +96,67 @@ class Answers:
         self.requests.answered(request, verdict == "accepted", json.loads(payload))
 
 
-class OutboxBench(SynchronousTestCase):
+class ReportsBench(SynchronousTestCase):
     interval = 5.0
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.line = FakeLine()
-        self.requests = Requests(self.clock, self.line, lambda: 0.5)
-        self.line.events = Answers(self.requests)
+        self.session = FakeSession()
+        self.requests = Requests(self.clock, self.session, lambda: 0.5)
+        self.session.events = Answers(self.requests)
         self.told: list[tuple[Any, ...]] = []
-        self.outbox = Outbox(
-            self.clock, self.requests, Topics("T"), self.interval, FakeLedger(self.told)
+        self.listener = Listener(self.told)
+        self.reports = ReportQueue(
+            self.clock,
+            self.requests,
+            Topics("T"),
+            self.interval,
+            self.listener,
+            FakeUndelivered(self.told),
         )
-        self.outbox.delivered = lambda key, report: self.told.append(
-            ("delivered", key.job_id, report.state.value)
-        )
-        self.outbox.over = lambda key: self.told.append(("over", key.job_id))
-        self.outbox.emptied = lambda: self.told.append(("emptied",))
-        self.line.connect()
+        self.session.connect()
 
     def add(self, *reports: Report, to: JobExecution | None = None) -> None:
         for report in reports:
-            self.outbox.add(to or execution(status=Status.IN_PROGRESS), report)
+            self.reports.add(to or execution(status=Status.IN_PROGRESS), report)
 
     def accept(self, **answer: object) -> Published:
         """Accept the one update that is under way."""
-        request = self.line.one()
-        self.line.accept(request, **answer)
+        request = self.session.one()
+        self.session.accept(request, **answer)
         return request
 
     def reject(self, code: str, **answer: object) -> Published:
         """Refuse the one update that is under way."""
-        request = self.line.one()
-        self.line.reject(request, code, **answer)
+        request = self.session.one()
+        self.session.reject(request, code, **answer)
         return request
 
     def sent(self) -> list[tuple[str, str]]:
         """Job id and state of what was sent since the last time."""
         return [
             (update.topic.split("/")[-2], update.payload["statusDetails"]["state"])
-            for update in self.line.taken()
+            for update in self.session.taken()
         ]
 
     def expected(self) -> object:
         """The version that the one update under way expects; it stays under way."""
-        return self.line.published[-1].payload.get("expectedVersion")
+        return self.session.published[-1].payload.get("expectedVersion")
 
     def taken(self) -> list[tuple[Any, ...]]:
         taken, self.told[:] = list(self.told), []
         return taken
 
     def at_rest(self) -> None:
-        self.assertTrue(self.outbox.empty)
-        self.assertEqual(self.line.taken(), [])
+        self.assertTrue(self.reports.empty)
+        self.assertEqual(self.session.taken(), [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
-class SendingTests(OutboxBench):
+class SendingTests(ReportsBench):
     def test_an_update(self) -> None:
         self.add(Report(State.DOWNLOAD_INTERRUPT, "x\ty"))
-        update = self.line.one()
+        update = self.session.one()
         self.assertEqual(update.topic, "$aws/things/T/jobs/a/update")
         self.assertEqual(
             update.body,
@@ -149,15 +168,15 @@ class SendingTests(OutboxBench):
                 "includeJobExecutionState": True,
             },
         )
-        self.assertFalse(self.outbox.empty)
-        self.line.accept(update, **state_of(START, 2))
-        self.assertEqual(self.taken(), [("delivered", "a", "download_interrupt"), ("emptied",)])
+        self.assertFalse(self.reports.empty)
+        self.session.accept(update, **state_of(START, 2))
+        self.assertEqual(self.taken(), [("delivered", "a", "download_interrupt"), ("done",)])
         self.at_rest()
 
     def test_numbers_that_are_not_known(self) -> None:
         unknown = JobExecution(ExecutionKey("a", 0, 0), Status.IN_PROGRESS, version_number=0)
         self.add(START, to=unknown)
-        body = self.line.one().body
+        body = self.session.one().body
         self.assertNotIn("executionNumber", body)
         self.assertNotIn("expectedVersion", body)
 
@@ -171,15 +190,15 @@ class SendingTests(OutboxBench):
             ("b", "download_failed"),
             ("a", "complete_ready"),
         ):
-            (update,) = self.line.published
+            (update,) = self.session.published
             self.assertEqual(self.sent(), [expected])
-            self.line.accept(update)
+            self.session.accept(update)
         self.at_rest()
-        self.assertEqual(self.taken().count(("emptied",)), 1)
+        self.assertEqual(self.taken().count(("done",)), 1)
 
     def test_a_report_of_whom_is_told(self) -> None:
         """What is reported upon a delivery goes behind what waits already."""
-        self.outbox.delivered = lambda key, report: (
+        self.listener.on_delivered = lambda report: (
             self.add(REBOOT) if report is START else self.told.append((report.state.value,))
         )
         self.add(START, Report(State.INSTALLATION_START))
@@ -187,32 +206,46 @@ class SendingTests(OutboxBench):
         self.accept()
         self.assertEqual(self.taken(), [("installation_start",)])
         self.accept()
-        self.assertEqual(self.taken(), [("reboot_start",), ("emptied",)])
+        self.assertEqual(self.taken(), [("reboot_start",), ("done",)])
 
     def test_not_emptied_while_its_teller_adds(self) -> None:
-        self.outbox.delivered = lambda key, report: self.add(REBOOT) if report is START else None
+        self.listener.on_delivered = lambda report: self.add(REBOOT) if report is START else None
         self.add(START)
         self.accept()
         self.assertEqual(self.taken(), [])
         self.accept()
-        self.assertEqual(self.taken(), [("emptied",)])
+        self.assertEqual(self.taken(), [("done",)])
 
-    def test_the_line_goes_and_comes(self) -> None:
+    def test_a_listener_that_fails_is_logged(self) -> None:
+        self.listener.on_delivered = lambda report: 1 / 0
         self.add(START)
-        first = self.line.one()
-        self.line.lose()
+        self.accept()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.add(REBOOT)
+        self.assertEqual(self.sent(), [("a", "reboot_start")])
+
+    def test_closed_by_the_listener(self) -> None:
+        self.listener.on_delivered = lambda report: self.reports.close()
+        self.add(START, REBOOT)
+        self.accept()
+        self.at_rest()
+
+    def test_the_session_goes_and_comes(self) -> None:
+        self.add(START)
+        first = self.session.one()
+        self.session.lose()
         self.add(REBOOT)
         self.clock.advance(1000)
-        self.line.connect()
+        self.session.connect()
         self.assertEqual(self.accept(), first)
         self.assertEqual(self.accept().payload["statusDetails"]["state"], "reboot_start")
         self.at_rest()
 
     def test_close(self) -> None:
         self.add(START, progress(1))
-        update = self.line.one()
-        self.outbox.close()
-        self.line.accept(update)
+        update = self.session.one()
+        self.reports.close()
+        self.session.accept(update)
         self.assertEqual(self.taken(), [])
         self.at_rest()
 
@@ -220,24 +253,24 @@ class SendingTests(OutboxBench):
         self.add(progress(1))
         self.accept()
         self.add(progress(2))
-        self.outbox.close()
+        self.reports.close()
         self.at_rest()
 
     def test_close_while_an_update_is_to_be_repeated(self) -> None:
         self.add(START)
         self.reject("ResourceNotFound")
-        self.outbox.close()
+        self.reports.close()
         self.at_rest()
 
 
-class ProgressTests(OutboxBench):
+class ProgressTests(ReportsBench):
     def test_progress_takes_its_time(self) -> None:
         self.add(progress(1))
         self.accept()
         self.add(progress(2))
-        self.assertEqual(self.line.published, [])
+        self.assertEqual(self.session.published, [])
         self.clock.advance(4.9)
-        self.assertEqual(self.line.published, [])
+        self.assertEqual(self.session.published, [])
         self.clock.advance(0.1)
         self.assertEqual(self.accept().payload["statusDetails"]["message"], "2 bytes")
         self.clock.advance(100)
@@ -258,7 +291,7 @@ class ProgressTests(OutboxBench):
         self.add(lines("three"), to=execution("b"))
         self.add(START, START)
         said = []
-        while self.line.published:
+        while self.session.published:
             update = self.accept()
             said.append((update.topic.split("/")[-2], update.payload["statusDetails"]["message"]))
         self.assertEqual(
@@ -270,7 +303,7 @@ class ProgressTests(OutboxBench):
         self.add(progress(1))
         self.accept()
         self.add(progress(2))
-        self.assertEqual(self.line.published, [])
+        self.assertEqual(self.session.published, [])
         self.add(REBOOT)
         self.assertEqual(self.accept().payload["statusDetails"]["message"], "2 bytes")
         self.assertEqual(self.accept().payload["statusDetails"]["state"], "reboot_start")
@@ -284,7 +317,7 @@ class ProgressTests(OutboxBench):
         self.at_rest()
 
 
-class VersionTests(OutboxBench):
+class VersionTests(ReportsBench):
     def test_the_version_goes_up(self) -> None:
         self.add(START, REBOOT, DONE)
         self.assertEqual(self.expected(), 1)
@@ -303,9 +336,11 @@ class VersionTests(OutboxBench):
         self.assertEqual(self.expected(), 1)
 
     def test_a_description_tells_the_version(self) -> None:
-        self.outbox.learn(execution())
-        self.outbox.learn(JobExecution(execution().key, Status.IN_PROGRESS, version_number=4))
-        self.outbox.learn(execution())
+        self.reports.learn_version(execution())
+        self.reports.learn_version(
+            JobExecution(execution().key, Status.IN_PROGRESS, version_number=4)
+        )
+        self.reports.learn_version(execution())
         self.add(START)
         self.assertEqual(self.expected(), 4)
 
@@ -314,25 +349,25 @@ class VersionTests(OutboxBench):
         self.accept(**state_of(START, 9))
         self.add(DONE)
         self.accept(**state_of(DONE, 10))
-        self.assertEqual(self.outbox._versions, {})
+        self.assertEqual(self.reports._versions, {})
         self.add(START)
         self.accept(**state_of(START, 9))
         self.add(REBOOT)
         self.reject("InvalidStateTransition", **others(Status.CANCELED))
-        self.assertEqual(self.outbox._versions, {})
+        self.assertEqual(self.reports._versions, {})
 
 
-class RefusedTests(OutboxBench):
+class RefusedTests(ReportsBench):
     # --- AWS tells what is there ---
 
     def test_another_version_and_alive(self) -> None:
         self.add(START, REBOOT)
         first = self.reject("VersionMismatch", **others(Status.IN_PROGRESS, 7))
-        second = self.line.one()
+        second = self.session.one()
         self.assertEqual(second.body, {**first.body, "expectedVersion": 7})
         self.assertNotEqual(second.token, first.token)
         self.assertEqual(self.taken(), [])
-        self.line.accept(second, **state_of(START, 8))
+        self.session.accept(second, **state_of(START, 8))
         self.assertEqual(self.taken(), [("delivered", "a", "download_start")])
         self.assertEqual(self.expected(), 8)
 
@@ -342,7 +377,7 @@ class RefusedTests(OutboxBench):
             self.taken()
             self.reject(code, **state_of(DONE, 2))
             self.assertEqual(
-                self.taken(), [("settle", "a"), ("delivered", "a", "complete_ready"), ("emptied",)]
+                self.taken(), [("remove", "a"), ("delivered", "a", "complete_ready"), ("done",)]
             )
             self.at_rest()
 
@@ -357,14 +392,14 @@ class RefusedTests(OutboxBench):
         self.add(DONE)
         self.taken()
         self.reject("InvalidStateTransition", **state_of(Report(State.COMPLETE_SOFT_RESTART), 2))
-        self.assertEqual(self.taken(), [("settle", "a"), ("over", "a"), ("emptied",)])
+        self.assertEqual(self.taken(), [("remove", "a"), ("over", "a"), ("done",)])
 
     def test_ended_by_others(self) -> None:
         for code in ("VersionMismatch", "InvalidStateTransition"):
             for status in (s for s in Status if s.ended):
                 self.add(START)
                 self.reject(code, **others(status))
-                self.assertEqual(self.taken(), [("settle", "a"), ("over", "a"), ("emptied",)])
+                self.assertEqual(self.taken(), [("remove", "a"), ("over", "a"), ("done",)])
                 self.at_rest()
 
     def test_what_waits_for_an_execution_that_is_over_is_dropped(self) -> None:
@@ -374,29 +409,29 @@ class RefusedTests(OutboxBench):
         self.add(DONE)
         self.taken()
         self.reject("InvalidStateTransition", **others(Status.CANCELED))
-        self.assertEqual(self.taken(), [("settle", "a"), ("over", "a")])
+        self.assertEqual(self.taken(), [("remove", "a"), ("over", "a")])
         left = []
-        while self.line.published:
+        while self.session.published:
             left.append(self.accept().topic.split("/")[-2])
         self.assertEqual(left, ["b", "a", "a"])
 
     def test_confusion_has_an_end(self) -> None:
         self.add(REBOOT)
         expected = []
-        for version in range(10, 10 + CONFUSION + 2):
+        for version in range(10, 10 + MAX_VERSION_MISMATCHES + 2):
             expected.append(self.expected())
             self.reject("VersionMismatch", **others(Status.IN_PROGRESS, version))
         self.assertEqual(expected, [1, 10, 11, 12, 13, None, None])
-        self.assertEqual(self.line.taken(), [])
-        self.clock.advance(AT_LENGTH - 1)
-        self.assertEqual(self.line.taken(), [])
+        self.assertEqual(self.session.taken(), [])
+        self.clock.advance(REJECTED_RETRY_INTERVAL - 1)
+        self.assertEqual(self.session.taken(), [])
         self.clock.advance(1)
         self.assertIsNone(self.expected())
         self.reject("VersionMismatch", **others(Status.IN_PROGRESS, 99))
-        self.assertEqual(self.line.taken(), [])
-        self.clock.advance(AT_LENGTH)
+        self.assertEqual(self.session.taken(), [])
+        self.clock.advance(REJECTED_RETRY_INTERVAL)
         self.accept()
-        self.assertEqual(self.taken(), [("delivered", "a", "reboot_start"), ("emptied",)])
+        self.assertEqual(self.taken(), [("delivered", "a", "reboot_start"), ("done",)])
         self.at_rest()
 
     # --- AWS does not tell what is there ---
@@ -405,10 +440,10 @@ class RefusedTests(OutboxBench):
         for code in ("ResourceNotFound", "InvalidStateTransition", "TerminalStateReached"):
             self.add(START)
             self.reject(code)
-            self.assertEqual(self.line.taken(), [])
-            self.clock.advance(AGAIN)
+            self.assertEqual(self.session.taken(), [])
+            self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
             self.accept()
-            self.assertEqual(self.taken(), [("delivered", "a", "download_start"), ("emptied",)])
+            self.assertEqual(self.taken(), [("delivered", "a", "download_start"), ("done",)])
             self.at_rest()
 
     def test_unknown_twice(self) -> None:
@@ -416,18 +451,18 @@ class RefusedTests(OutboxBench):
             self.add(DONE)
             self.taken()
             self.reject(code)
-            self.clock.advance(AGAIN)
+            self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
             self.assertEqual(self.taken(), [])
             self.reject(code)
-            self.assertEqual(self.taken(), [("settle", "a"), ("over", "a"), ("emptied",)])
+            self.assertEqual(self.taken(), [("remove", "a"), ("over", "a"), ("done",)])
             self.at_rest()
 
     def test_what_waits_goes_on_after_an_unknown_one(self) -> None:
         self.add(START)
         self.add(START, to=execution("b"))
         self.reject("ResourceNotFound")
-        self.assertEqual(self.line.published, [])
-        self.clock.advance(AGAIN)
+        self.assertEqual(self.session.published, [])
+        self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
         self.reject("ResourceNotFound")
         self.assertEqual(self.sent(), [("b", "download_start")])
 
@@ -436,7 +471,7 @@ class RefusedTests(OutboxBench):
         self.reject("VersionMismatch", executionState={"status": "NONSENSE"})
         self.assertIsNone(self.expected())
         self.reject("VersionMismatch", executionState={"status": "NONSENSE"})
-        self.clock.advance(AT_LENGTH)
+        self.clock.advance(REJECTED_RETRY_INTERVAL)
         self.accept()
         self.at_rest()
 
@@ -445,20 +480,20 @@ class RefusedTests(OutboxBench):
     def test_invalid_details_must_not_hold_up_the_status(self) -> None:
         self.add(DONE)
         self.reject("InvalidRequest")
-        bare = self.line.one()
-        self.assertEqual(bare.payload["status"], "SUCCEEDED")
-        self.assertNotIn("statusDetails", bare.payload)
-        self.assertEqual(bare.payload["expectedVersion"], 1)
-        self.line.accept(bare)
+        stripped = self.session.one()
+        self.assertEqual(stripped.payload["status"], "SUCCEEDED")
+        self.assertNotIn("statusDetails", stripped.payload)
+        self.assertEqual(stripped.payload["expectedVersion"], 1)
+        self.session.accept(stripped)
         self.assertIn(("delivered", "a", "complete_ready"), self.taken())
         self.at_rest()
 
-    def test_invalid_even_when_bare(self) -> None:
+    def test_invalid_even_without_details(self) -> None:
         self.add(DONE)
         self.reject("InvalidRequest")
         self.reject("InvalidRequest")
-        self.assertEqual(self.line.taken(), [])
-        self.clock.advance(AT_LENGTH)
+        self.assertEqual(self.session.taken(), [])
+        self.clock.advance(REJECTED_RETRY_INTERVAL)
         self.accept()
         self.assertIn(("delivered", "a", "complete_ready"), self.taken())
         self.at_rest()
@@ -467,43 +502,43 @@ class RefusedTests(OutboxBench):
         for code in ("InvalidJson", "InvalidTopic", "SomethingNew"):
             self.add(DONE)
             first = self.reject(code)
-            self.clock.advance(AT_LENGTH - 1)
-            self.assertEqual(self.line.taken(), [])
+            self.clock.advance(REJECTED_RETRY_INTERVAL - 1)
+            self.assertEqual(self.session.taken(), [])
             self.clock.advance(1)
             self.assertEqual(self.accept().body, first.body)
             self.at_rest()
 
     def refuse_for_ever(self) -> None:
-        for number in range(REFUSALS):
+        for number in range(MAX_REJECTIONS):
             if number:
-                self.clock.advance(AT_LENGTH)
+                self.clock.advance(REJECTED_RETRY_INTERVAL)
             self.reject("InvalidJson")
 
     def test_what_is_refused_for_ever_does_not_hold_up_the_rest(self) -> None:
         self.add(DONE)
         self.add(START, to=execution("b"))
         self.refuse_for_ever()
-        self.assertEqual(self.taken(), [("owe", "a", "complete_ready"), ("settle", "a")])
+        self.assertEqual(self.taken(), [("add", "a", "complete_ready"), ("remove", "a")])
         self.accept()
-        self.assertEqual(self.taken(), [("delivered", "b", "download_start"), ("emptied",)])
+        self.assertEqual(self.taken(), [("delivered", "b", "download_start"), ("done",)])
 
     def test_progress_of_the_work_is_given_up_too(self) -> None:
         self.add(START)
         self.refuse_for_ever()
-        self.assertEqual(self.taken(), [("emptied",)])
+        self.assertEqual(self.taken(), [("done",)])
         self.at_rest()
 
     def test_the_announcement_of_the_restart_is_never_given_up(self) -> None:
         self.add(REBOOT)
         self.refuse_for_ever()
-        self.clock.advance(AT_LENGTH)
+        self.clock.advance(REJECTED_RETRY_INTERVAL)
         self.accept()
-        self.assertEqual(self.taken(), [("delivered", "a", "reboot_start"), ("emptied",)])
+        self.assertEqual(self.taken(), [("delivered", "a", "reboot_start"), ("done",)])
 
     def test_wrong_progress_is_dropped(self) -> None:
         self.add(progress(1))
         self.reject("InvalidJson")
-        self.assertEqual(self.taken(), [("emptied",)])
+        self.assertEqual(self.taken(), [("done",)])
         self.at_rest()
 
     def test_throttled(self) -> None:
@@ -514,35 +549,27 @@ class RefusedTests(OutboxBench):
         self.at_rest()
 
 
-class LedgerTests(OutboxBench):
-    def test_what_ends_an_execution_is_owed_until_it_is_accepted(self) -> None:
+class UndeliveredTests(ReportsBench):
+    def test_what_ends_an_execution_is_remembered_until_it_is_accepted(self) -> None:
         self.add(START, progress(1), REBOOT)
         self.assertEqual(self.taken(), [])
         self.add(DONE)
-        self.assertEqual(self.taken(), [("owe", "a", "complete_ready")])
+        self.assertEqual(self.taken(), [("add", "a", "complete_ready")])
         for _ in range(3):
             self.accept()
-        self.assertNotIn(("settle", "a"), self.taken())
+        self.assertNotIn(("remove", "a"), self.taken())
         self.accept()
         self.assertEqual(
-            self.taken(), [("settle", "a"), ("delivered", "a", "complete_ready"), ("emptied",)]
+            self.taken(), [("remove", "a"), ("delivered", "a", "complete_ready"), ("done",)]
         )
 
-    def test_owed_though_the_line_is_down(self) -> None:
-        self.line.lose()
+    def test_remembered_without_a_session(self) -> None:
+        self.session.lose()
         self.add(FAILED)
-        self.assertEqual(self.taken(), [("owe", "a", "download_failed")])
-
-    def test_without_a_ledger(self) -> None:
-        self.outbox = Outbox(self.clock, self.requests, Topics("T"), 0.0)
-        self.add(DONE)
-        self.accept()
-        self.add(DONE)
-        self.reject("InvalidStateTransition", **others(Status.REMOVED))
-        self.at_rest()
+        self.assertEqual(self.taken(), [("add", "a", "download_failed")])
 
 
-class WithoutIntervalTests(OutboxBench):
+class WithoutIntervalTests(ReportsBench):
     interval = 0.0
 
     def test_all_progress_goes_through(self) -> None:

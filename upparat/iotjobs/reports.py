@@ -1,0 +1,339 @@
+"""The queue of reports that AWS has not accepted yet: in order, one under way at a time.
+
+Two layers repeat a report. :class:`~.requests.Requests` sends one request until AWS responds to it.
+:class:`ReportQueue` looks at the response, and may make another request for the same report. Every
+such request starts again at the first row of the table.
+
+=========================  ==================================================  ====================
+What happens               What is sent next                                   How often
+=========================  ==================================================  ====================
+**Requests**
+-------------------------  --------------------------------------------------  --------------------
+no connection              the same request, when connected                    always
+no response                the same, after 10 s, doubled up to 120 s (±25 %)   always; every 8
+                                                                               attempts on another
+                                                                               connection
+throttled, internal error  the same, after 1 s + a random part of 2 s,         always
+                           doubled up to 64 s
+unreadable response        as if there was no response                         up to 3 attempts,
+                                                                               then rejected
+**ReportQueue**
+-------------------------  --------------------------------------------------  --------------------
+rejected with the state    the report with AWS's version, at once              5 times, then twice
+of a live execution                                                            without a version
+version mismatch, no       the report without a version, at once               once
+state
+not found                  the same report after 2 s                           once, then the
+                                                                               execution is over
+invalid request            the report without status details, at once          once
+rejected otherwise         the same report after 300 s                         12 requests (about
+                                                                               an hour); progress
+                                                                               not at all,
+                                                                               reboot_start always
+=========================  ==================================================  ====================
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from upparat.job import ExecutionKey, JobExecution, Report, State
+from upparat.oneshot import OneShot
+
+from .requests import Requests, Response
+from .wire import ExecutionState, Topics, execution_state
+
+MAX_VERSION_MISMATCHES = 5
+"""Version mismatches of one report after which it is sent without an expected version."""
+
+NOT_FOUND_RETRY_INTERVAL = 2.0
+"""Seconds until an execution that AWS did not find is asked for again; AWS's copies are only
+eventually consistent."""
+
+REJECTED_RETRY_INTERVAL = 300.0
+"""Seconds until a request is repeated that AWS rejected as invalid."""
+
+MAX_REJECTIONS = 12
+"""Requests for one report that AWS rejects as invalid before the report is given up, because all
+later reports wait for it."""
+
+_NOT_FOUND = frozenset({"ResourceNotFound", "InvalidStateTransition", "TerminalStateReached"})
+"""Codes that, without a state of the execution, mean that it has ended or does not exist."""
+
+
+class UndeliveredReports(Protocol):
+    """Remembers the reports that end an execution until AWS has accepted them."""
+
+    def add(self, execution: JobExecution, report: Report) -> None:
+        """Remember this report; it must be delivered, even after a restart."""
+
+    def remove(self, key: ExecutionKey) -> None:
+        """Forget the report on this execution: AWS has it, or it is given up."""
+
+
+class ReportListener(Protocol):
+    """Receives what becomes of the reports."""
+
+    def report_delivered(self, key: ExecutionKey, report: Report) -> None:
+        """AWS has accepted this report."""
+
+    def execution_over(self, key: ExecutionKey) -> None:
+        """The execution was ended by others, or does not exist; its reports are dropped."""
+
+    def reports_done(self) -> None:
+        """The queue is empty."""
+
+
+class _Outcome(Enum):
+    """How the delivery of one report ends."""
+
+    DELIVERED = auto()
+    EXECUTION_OVER = auto()
+    GIVEN_UP = auto()
+
+
+@dataclass(frozen=True)
+class _SendAgain:
+    """Send the report once more, after ``delay`` seconds."""
+
+    delay: float = 0.0
+
+
+@dataclass
+class _QueuedReport:
+    """A report, and what AWS has said about it so far.
+
+    :ivar without_details: whether the status details are left out.
+    :ivar mismatches: rejections with the state of a live execution.
+    """
+
+    execution: JobExecution
+    report: Report
+    without_details: bool = False
+    mismatches: int = 0
+    not_found: int = 0
+    rejections: int = 0
+
+
+class ReportQueue:
+    """Delivers reports.
+
+    A report carries the version that we expect the execution to have. If AWS has another version,
+    it rejects the report with the state of the execution. So it does with a report that arrived
+    although its response was lost.
+
+    :param progress_interval: least seconds between two reports of progress.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        requests: Requests,
+        topics: Topics,
+        progress_interval: float,
+        listener: ReportListener,
+        undelivered: UndeliveredReports,
+    ) -> None:
+        self._clock = clock
+        self._requests = requests
+        self._topics = topics
+        self._interval = progress_interval
+        self._listener = listener
+        self._undelivered = undelivered
+        self._queue: deque[_QueuedReport] = deque()
+        self._delivery: Deferred[_Outcome] | None = None
+        self._progress_delay = OneShot(clock)
+        self._next_progress = 0.0
+        self._versions: dict[ExecutionKey, int] = {}
+
+    @property
+    def empty(self) -> bool:
+        return not self._queue and self._delivery is None
+
+    def add(self, execution: JobExecution, report: Report) -> None:
+        """Report on an execution; newer progress replaces progress that still waits."""
+        if report.state.progress and self._queue:
+            last = self._queue[-1]
+            if last.report.state is report.state and last.execution.key == execution.key:
+                self._queue.pop()
+        if report.status.ended:
+            self._undelivered.add(execution, report)
+        self._queue.append(_QueuedReport(execution, report))
+        self._send_next()
+
+    def learn_version(self, execution: JobExecution) -> None:
+        """Take the version from a description, unless a higher one is known already."""
+        known = self._versions.get(execution.key, 0)
+        self._versions[execution.key] = max(known, execution.version_number)
+
+    def close(self) -> None:
+        """Drop all reports; those that end an execution stay in ``undelivered``."""
+        self._queue.clear()
+        self._progress_delay.cancel()
+        delivery, self._delivery = self._delivery, None
+        if delivery is not None:
+            delivery.cancel()
+
+    # --- sending ---
+
+    def _send_next(self) -> None:
+        """Send the first report. Progress waits for its interval unless more waits behind it."""
+        if self._delivery is not None or not self._queue:
+            return
+        wait = self._next_progress - self._clock.seconds()
+        if self._queue[0].report.state.progress and len(self._queue) == 1 and wait > 0:
+            self._progress_delay.start(wait, self._send_next)
+            return
+        self._progress_delay.cancel()
+        queued = self._queue.popleft()
+        delivery = self._delivery = Deferred.fromCoroutine(self._deliver(queued))
+        # What follows a delivery runs outside of its coroutine, which could not cancel itself.
+        ended = delivery.addCallbacks(
+            self._delivery_ended, self._delivery_failed, callbackArgs=(queued,)
+        )
+        ended.addErrback(self._broken)
+
+    async def _deliver(self, queued: _QueuedReport) -> _Outcome:
+        topic = self._topics.update(queued.execution.job_id)
+        while True:
+            if queued.report.state.progress:
+                self._next_progress = self._clock.seconds() + self._interval
+            response = await self._requests.send(topic, self._payload(queued))
+            verdict = self._interpret(queued, response)
+            if isinstance(verdict, _Outcome):
+                return verdict
+            if verdict.delay:
+                await deferLater(self._clock, verdict.delay)
+
+    def _payload(self, queued: _QueuedReport) -> dict[str, object]:
+        payload: dict[str, object] = {
+            "status": queued.report.status.value,
+            "includeJobExecutionState": True,
+        }
+        if not queued.without_details:
+            payload["statusDetails"] = queued.report.details
+        if number := queued.execution.key.number:
+            payload["executionNumber"] = number
+        version = self._version(queued.execution)
+        if version and queued.mismatches < MAX_VERSION_MISMATCHES:
+            payload["expectedVersion"] = version
+        return payload
+
+    def _version(self, execution: JobExecution) -> int:
+        return self._versions.get(execution.key, execution.version_number)
+
+    # --- responses ---
+
+    def _interpret(self, queued: _QueuedReport, response: Response) -> _Outcome | _SendAgain:
+        execution, code = queued.execution, response.code
+        state = execution_state(response.payload)
+        if response.accepted:
+            new = state.version_number if state else self._version(execution) + 1
+            self._versions[execution.key] = new
+            return _Outcome.DELIVERED
+        self.log.info(
+            "{job_id}: {state} was refused: {code}",
+            job_id=execution.job_id,
+            state=queued.report.state.value,
+            code=code,
+        )
+        if state is not None:
+            return self._compare(queued, state, code)
+        if code in _NOT_FOUND:
+            return self._not_found(queued)
+        if code == "InvalidRequest" and not queued.without_details:
+            queued.without_details = True
+            return _SendAgain()
+        if code == "VersionMismatch" and queued.mismatches < MAX_VERSION_MISMATCHES:
+            queued.mismatches = MAX_VERSION_MISMATCHES  # AWS has not said which version it has
+            return _SendAgain()
+        return self._rejected(queued, code)
+
+    def _compare(
+        self, queued: _QueuedReport, state: ExecutionState, code: str
+    ) -> _Outcome | _SendAgain:
+        """Look at the state of the execution, which AWS has sent with a rejection."""
+        self._versions[queued.execution.key] = state.version_number
+        if state.status == queued.report.status and state.details == queued.report.details:
+            return _Outcome.DELIVERED
+        if state.status.ended:
+            return self._over(queued, state.status.value)
+        if queued.mismatches > MAX_VERSION_MISMATCHES:
+            return self._rejected(queued, code)
+        queued.mismatches += 1
+        return _SendAgain()
+
+    def _not_found(self, queued: _QueuedReport) -> _Outcome | _SendAgain:
+        """Ask once more, because deletions and creations are only eventually consistent."""
+        queued.not_found += 1
+        if queued.not_found > 1:
+            return self._over(queued, "gone")
+        return _SendAgain(NOT_FOUND_RETRY_INTERVAL)
+
+    def _over(self, queued: _QueuedReport, how: str) -> _Outcome:
+        job_id = queued.execution.job_id
+        self.log.warn("{job_id}: the execution is over in AWS: {how}", job_id=job_id, how=how)
+        return _Outcome.EXECUTION_OVER
+
+    def _rejected(self, queued: _QueuedReport, code: str) -> _Outcome | _SendAgain:
+        """AWS rejected the request as invalid, which must be a fault of AWS or of the agent.
+
+        ``reboot_start`` is never given up, because the restart hook must not run before AWS has
+        accepted it.
+        """
+        state = queued.report.state
+        self.log.error(
+            "{job_id}: AWS refuses the report {state} as {code}",
+            job_id=queued.execution.job_id,
+            state=state.value,
+            code=code,
+        )
+        queued.rejections += 1
+        if state.progress:
+            return _Outcome.GIVEN_UP
+        if queued.rejections < MAX_REJECTIONS or state is State.REBOOT_START:
+            return _SendAgain(REJECTED_RETRY_INTERVAL)
+        self.log.critical(
+            "{job_id}: AWS will never know of {state} ({status}): {message}",
+            job_id=queued.execution.job_id,
+            state=state.value,
+            status=queued.report.status.value,
+            message=queued.report.details["message"],
+        )
+        return _Outcome.GIVEN_UP
+
+    # --- the end of a delivery ---
+
+    def _delivery_ended(self, outcome: _Outcome, queued: _QueuedReport) -> None:
+        """Report the outcome, and send the next report; the listener may add reports meanwhile."""
+        key = queued.execution.key
+        self._delivery = None
+        if outcome is _Outcome.EXECUTION_OVER:
+            self._queue = deque(each for each in self._queue if each.execution.key != key)
+        if outcome is _Outcome.EXECUTION_OVER or queued.report.status.ended:
+            self._versions.pop(key, None)
+            self._undelivered.remove(key)
+        if outcome is _Outcome.DELIVERED:
+            self._listener.report_delivered(key, queued.report)
+        elif outcome is _Outcome.EXECUTION_OVER:
+            self._listener.execution_over(key)
+        self._send_next()
+        if self.empty:
+            self._listener.reports_done()
+
+    def _delivery_failed(self, failure: Failure) -> None:
+        failure.trap(CancelledError)  # by `close`
+
+    def _broken(self, failure: Failure) -> None:
+        self.log.failure("The delivery of a report has raised", failure)
