@@ -158,7 +158,7 @@ class DocumentTests(SynchronousTestCase):
         self.assertRaises(InvalidDocument, parse_document, execution(version=1), installed=True)
 
     def test_only_the_version_matters_once_it_is_installed(self) -> None:
-        broken: dict[str, object] = {"size": -1, "sha256": "x", "certificate": 1, "force": "yes"}
+        broken: dict[str, Any] = {"size": -1, "sha256": "x", "certificate": 1, "force": "yes"}
         broken["signature"] = "${aws:iot:code-sign-signature:s3://r.b/f@1}"
         job = parse_document(execution(**broken, meta="m"), installed=True)
         self.assertEqual((job.version, job.meta, job.force), ("2.0", "m", False))
