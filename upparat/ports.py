@@ -49,6 +49,9 @@ class JobsEvents(Protocol):
     def delivered(self, state: State) -> None:
         """AWS has accepted the report with this state, of the execution that is followed."""
 
+    def undeliverable(self, state: State) -> None:
+        """AWS does not accept the report with this state, of the execution that is followed."""
+
     def cancelled(self) -> None:
         """The execution that is followed is over in AWS, and the agent did not end it."""
 

@@ -23,9 +23,25 @@ from upparat.job import (
 from upparat.ports import STREAM, Installation, Memory, Stage
 from upparat.version import older
 
-from .model import Aftermath, Artifact, Check, Core, Inputs, Restart, Selection, Transfer, Work
+from .model import (
+    Aftermath,
+    Artifact,
+    Check,
+    Core,
+    Fetching,
+    Inputs,
+    Restart,
+    Selection,
+    Transfer,
+    Work,
+)
 
 builder = TypeMachineBuilder(Inputs, Core)
+
+NO_URL = "AWS gives no fresh URL for the file"
+
+MAX_URL_REQUESTS = 60
+"""Requests in a row for a fresh URL until the download fails. Other jobs wait meanwhile."""
 
 LINGER_POLL = 1.0
 """Seconds between two looks, at the least, at a restart hook that an earlier agent has left."""
@@ -401,16 +417,17 @@ def refresh_url(inputs: Inputs, core: Core, work: Work, reason: str) -> None:
     core.jobs.describe(work.job.job_id)
 
 
-def resume_transfer(inputs: Inputs, core: Core, work: Work, execution: JobExecution) -> None:
-    _resume(inputs, core, work.job, execution)
+def resume_transfer(inputs: Inputs, core: Core, work: Fetching, execution: JobExecution) -> None:
+    _resume(inputs, core, work, execution)
 
 
-def _resume(inputs: Inputs, core: Core, job: Job, execution: JobExecution) -> bool:
+def _resume(inputs: Inputs, core: Core, work: Fetching, execution: JobExecution) -> bool:
     """Go on with the fresh URL. Returns ``False`` if there is none: the job has failed."""
-    if execution.key != job.key or execution.status.ended:
-        inputs._abandon(job, restarting=False)
+    if execution.key != work.job.key or execution.status.ended:
+        inputs._abandon(work.job, restarting=False)
         return True
     try:
+        work.url_requests = 0
         core.downloads.start(parse_document(execution))
     except InvalidDocument as invalid:
         inputs._finish(Report(State.DOWNLOAD_FAILED, str(invalid)))
@@ -418,11 +435,22 @@ def _resume(inputs: Inputs, core: Core, job: Job, execution: JobExecution) -> bo
     return True
 
 
-def give_up_transfer(inputs: Inputs, core: Core, work: Work, job_id: str, ended: bool) -> None:
+def miss_url(inputs: Inputs, core: Core, work: Fetching, job_id: str, ended: bool) -> None:
     if ended:
         inputs._abandon(work.job, restarting=False)
+    elif _may_ask_again(core, work):
+        core.timer.start(core.policy.retry_interval)
     else:
-        inputs._finish(Report(State.DOWNLOAD_FAILED, "AWS gives no fresh URL"))
+        inputs._finish(Report(State.DOWNLOAD_FAILED, NO_URL))
+
+
+def _may_ask_again(core: Core, work: Fetching) -> bool:
+    work.url_requests += 1
+    return work.url_requests < MAX_URL_REQUESTS
+
+
+def request_url(inputs: Inputs, core: Core, work: Fetching) -> None:
+    core.jobs.describe(work.job.job_id)
 
 
 @download.upon(Inputs.downloaded).loop()
@@ -451,7 +479,8 @@ def fail_download(inputs: Inputs, core: Core, work: Work, state: State, message:
 # The install hook may read the file while it is downloaded.
 download.upon(Inputs.url_expired).loop()(refresh_url)
 download.upon(Inputs.described).loop()(resume_transfer)
-download.upon(Inputs.describe_failed).loop()(give_up_transfer)
+download.upon(Inputs.describe_failed).loop()(miss_url)
+download.upon(Inputs.timeout).loop()(request_url)
 download.upon(Inputs.progressed).loop()(report_download)
 install.upon(Inputs.progressed).loop()(report_download)
 download.upon(Inputs.download_failed).loop()(fail_download)
@@ -479,7 +508,7 @@ def renew_stream(inputs: Inputs, core: Core, artifact: Artifact, reason: str) ->
 def resume_stream(inputs: Inputs, core: Core, artifact: Artifact, execution: JobExecution) -> None:
     if artifact.renewing:
         artifact.renewing = False
-        if not _resume(inputs, core, artifact.job, execution):
+        if not _resume(inputs, core, artifact, execution):
             core.hooks.release()  # the install hook waits for the rest of the file
 
 
@@ -488,9 +517,15 @@ def give_up_stream(
     inputs: Inputs, core: Core, artifact: Artifact, job_id: str, ended: bool
 ) -> None:
     if artifact.renewing:
-        give_up_transfer(inputs, core, artifact, job_id, ended)
-        if not ended:
+        miss_url(inputs, core, artifact, job_id, ended)
+        if artifact.url_requests >= MAX_URL_REQUESTS:
             core.hooks.release()  # the install hook waits for the rest of the file
+
+
+@install.upon(Inputs.timeout).loop()
+def request_url_again(inputs: Inputs, core: Core, artifact: Artifact) -> None:
+    if artifact.renewing:
+        request_url(inputs, core, artifact)
 
 
 @install.upon(Inputs.installed).loop()
@@ -514,6 +549,13 @@ def run_restart(inputs: Inputs, core: Core, work: Work, state: State) -> None:
     else:
         # Restarts that are not counted could go on for ever.
         inputs._finish(Report(State.RESTART_HOOK_FAILED, "The record cannot be written"))
+
+
+@restart.upon(Inputs.undeliverable).loop()
+def give_restart_up(inputs: Inputs, core: Core, work: Work, state: State) -> None:
+    """Restart nothing unannounced: the whole update would run again after the restart."""
+    if state is State.REBOOT_START:
+        inputs._finish(Report(State.RESTART_HOOK_FAILED, "AWS does not accept reboot_start"))
 
 
 @restart.upon(Inputs.restarted).loop()
@@ -630,6 +672,8 @@ def _end(core: Core, execution: JobExecution, report: Report) -> None:
 
 
 def fail(inputs: Inputs, core: Core, work: Work, hook: Hook, message: str) -> None:
+    if isinstance(work, Artifact) and work.renewing:
+        core.timer.cancel()
     inputs._finish(Report(hook.failure, message))
 
 

@@ -104,14 +104,24 @@ class Work:
 
 
 @dataclass
-class Transfer(Work):
+class Fetching(Work):
+    """A job whose file is on its way.
+
+    :ivar url_requests: requests for a fresh URL in a row that AWS has not answered.
+    """
+
+    url_requests: int = field(default=0, kw_only=True)
+
+
+@dataclass
+class Transfer(Fetching):
     """A job whose file is downloaded; ``running`` once the download hook has allowed it."""
 
     running: bool = False
 
 
 @dataclass
-class Artifact(Work):
+class Artifact(Fetching):
     """A job and its file: complete and verified, or streamed to the install hook.
 
     :ivar path: of the file, or :data:`upparat.ports.STREAM`.

@@ -11,6 +11,7 @@ from tests.support.ports import Bench, Call, execution, key
 from upparat import machine
 from upparat.job import Downgrades, ExecutionKey, Hook, JobExecutionSummary, State, Status
 from upparat.machine import IGNORED, Inputs
+from upparat.machine.life import MAX_URL_REQUESTS
 from upparat.ports import Installation, Memory, Stage
 
 IN_PROGRESS = Status.IN_PROGRESS
@@ -126,6 +127,7 @@ class TableTests(SynchronousTestCase):
             "described": (execution("z"),),
             "describe_failed": ("z", True),
             "delivered": (State.REBOOT_START,),
+            "undeliverable": (State.REBOOT_START,),
             "version_known": ("2.0",),
             "install_output": ("line",),
             "hook_failed": (Hook.INSTALL, "no"),
@@ -991,6 +993,59 @@ class UnconfirmedTests(SynchronousTestCase):
         life.downloading_without_hooks().machine.downloaded("/file")
         self.assertIn(("report", "a", "no_installation_hook_provided", "none"), life.taken())
         self.assertEqual(life.record.installation, Installation("2.0", Stage.INSTALLED))
+
+
+class FreshUrlTests(SynchronousTestCase):
+    """AWS does not describe the job whose URL has expired."""
+
+    def test_it_is_asked_for_again(self) -> None:
+        life = Life().downloading().quiet()
+        life.machine.url_expired("HTTP 403")
+        life.machine.describe_failed("a", False)
+        life.machine.timeout()
+        self.assertEqual(
+            life.taken(),
+            [
+                ("report", "a", "download_interrupt", "HTTP 403"),
+                ("describe", "a"),
+                ("timer", 60.0),
+                ("describe", "a"),
+            ],
+        )
+        life.machine.described(execution())
+        self.assertEqual(life.taken(), [("download", "a", "https://s3/f?secret")])
+
+    def test_but_not_for_ever(self) -> None:
+        for life in (Life().downloading(), Life().streaming()):
+            life.machine.url_expired("HTTP 403")
+            for _ in range(MAX_URL_REQUESTS - 1):
+                life.machine.describe_failed("a", False)
+                life.machine.timeout()
+            life.quiet().machine.describe_failed("a", False)
+            self.assertEqual(life.state, "fetch_jobs")
+            message = "AWS gives no fresh URL for the file"
+            self.assertIn(("report", "a", "download_failed", message), life.taken())
+
+    def test_the_install_hook_ends_meanwhile(self) -> None:
+        life = Life().streaming()
+        life.machine.url_expired("HTTP 403")
+        life.machine.describe_failed("a", False)
+        life.quiet().machine.hook_failed(Hook.INSTALL, "Exit code: 1")
+        self.assertEqual(life.taken()[0], ("cancel timer",))
+
+    def test_a_job_that_has_ended(self) -> None:
+        life = Life().downloading()
+        life.machine.url_expired("HTTP 403")
+        life.machine.describe_failed("a", True)
+        self.assertEqual(life.state, "wind_down")
+
+    def test_a_restart_that_cannot_be_announced(self) -> None:
+        life = Life().restarting().quiet()
+        life.machine.undeliverable(State.INSTALLATION_START)
+        self.assertEqual(life.taken(), [])
+        life.machine.undeliverable(State.REBOOT_START)
+        message = "AWS does not accept reboot_start"
+        self.assertEqual(life.taken(), ended("a", "restart_hook_failed", message))
 
 
 class CancelTests(SynchronousTestCase):
