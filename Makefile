@@ -1,19 +1,32 @@
-# make demo: an update from end to end on this machine. make test: everything that is tested.
-# Neither needs root, a compiler or an AWS account; both make .venv with their first run.
+# make demo: an update from end to end on this machine. make test: the checks and tests, the same
+# ones with every run. make sweep: all cases of the tests that have too many for each run.
+# None needs root, a compiler or an AWS account; each makes .venv with its first run.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check --only-binary :all:
 PACKAGING := setup.cfg pyproject.toml
+SEED := $(or $(SEED),$(shell date +%s))
 
-.PHONY: demo test check docs diagram house torture fuzz bench clean
+# Tests start hundreds of agents: each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test sweep check docs diagram house torture fuzz bench clean
 
 demo: $(VENV)/local.stamp
 	$(BIN)/python -m upparat.local.demo
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m tests
+
+# Every crash point and fault, kills at random, and ten times as many examples, chosen at random.
+# SEED=1 make sweep
+sweep: $(VENV)/test.stamp
+	@echo "SEED=$(SEED)"
+	UPPARAT_SWEEP=1 UPPARAT_SEED=$(SEED) $(BIN)/python -m pytest -n 4 --hypothesis-seed=$(SEED) \
+		tests/unit tests/e2e/test_crash_points.py tests/e2e/test_fault_matrix.py \
+		tests/e2e/test_torture.py
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -22,18 +35,20 @@ check: $(VENV)/test.stamp
 
 # KILLS=500 SEED=1 make torture
 torture: $(VENV)/test.stamp
-	$(BIN)/python -m tests.torture $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.torture $(if $(KILLS),--kills $(KILLS)) --seed $(SEED)
 
-# CASES=100000 make fuzz
+# CASES=100000 SEED=1 make fuzz
 fuzz: $(VENV)/test.stamp
-	UPPARAT_CASES=$(or $(CASES),100000) $(BIN)/python -m pytest -n auto \
+	@echo "SEED=$(SEED)"
+	UPPARAT_SWEEP=1 UPPARAT_CASES=$(or $(CASES),100000) \
+		$(BIN)/python -m pytest -n auto --hypothesis-seed=$(SEED) \
 		tests/unit/test_job.py tests/unit/test_minisign.py tests/unit/download/test_response.py \
 		tests/unit/net/test_proxy.py tests/unit/net/test_http_connect.py
 
 # Only on a machine that is idle otherwise
 bench: $(VENV)/test.stamp
-	$(BIN)/python -m tests.bench
-	$(BIN)/python -m tests.bench_agent
+	$(BIN)/python -m benchmarks.downloads
+	$(BIN)/python -m benchmarks.agent
 
 diagram: $(VENV)/test.stamp
 	$(BIN)/python -m upparat.machine.diagram

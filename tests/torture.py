@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -160,8 +160,7 @@ def torture(directory: Path, seed: str, kills: int, workers: int) -> Tally:
             pool.submit(Worker(directory / f"worker-{n}", f"{seed}-{n}", share, tally).run)
             for n in range(workers)
         ]
-        while not all(run.done() for run in runs):
-            time.sleep(10)
+        while wait(runs, timeout=10).not_done:
             print(tally, flush=True)
         for run in runs:
             run.result()

@@ -11,15 +11,18 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.updates import META, AgentFactory, Updates
+from tests.simulator.broker_rules import broker_breaches
+from tests.simulator.cloud import Cloud
+from tests.simulator.connection import BROKER_OPTIONS
 from tests.support.agent import Agent, kill_marked, marked
-from tests.support.broker_rules import broker_breaches
-from tests.support.cloud import Cloud
-from tests.support.cloud_line import BROKER_OPTIONS
 from tests.support.files import File, FileServer
 from tests.support.mosquitto import Mosquitto, requires_mosquitto
 from tests.support.scripts import Hooks
+from tests.support.sweep import SWEEP
 from tests.support.waiting import wait_until
 from tests.support.world import CLIENT_ID, THING, device_config
+
+collect_ignore = [] if SWEEP else ["test_torture.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.e2e.updates import SUCCEEDED, Updates
+from tests.simulator.faults import lost
 from tests.support.scripts import copy_file, hang, leave, wait_for_file
 from tests.support.waiting import runs, wait_until
 
@@ -45,20 +44,14 @@ def test_an_installer_whose_environment_was_taken_away_is_found_as_well(updates:
     assert [path.name for path in device.directory.rglob("*.pid")] == [device.pidfile.name]
 
 
-@pytest.mark.parametrize("orderly", [True, False])
-def test_a_restart_hook_that_outlives_the_agent_is_not_overtaken(
-    orderly: bool, updates: Updates
-) -> None:
+def test_a_restart_hook_that_outlives_the_agent_is_not_overtaken(updates: Updates) -> None:
     """Not by ``restart_timeout``, not by a second one, and not by the next job's installation."""
     go_on = updates.hooks.directory / "go-on"
     updates.hooks.restart([wait_for_file(go_on), updates.hooks.become("2.0")])
     device = updates.start(hooks={"restart_timeout": 1, "restart_grace": 0})
     updates.create()
     updates.hooks.wait_for_call("restart")
-    if orderly:
-        device.stop()
-    else:
-        device.kill()
+    device.kill()
     device.start()
     updates.create("job-2", version="3.0")
     updates.hooks.wait_for_call("version", 6)
@@ -70,20 +63,17 @@ def test_a_restart_hook_that_outlives_the_agent_is_not_overtaken(
     updates.cloud.wait_for_end("job-2")
 
 
-@pytest.mark.parametrize("hook", ["version", "download", "ready"])
-def test_other_hooks_are_ended_and_run_again(hook: str, updates: Updates) -> None:
-    last = [["show", str(updates.hooks.version_file)]] if hook == "version" else []
-    updates.hooks.set(hook, [hang()], last)
+def test_other_hooks_are_ended_and_run_again(updates: Updates) -> None:
+    updates.hooks.ready([hang()], [])
     device = updates.start()
     updates.create()
-    first = updates.hooks.wait_for_call(hook)
+    first = updates.hooks.wait_for_call("ready")
     device.kill()
     device.start()
     updates.cloud.wait_for_end("job-1")
     wait_until(lambda: not runs(first.pid))
-    assert updates.hooks.calls(hook)[1].retry == 1
-    expected = "complete_ready" if hook == "ready" else "complete_soft_restart"
-    assert updates.history()[-1] == ("SUCCEEDED", expected, "none")
+    assert updates.hooks.calls("ready")[1].retry == 1
+    assert updates.history()[-1] == ("SUCCEEDED", "complete_ready", "none")
 
 
 def test_retries_and_time_go_on(updates: Updates) -> None:
@@ -107,8 +97,6 @@ def test_retries_and_time_go_on(updates: Updates) -> None:
 
 
 def test_a_result_that_aws_has_not_heard_survives(updates: Updates) -> None:
-    from tests.support.faults import lost
-
     rule = updates.cloud.on("update", lost(), state="complete_soft_restart")
     device = updates.start()
     updates.create()

@@ -1,4 +1,7 @@
-"""Each fault in each state, with the real agent; see :mod:`tests.support.matrix`."""
+"""Each fault in each state, with the real agent; see :mod:`tests.support.matrix`.
+
+``make test`` plays a quarter of the cells, always the same: each fault, and each state.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.faults import delayed, lost
+from tests.simulator.faults import delayed, lost
 from tests.support.files import File
 from tests.support.matrix import DOCS, FAULTS, INTRODUCTION, MATRIX, STATES, Cell, table
 from tests.support.mosquitto import requires_mosquitto
 from tests.support.scripts import Step, hang, show, wait_for_file
+from tests.support.sweep import SWEEP
 from tests.support.waiting import wait_until
 from tests.support.world import World
 
@@ -190,13 +194,19 @@ PLAYED: dict[str, Fault] = {
 }
 CELLS = [
     pytest.param(state, fault, id=f"{fault} in {state}")
-    for fault in PLAYED
     for state in STATES
+    for fault in PLAYED
     if not MATRIX[fault][state].test
 ]
+CELLS_OF_HOOKS = [
+    pytest.param(state, fault, id=f"{fault} in {state}")
+    for fault in ("hook hang", "hook crash")
+    for state in HOOKS
+]
+STRIDE = 1 if SWEEP else 4
 
 
-@pytest.mark.parametrize(("state", "fault"), CELLS)
+@pytest.mark.parametrize(("state", "fault"), CELLS[::STRIDE])
 def test_fault(state: str, fault: str, tmp_path: Path) -> None:
     with World(tmp_path / "world") as world:
         play = Play(world, state)
@@ -205,8 +215,7 @@ def test_fault(state: str, fault: str, tmp_path: Path) -> None:
         play.check(MATRIX[fault][state])
 
 
-@pytest.mark.parametrize("fault", ["hook hang", "hook crash"])
-@pytest.mark.parametrize("state", HOOKS)
+@pytest.mark.parametrize(("state", "fault"), CELLS_OF_HOOKS[::STRIDE])
 def test_fault_of_a_hook(state: str, fault: str, tmp_path: Path) -> None:
     hook = HOOKS[state]
     sections = {"hooks": {f"timeout_{hook}": 1 if fault == "hook hang" else 600}}
@@ -226,6 +235,12 @@ def test_fault_of_a_hook(state: str, fault: str, tmp_path: Path) -> None:
         assert (end.state, end.message) == (cell.end, message)
         assert world.hooks.names().count("install") == cell.installs
         wait_until(lambda: world.agent.leftovers() == [])
+
+
+def test_the_quarter_has_each_fault_and_each_state() -> None:
+    quarter = [cell.values for cell in [*CELLS[::4], *CELLS_OF_HOOKS[::4]]]
+    states, faults = (set(each) for each in zip(*quarter, strict=True))
+    assert (states, faults) == (set(STATES), {*PLAYED, "hook hang", "hook crash"})
 
 
 def test_no_cell_is_empty() -> None:

@@ -79,36 +79,13 @@ def test_lines_of_other_hooks_are_not(updates: Updates) -> None:
 # --- odd output: the cloud of the tests counts control characters as breaches ---
 
 
+ODD = "\x1b[1;32mok\x1b[0m\tbell\x07 \udcff \U0001f600"
+
+
 @pytest.mark.parametrize(
     ("printed", "message"),
-    [
-        ("written", "written"),
-        ("gr\udcfc\udcdfe\n", "gr\ufffd\ufffde"),
-        ("gr\u00fc\u00dfe \u2713 \U0001f680\n", "gr\u00fc\u00dfe \u2713 \U0001f680"),
-        ("\x1b[1;32mok\x1b[0m\x1b[K \x1b]0;title\x07done\n", "ok done"),
-        ("one\ttwo\x0bthree\n", "one two three"),
-        ("bell\x07 nul\x00 back\x08 delete\x7f c1\x85\u200bend\n", "bell nul back delete c1 end"),
-        ("\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16") + "\n", "\U0001f600"),
-        (" 10 %\r 55 %\r100 %", "100 %"),
-        ("written\r\n", "written"),
-        ("x" * 10_000_000 + " the end\n", "\u2026" + "x" * 1015 + " the end"),
-        ("x" * 10_000_000 + " the end", "\u2026" + "x" * 1015 + " the end"),
-        ("\u00fc" * 1024 + "\n", "\u00fc" * 1024),
-    ],
-    ids=[
-        "no newline",
-        "no UTF-8",
-        "UTF-8",
-        "ANSI",
-        "tabs",
-        "controls",
-        "emoji",
-        "carriage returns",
-        "CRLF",
-        "10 MB",
-        "10 MB without newline",
-        "1024 characters",
-    ],
+    [(ODD, "ok bell \ufffd \U0001f600"), ("x" * 10_000_000, "\u2026" + "x" * 1023)],
+    ids=["ANSI, controls, no UTF-8, no newline", "10 MB without newline"],
 )
 def test_odd_output(printed: str, message: str, updates: Updates) -> None:
     updates.hooks.install([say_raw(printed)])
@@ -118,11 +95,8 @@ def test_odd_output(printed: str, message: str, updates: Updates) -> None:
     assert [step for step in history if step not in told] == SUCCEEDED
 
 
-@pytest.mark.parametrize(
-    "printed", ["\n\n \n\t\r\n\n", "\x1b[2J\x1b[0m\n\x07\n"], ids=["empty", "invisible"]
-)
-def test_output_without_anything_to_see(printed: str, updates: Updates) -> None:
-    updates.hooks.install([say_raw(printed)])
+def test_output_without_anything_to_see(updates: Updates) -> None:
+    updates.hooks.install([say_raw("\n\n \n\t\r\x1b[2J\x1b[0m\n\x07\n")])
     assert updates.run() == SUCCEEDED
 
 
@@ -153,13 +127,8 @@ def test_odd_output_of_every_hook(updates: Updates) -> None:
 # --- the version ---
 
 
-@pytest.mark.parametrize(
-    "printed",
-    ["2.0", "2.0\n", "looking\n1.9\n  2.0 \t\n\n \n", "1.9\n2.0", "2.0\r\n"],
-    ids=["no newline", "newline", "many lines", "two lines", "CRLF"],
-)
-def test_the_last_line_that_is_not_blank_is_the_version(printed: str, updates: Updates) -> None:
-    updates.hooks.version([say_raw(printed)])
+def test_the_last_line_that_is_not_blank_is_the_version(updates: Updates) -> None:
+    updates.hooks.version([say_raw("looking\n1.9\n  2.0 \t\n\n \n")])
     assert updates.run() == [("SUCCEEDED", "version_already_installed", "none")]
 
 

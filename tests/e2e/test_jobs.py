@@ -10,11 +10,7 @@ from upparat.job import Status
 MULTIPLE = "Invalid: More than one job is IN PROGRESS: job-1, job-2"
 
 
-@pytest.mark.parametrize(
-    "foreign",
-    [{"action": "reboot"}, {}, "a text", ["a", "list"], {"action": ["upparat-update"]}],
-    ids=["another action", "empty", "text", "list", "no text"],
-)
+@pytest.mark.parametrize("foreign", [{"action": "reboot"}, "a text"], ids=["object", "text"])
 def test_a_foreign_job_at_the_head_of_the_queue(foreign: object, updates: Updates) -> None:
     updates.cloud.create_job("foreign", foreign)
     assert updates.run() == SUCCEEDED
@@ -44,12 +40,7 @@ def test_a_job_without_our_prefix(updates: Updates) -> None:
     ("change", "message"),
     [
         ({"file": None}, "file: is missing"),
-        ({"version": None}, "version: is missing"),
-        ({"version": 2}, "version: must be a string"),
         ({"file": "${aws:iot:s3-presigned-url:https://x}"}, "file: "),
-        ({"force": "yes"}, "force: "),
-        ({"sha256": "12"}, "sha256: "),
-        ({"size": -1}, "size: "),
     ],
     ids=lambda value: str(value),
 )
@@ -131,7 +122,7 @@ def test_in_progress_before_queued(updates: Updates) -> None:
 
 def test_a_list_that_still_shows_an_ended_job(updates: Updates) -> None:
     """AWS's list is behind its updates for a moment; the job must not run again."""
-    from tests.support.faults import stale
+    from tests.simulator.faults import stale
 
     updates.cloud.on("get", stale(), where=lambda _: bool(updates.cloud.store.updates))
     updates.start()

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.updates import ALL_CALLS, SUCCEEDED
+from tests.simulator.inspector import Inspector
 from tests.support.agent import Agent, kill_marked, marked
 from tests.support.files import FileServer
-from tests.support.judge import Judge
-from tests.support.mosquitto import MOSQUITTO, free_port, requires_mosquitto
+from tests.support.mosquitto import MOSQUITTO, requires_mosquitto
 from tests.support.scripts import Hooks
+from tests.support.tcpports import free_port
 from tests.support.waiting import PATIENCE, wait_until
 from tests.support.world import FAST
 from upparat.job import Status
@@ -80,7 +81,7 @@ def reports(aws: LocalAws, device: Device) -> Iterator[Reports]:
 @pytest.fixture(autouse=True)
 def judge(aws: LocalAws, device: Device) -> Iterator[None]:
     """AWS's own model judges every request of these tests, too."""
-    with Judge(aws.mqtt_port, device.cafile, device.thing_name) as judge:
+    with Inspector(aws.mqtt_port, device.cafile, device.thing_name) as judge:
         yield
     assert judge.breaches == []
     assert judge.requests > 0

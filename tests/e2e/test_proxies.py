@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.updates import Updates
+from tests.simulator.connection import BROKER_OPTIONS
 from tests.support.certs import Certs, make_certs
-from tests.support.cloud_line import BROKER_OPTIONS
 from tests.support.files import FileServer
-from tests.support.mosquitto import Mosquitto, free_port, tls_listener
+from tests.support.mosquitto import Mosquitto, tls_listener
+from tests.support.tcpports import free_port
 from tests.support.tinyproxy import Tinyproxy, requires_tinyproxy
 from tests.support.waiting import wait_until
 

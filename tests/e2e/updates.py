@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from tests.simulator.cloud import Cloud
 from tests.support.agent import Agent
-from tests.support.cloud import Cloud
 from tests.support.files import File
 from tests.support.scripts import Call, Hooks, show
 from tests.support.waiting import PATIENCE, wait_until

@@ -15,8 +15,8 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.simulator.thing import Thing
 from tests.support.mosquitto import MOSQUITTO, free_port, requires_mosquitto
-from tests.support.thing import Thing
 from tests.support.waiting import wait_until
 from upparat.job import Status
 from upparat.local import policies

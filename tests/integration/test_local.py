@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.thing import Thing
+from tests.simulator.thing import Thing
 from tests.support.waiting import PATIENCE
 from upparat.job import Status
 from upparat.local import ministack

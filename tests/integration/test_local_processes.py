@@ -106,7 +106,7 @@ def test_a_port_that_was_taken_meanwhile_is_replaced(
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, module: Any, script: str) -> None:
     """Run a shell script instead of what a module would run."""
-    monkeypatch.setattr(module, "tethered", lambda _: ["/bin/sh", "-c", script])
+    monkeypatch.setattr(module, "dying_with_parent", lambda _: ["/bin/sh", "-c", script])
 
 
 def test_an_installation_that_does_not_work_is_told_with_its_log(

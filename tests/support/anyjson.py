@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
-RELAXED = settings(
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    max_examples=int(os.environ.get("UPPARAT_CASES", "100")),
-)
-"""For properties: how fast a machine is must not decide about them. ``UPPARAT_CASES`` says how many
-cases each of them gets, for fuzzing."""
+RELAXED = settings()
+"""For properties: the profile of ``tests/unit/__init__.py``."""
 
 
 def _paired(text: str) -> str:

@@ -21,7 +21,7 @@ from twisted.internet import reactor
 from twisted.scripts.twistd import run
 
 from upparat.hooks.child import Child
-from upparat.hooks.streamed_child import StreamedChild
+from upparat.hooks.streamed import StreamedChild
 from upparat.mqtt.service import MqttService
 from upparat.service import UpparatService
 
@@ -40,9 +40,8 @@ def point(name: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def around(owner: Any, method: str, name: Callable[..., str]) -> None:
-    """Make a point before and one after each call."""
-    original = getattr(owner, method)
+def around(owner: Any, original: Callable[..., Any], name: Callable[..., str]) -> None:
+    """Make a point before and one after each call of a function of a class or a module."""
 
     def wrapper(*arguments: Any, **more: Any) -> Any:
         called = name(*arguments)
@@ -51,7 +50,7 @@ def around(owner: Any, method: str, name: Callable[..., str]) -> None:
         point(f"after {called}")
         return result
 
-    setattr(owner, method, wrapper)
+    setattr(owner, original.__name__, wrapper)
 
 
 def around_states() -> None:
@@ -69,15 +68,16 @@ def around_states() -> None:
 
 def main() -> None:
     around_states()
-    around(os, "fsync", lambda *_: "fsync")
-    around(os, "fdatasync", lambda *_: "fdatasync")
-    around(os, "replace", lambda source, target, **_: f"rename to {Path(target).name}")
-    around(os, "unlink", lambda path, **_: f"removal of {Path(path).name}")
-    around(MqttService, "publish", lambda _, topic, *__: f"publish {topic.rpartition('/')[2]}")
-    around(Child, "start", lambda _, __, argv, *___: f"start of {Path(os.fsdecode(argv[0])).name}")
-    around(StreamedChild, "feed", lambda *_: "bytes for stdin")
-    around(StreamedChild, "conclude", lambda *_: "the end of stdin")
-    around(StreamedChild, "_release_guard", lambda *_: "the release of the guard")
+    around(os, os.fsync, lambda *_: "fsync")
+    around(os, os.fdatasync, lambda *_: "fdatasync")
+    around(os, os.replace, lambda source, target, **_: f"rename to {Path(target).name}")
+    around(os, os.unlink, lambda path, **_: f"removal of {Path(path).name}")
+    publish, start = MqttService.publish, Child.start
+    around(MqttService, publish, lambda _, topic, *__: f"publish {topic.rpartition('/')[2]}")
+    around(Child, start, lambda _, __, argv, *___: f"start of {Path(os.fsdecode(argv[0])).name}")
+    around(StreamedChild, StreamedChild.feed, lambda *_: "bytes for stdin")
+    around(StreamedChild, StreamedChild.finish_stdin, lambda *_: "the end of stdin")
+    around(StreamedChild, StreamedChild._release_guard, lambda *_: "the release of the guard")
     sys.argv = sys.argv[1:]
     run()
 

@@ -1,7 +1,7 @@
 """A device and its cloud without any I/O but the record: what the model test drives.
 
 The machine and the record are real. The other ports are simple and obey at once or when they are
-told to; the cloud is :class:`tests.support.jobs_model.Store`. Each port checks what must never be.
+told to; the cloud is :class:`tests.simulator.store.Store`. Each port checks what must never be.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from collections import Counter, deque
 from pathlib import Path
 
+from tests.simulator.store import Rejected, Store
 from upparat.iotjobs.wire import summaries
 from upparat.job import (
     ACTION,
@@ -25,8 +26,6 @@ from upparat.job import (
 from upparat.machine import Core, Inputs, Policy, make_machine
 from upparat.ports import STREAM
 from upparat.storage.record import FileRecord
-
-from .jobs_model import Rejected, Store
 
 DELICATE = (Hook.INSTALL, Hook.RESTART)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from types import TracebackType
 import pytest
 
 from .certs import Certs
+from .tcpports import free_port
 from .waiting import listens
 
 MOSQUITTO = shutil.which(
@@ -109,14 +109,6 @@ class Mosquitto:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _general() -> list[str]:

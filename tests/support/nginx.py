@@ -17,7 +17,7 @@ from typing import Self
 import pytest
 
 from .certs import Certs
-from .mosquitto import free_port
+from .tcpports import free_port
 from .waiting import listens, wait_until
 
 requires_nginx = pytest.mark.skipif(

@@ -14,7 +14,7 @@ from typing import Self
 
 import pytest
 
-from .mosquitto import free_port
+from .tcpports import free_port
 from .waiting import listens, wait_until
 
 TINYPROXY = shutil.which("tinyproxy")

@@ -13,12 +13,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+from tests.simulator.broker_rules import broker_breaches
+from tests.simulator.cloud import Cloud
+from tests.simulator.connection import BROKER_OPTIONS
 from upparat.job import Status
 
 from .agent import Agent
-from .broker_rules import broker_breaches
-from .cloud import Cloud
-from .cloud_line import BROKER_OPTIONS
 from .files import File, FileServer
 from .mosquitto import Mosquitto
 from .scripts import Hooks, Step, copy_file, digest, pause, swallow

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import socket
+from fractions import Fraction
 from types import SimpleNamespace
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -35,15 +37,29 @@ class RateTests(SynchronousTestCase):
         self.assertEqual(rate.take(100), 1.0)
 
     @RELAXED
-    @given(st.integers(1, 10**9), st.lists(st.tuples(st.integers(1, READ), st.floats(0, 2))))
-    def test_never_faster(self, limit: int, pieces: list[tuple[int, float]]) -> None:
-        """Whoever waits as told has taken no more than the limit, beside one read."""
-        rate, begin, taken = Rate(self.clock, limit), self.clock.seconds(), 0
-        for size, pause in pieces:
+    @given(
+        st.floats(0, 10**9),
+        st.integers(1, 10**9),
+        st.lists(st.tuples(st.integers(1, READ), st.floats(0, 2))),
+    )
+    @example(300.0, 66_758_828, [(1, 0.0)])
+    def test_never_faster(self, begin: float, limit: int, pieces: list[tuple[int, float]]) -> None:
+        """Whoever waits as told has taken no more than the limit, beside one read.
+
+        Five results are rounded for each piece: two in the rate (the quotient and the sum), its
+        difference, the sum with the pause, and the clock's sum. None exceeds the clock's time by
+        more than rounding, so that each is off by at most one ulp of that time.
+        """
+        clock = Clock()
+        clock.advance(begin)
+        rate, taken = Rate(clock, limit), 0
+        for count, (size, pause) in enumerate(pieces, 1):
             size = min(size, rate.read)
             taken += size
-            self.clock.advance(rate.take(size) + pause)
-            self.assertGreaterEqual((self.clock.seconds() - begin) * limit * 1.000001, taken)
+            clock.advance(rate.take(size) + pause)
+            elapsed = Fraction(clock.seconds()) - Fraction(begin)
+            rounding = 5 * count * Fraction(math.ulp(clock.seconds()))
+            self.assertGreaterEqual((elapsed + rounding) * limit, taken)
 
     def test_reads(self) -> None:
         for limit, read in ((1, 1), (8000, 1000), (10**9, READ)):

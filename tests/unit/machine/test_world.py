@@ -1,7 +1,4 @@
-"""The machine and the record against a model of AWS's job executions, with random faults.
-
-``UPPARAT_MODEL_STEPS`` says how many steps to take, about.
-"""
+"""The machine and the record against a model of AWS's job executions, with random faults."""
 
 from __future__ import annotations
 
@@ -18,8 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.support.model import Device, document
 from upparat.job import ExecutionKey, Status
 
-STEPS = int(os.environ.get("UPPARAT_MODEL_STEPS", "10000"))
-IN_A_RUN = 50
+STEPS = 50
+"""Steps of each example, at the most."""
+
 MEMORY = Path("/dev/shm")  # the record is written often, and no power is cut here
 FOREIGN = "foreign"
 VERSIONS = st.sampled_from(["1.0", "2.0", "3.0"])
@@ -240,9 +238,5 @@ class UpdateModel(RuleBasedStateMachine):
 
 TestUpdateModel = UpdateModel.TestCase
 TestUpdateModel.settings = settings(
-    max_examples=max(1, STEPS // IN_A_RUN),
-    stateful_step_count=IN_A_RUN,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    print_blob=True,
+    stateful_step_count=STEPS, suppress_health_check=list(HealthCheck)
 )

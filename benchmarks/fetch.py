@@ -1,6 +1,6 @@
 """A process that fetches one file and tells what that has cost, as JSON: for benchmarks.
 
-``python -m tests.support.fetch upparat|upparat-at-first|urllib URL DIRECTORY SHA256 [CAFILE]``
+``python -m benchmarks.fetch upparat|upparat-at-first|urllib URL DIRECTORY SHA256 [CAFILE]``
 
 Time and CPU count from the moment at which an agent that runs already would begin. At first, it has
 still to import the HTTP client.

@@ -1,4 +1,4 @@
-"""The download beside its peers: ``python -m tests.bench [--help]``.
+"""The download beside its peers: ``python -m benchmarks.downloads [--help]``.
 
 All fetch the same file from the same nginx on this machine, in turns, and each result is a ratio to
 ``curl -o`` and ``sync`` in the same turn. Then once more over a slow and lossy line. Prints tables;
@@ -104,7 +104,7 @@ def aria2c(task: Task) -> Sample:
 def _fetch(method: str, task: Task) -> Sample:
     words = [method, task.url, str(task.directory), task.sha256]
     told = subprocess.run(
-        [*task.host, sys.executable, "-m", "tests.support.fetch", *words, task.cafile],
+        [*task.host, sys.executable, "-m", "benchmarks.fetch", *words, task.cafile],
         cwd=ROOT,
         check=True,
         capture_output=True,
@@ -312,7 +312,7 @@ def write(name: str, lines: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.downloads")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--size", type=int, nargs="*", default=[64, 1024], help="in MiB")
     parser.add_argument("--shaped", type=int, default=8, help="for the slow line, in MiB; 0: none")

@@ -18,7 +18,7 @@ BROKER_OPTIONS = (
 off: a message that the broker drops is a breach that nobody sees."""
 
 
-class CloudLine:
+class CloudConnection:
     """A client with a thread of its own, which connects again when the broker is back.
 
     MQTT 5 lets it see the flags of a message as they were published, and not its own messages.

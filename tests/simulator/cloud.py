@@ -21,12 +21,13 @@ from typing import Self
 
 from paho.mqtt.client import MQTTMessage
 
-from .cloud_line import CloudLine
+from tests.support.waiting import PATIENCE
+
+from .connection import CloudConnection
 from .faults import Action, Reply, Request, Rule, calling, throttled
-from .jobs_desk import Desk
-from .jobs_model import Execution, Rejected, Store, Update
-from .jobs_rules import Target, parse_topic, read_object, request_breaches, transport_breaches
-from .waiting import PATIENCE
+from .responder import Responder
+from .rules import Target, parse_topic, read_object, request_breaches, transport_breaches
+from .store import Execution, Rejected, Store, Update
 
 
 class Cloud:
@@ -35,6 +36,9 @@ class Cloud:
     ``breaches``: what a device did that AWS refuses. ``errors``: what went wrong in here.
     ``requests``: all that could be read, in the order of their arrival. ``quiet``: while it is
     true, notifications are lost.
+
+    :param now: seconds since the epoch.
+    :param heard: called with each request as it arrives, in the client's thread.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Cloud:
         *,
         host: str = "127.0.0.1",
         now: Callable[[], float] = time.time,
+        heard: Callable[[Request], object] = lambda request: None,
     ) -> None:
         self.thing = thing
         self.store = Store(thing, now)
@@ -52,20 +57,21 @@ class Cloud:
         self.requests: list[Request] = []
         self.quiet = False
         self.connections = 0
-        self._desk = Desk(self.store)
+        self._responder = Responder(self.store)
         self._changed = Condition(RLock())
         self._rules: list[Rule] = []
         self._held: list[tuple[str, Reply]] = []
+        self._heard = heard
         self._told = self._heads()
-        self._line = CloudLine(host, port, self._received, self._connected)
+        self._connection = CloudConnection(host, port, self._received, self._connected)
 
     def __enter__(self) -> Self:
-        self._line.open()
+        self._connection.open()
         self.wait_for(lambda: self.connections)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._line.close()
+        self._connection.close()
 
     # --- the back office ---
 
@@ -200,26 +206,26 @@ class Cloud:
 
     def publish(self, suffix: str, payload: object, thing: str = "") -> None:
         """Send anything on a topic below ``jobs/``, of this or another thing."""
-        self._line.publish(f"$aws/things/{thing or self.thing}/jobs/{suffix}", payload)
+        self._connection.publish(f"$aws/things/{thing or self.thing}/jobs/{suffix}", payload)
 
     def notify(self) -> None:
         """Tell what is pending, whether or not it has changed."""
         with self._changed:
-            self.publish("notify", self._desk.notification())
+            self.publish("notify", self._responder.notification())
 
     def notify_next(self) -> None:
         """Tell what is first, whether or not it has changed."""
         with self._changed:
-            self.publish("notify-next", self._desk.next_notification())
+            self.publish("notify-next", self._responder.next_notification())
 
     # --- changes ---
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
         with self._changed:
-            listing = self._desk.listing()
+            listing = self._responder.listing()
             yield
-            self._desk.changed_from(listing)
+            self._responder.changed_from(listing)
             self._notify_changes()
             self._changed.notify_all()
 
@@ -266,12 +272,13 @@ class Cloud:
             body = read_object(payload)
         except ValueError as problem:
             self.breaches.append(f"{topic}: {problem}")
-            refused = self._desk.rejection(None, Rejected("InvalidJson", str(problem)))
+            refused = self._responder.rejection(None, Rejected("InvalidJson", str(problem)))
             self._send([(topic, refused)])
             return
         self.breaches += [f"{topic}: {what}" for what in request_breaches(target, body)]
         request = Request(target.operation, target.job_id, body, topic, time.monotonic())
         self.requests.append(request)
+        self._heard(request)
         actions = [rule.action for rule in self._rules if rule.takes(request)]
         with self._changing():
             self._work(target, request, actions)
@@ -281,7 +288,7 @@ class Cloud:
             action.early()
         if any(action.lost for action in actions):
             return
-        replies = [self._desk.answer(target, request, actions)]
+        replies = [self._responder.answer(target, request, actions)]
         for action in actions:
             action.late()
             replies = action.change(replies)
@@ -293,4 +300,4 @@ class Cloud:
 
     def _send(self, answers: Sequence[tuple[str, Reply]]) -> None:
         for topic, reply in answers:
-            self._line.publish(f"{topic}/{reply.verdict}", reply.payload)
+            self._connection.publish(f"{topic}/{reply.verdict}", reply.payload)

@@ -9,8 +9,8 @@ from unittest import mock
 
 import pytest
 
-from tests import bench_agent
-from tests.bench import HEAD, Sample, Task, rows, shaped, upparat, upparat_at_first, urllib
+from benchmarks import agent as bench_agent
+from benchmarks.downloads import HEAD, Sample, Task, rows, shaped, upparat, upparat_at_first, urllib
 from tests.support.certs import make_certs
 from tests.support.mosquitto import requires_mosquitto
 from tests.support.nginx import Nginx, requires_nginx
@@ -59,7 +59,7 @@ def test_a_slow_line(tmp_path: Path) -> None:
 
 
 def test_a_slow_line_that_cannot_be_had(tmp_path: Path) -> None:
-    with mock.patch("tests.bench.can_be_shaped", return_value=False):
+    with mock.patch("benchmarks.downloads.can_be_shaped", return_value=False):
         [told] = shaped(tmp_path, 1, 1)
     assert "Not measured" in told
 

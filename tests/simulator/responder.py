@@ -8,11 +8,11 @@ from typing import Any
 from upparat.job import Status
 
 from .faults import Action, Refusal, Reply, Request
-from .jobs_model import LISTED, Execution, Rejected, Store
-from .jobs_rules import Target, refusals
+from .rules import Target, refusals
+from .store import LISTED, Execution, Rejected, Store
 
 
-class Desk:
+class Responder:
     """Answers one request after the other; members are in AWS's order."""
 
     def __init__(self, store: Store) -> None:

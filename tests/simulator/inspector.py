@@ -9,11 +9,12 @@ from typing import Any, Self
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from .jobs_rules import parse_topic, read_object, request_breaches
-from .waiting import PATIENCE
+from tests.support.waiting import PATIENCE
+
+from .rules import parse_topic, read_object, request_breaches
 
 
-class Judge:
+class Inspector:
     """Listens while it is a context. ``requests`` counts what it has read, ``breaches`` is what AWS
     would have refused of it.
 

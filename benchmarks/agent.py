@@ -1,4 +1,4 @@
-"""The whole agent as a process: ``python -m tests.bench_agent [--runs N] [--idle SECONDS]``.
+"""The whole agent as a process: ``python -m benchmarks.agent [--runs N] [--idle SECONDS]``.
 
 Its cold start, what it costs while it has nothing to do, what a job costs besides the file and the
 hooks, and how that grows with the queue. ``--write`` keeps the tables in ``docs/benchmarks.md``.
@@ -19,9 +19,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.bench import machine, tell
+from benchmarks.downloads import machine, tell
+from tests.simulator.store import LISTED
 from tests.support.agent import Agent
-from tests.support.jobs_model import LISTED
 from tests.support.rawbroker import (
     CONNECT,
     PINGREQ,
@@ -216,7 +216,7 @@ class Device:
     def notify(self, count: int) -> None:
         notice = {"timestamp": 1, "jobs": {}}
         for _ in range(count):
-            self.world.cloud._line.publish(f"$aws/things/{THING}/jobs/notify", notice)
+            self.world.cloud.publish("notify", notice)
 
     def __enter__(self) -> Device:
         self.world.__enter__()
@@ -278,7 +278,7 @@ def bench(directory: Path, runs: int, seconds: float) -> Iterator[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench_agent")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.agent")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--idle", type=float, default=60.0, help="seconds")
     parser.add_argument("--write", action="store_true", help="keep the tables in the docs")
