@@ -224,8 +224,7 @@ class Report:
     @property
     def confirms(self) -> bool:
         """Whether the installation is done, as far as the hooks can tell."""
-        installed = self.state is not State.NO_INSTALLATION_HOOK_PROVIDED
-        return installed and self.status is Status.SUCCEEDED
+        return self.status is Status.SUCCEEDED and self.state not in _NOTHING_INSTALLED
 
     @property
     def details(self) -> dict[str, str]:
@@ -234,6 +233,9 @@ class Report:
             "state": self.state.value,
             "message": status_value(self.message) or NO_MESSAGE,
         }
+
+
+_NOTHING_INSTALLED = (State.VERSION_ALREADY_INSTALLED, State.NO_INSTALLATION_HOOK_PROVIDED)
 
 
 class InvalidDocument(ValueError):

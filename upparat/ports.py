@@ -215,7 +215,7 @@ class Memory:
     :ivar restart_attempts: how often the restart hook was begun.
     :ivar restart_done: the last run of the restart hook has exited with 0.
     :ivar restart_waiting: the last run of the restart hook has asked for another one later.
-    :ivar verified: the agent had seen the new version run and work, but AWS does not know it yet.
+    :ivar verified: the success that an earlier agent had reported, and AWS has not accepted.
     """
 
     key: ExecutionKey
@@ -224,7 +224,7 @@ class Memory:
     restart_attempts: int = 0
     restart_done: bool = False
     restart_waiting: bool = False
-    verified: bool = False
+    verified: State | None = None
 
 
 class Stage(StrEnum):

@@ -45,7 +45,7 @@ class Device:
         self.staged = "1.0"
         self.good = self.older_good = "1.0"  # the ready hook has said yes to them
         self.ready = True  # since the last restart
-        self.unconfirmed = False  # an installation was begun since the ready hook said yes
+        self.unconfirmed: str | None = None  # begun to install, and the ready hook has not said yes
         self.fallen_back = False
         self.files: set[ExecutionKey] = set()
         self.ended: set[ExecutionKey] = set()
@@ -86,7 +86,7 @@ class Device:
         if self.version != self.good:
             self.older_good, self.good = self.good, self.version
         self.ready = True
-        self.unconfirmed = False
+        self.unconfirmed = None
 
     def fall_back(self) -> None:
         """The boot loader, or the owner, goes back to what has worked before."""
@@ -212,7 +212,7 @@ class ModelJobs:
             assert device.ready, "the ready hook has not said yes since the restart"
         if report.state is State.VERSION_ALREADY_INSTALLED and execution.document is not None:
             assert device.version == _version(execution), "a lie"
-            assert not device.unconfirmed, "nobody has confirmed what runs"
+            assert device.unconfirmed != device.version, "nobody has confirmed what runs"
         if report.state is State.VERSION_MISMATCH and execution.document is not None:
             assert device.version != _version(execution), "a lie"
             tried = device.restarts[execution.key] >= self.agent.core.policy.restart_attempts
@@ -421,7 +421,7 @@ class ModelHooks:
             assert file == (STREAM if device.streamed else str(job.key)), "another job's file"
             assert device.streamed or job.key in device.files, "a file that is not there"
             assert not device.announced(job.key), "installed again after the restart"
-            device.unconfirmed = True
+            device.unconfirmed = job.version
         if hook is Hook.RESTART:
             assert device.announced(job.key), "restarted unannounced"
             device.restarts[job.key] += 1

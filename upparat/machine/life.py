@@ -321,7 +321,8 @@ def _check_after_start(core: Core, job: Job) -> Check:
         return Check(job, Restart.DONE, until=now)
     restart = _how_far(memory)
     final = not memory.same_boot or memory.verified or restart is Restart.NEVER_BEGUN
-    return Check(job, restart, until=now if final else now + core.policy.restart_timeout)
+    until = now if final else now + core.policy.restart_timeout
+    return Check(job, restart, until, memory.verified if memory.same_boot else None)
 
 
 def _how_far(memory: Memory) -> Restart:
@@ -381,7 +382,7 @@ def _confirm(inputs: Inputs, core: Core, job: Job) -> None:
     """The version hook names the job's version. Take it for installed, unless an earlier job of the
     agent has left it half-way: then go on from there."""
     installation = core.record.unconfirmed()
-    if installation is None:
+    if installation is None or installation.version != job.version:
         inputs._finish(Report(State.VERSION_ALREADY_INSTALLED))
         return
     core.log.info(
@@ -390,9 +391,9 @@ def _confirm(inputs: Inputs, core: Core, job: Job) -> None:
         version=installation.version,
         stage=installation.stage.value,
     )
-    if installation == Installation(job.version, Stage.RESTARTED):
+    if installation.stage is Stage.RESTARTED:
         inputs._check(Check(job, Restart.DONE, until=core.timer.now()))
-    elif installation == Installation(job.version, Stage.INSTALLED):
+    elif installation.stage is Stage.INSTALLED:
         inputs._restart(job)
     else:
         inputs._download(job)
@@ -578,7 +579,9 @@ restart.upon(Inputs._check).to(verify_installation).returns(None)
 
 @verify_installation.upon(Inputs.version_known).loop()
 def compare_installed(inputs: Inputs, core: Core, check: Check, version: str) -> None:
-    if version == check.job.version:
+    if version == check.job.version and check.verified:
+        inputs._finish(Report(check.verified))
+    elif version == check.job.version:
         _check_ready(inputs, core, check)
     elif core.hooks.restart_lingers():
         # The time for the version to change counts from the hook's end.

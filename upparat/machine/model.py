@@ -17,6 +17,7 @@ from upparat.job import (
     JobExecution,
     JobExecutionSummary,
     Report,
+    State,
     Status,
 )
 from upparat.ports import (
@@ -162,10 +163,13 @@ class Check(Work):
     :ivar restart: how far the restart had got.
     :ivar until: a version that does not match may still change up to this time of the timer's
         clock, in seconds.
+    :ivar verified: the success to report if the version still matches: an earlier agent has seen it
+        in this boot, and could not deliver its report.
     """
 
     restart: Restart
     until: float
+    verified: State | None = None
 
 
 # --- inputs -----------------------------------------------------------------------------------

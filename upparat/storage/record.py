@@ -241,20 +241,20 @@ class FileRecord:
             restart_attempts=update.restarts,
             restart_done=update.restarted,
             restart_waiting=update.waiting,
-            verified=update.key == verified,
+            verified=verified,
         )
 
-    def _doubt_success(self) -> ExecutionKey | None:
+    def _doubt_success(self) -> State | None:
         """Take back the last success, if an earlier agent could not deliver it: the device may have
-        fallen back since. Returns the execution whose installation has to be verified again."""
+        fallen back since. Returns the success, if the installation has to be verified again."""
         *owed, last = self._content.owed or (None,)
         update = self._content.update
         if last is None or last.state not in _DOUBTED:
             return None
         if update is not None and update.key != last.key:  # the agent has gone on since
             return None
-        verified = last.key if last.state in _VERIFIED else None
-        again = verified and _Update(*verified, restarting=True, restarts=1, restarted=True)
+        verified = _STATES[last.state] if last.state in _VERIFIED else None
+        again = verified and _Update(*last.key, restarting=True, restarts=1, restarted=True)
         self._content = replace(self._content, owed=tuple(owed), update=again, tries=())
         return verified
 

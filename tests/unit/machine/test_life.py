@@ -871,11 +871,22 @@ class VerifyInstallationTests(SynchronousTestCase):
             self.assertEqual(life.taken()[1:], [("report", "a", "reboot_start", "none")])
 
     def test_a_success_that_was_not_delivered_is_looked_at_again(self) -> None:
-        memory = Memory(key(), True, same_boot=True, restart_done=True, verified=True)
+        success = State.COMPLETE_SOFT_RESTART
+        memory = Memory(key(), True, same_boot=True, restart_done=True, verified=success)
         life = self.rebooted(frozenset(Hook), memory).quiet()
         life.machine.version_known("1.0")
         message = "Expected version '2.0', got '1.0'"
         self.assertEqual(life.taken(), ended("a", "version_mismatch", message))
+        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life.machine.version_known("2.0")
+        self.assertEqual(life.taken(), ended("a", "complete_soft_restart"))
+
+    def test_after_another_reboot_the_ready_hook_is_asked_again(self) -> None:
+        success = State.COMPLETE_SOFT_RESTART
+        memory = Memory(key(), True, same_boot=False, restart_done=True, verified=success)
+        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life.machine.version_known("2.0")
+        self.assertIn(("run", "ready", "a"), life.taken())
 
     def test_a_restart_is_not_repeated_for_ever(self) -> None:
         memory = Memory(key(), restart_accepted=True, same_boot=True, restart_attempts=3)
@@ -954,11 +965,11 @@ class UnconfirmedTests(SynchronousTestCase):
         self.assertEqual((life.state, life.taken()), ("download", [("run", "download", "a")]))
 
     def test_another_version_is_on_its_way(self) -> None:
-        """The device may boot 3.0 next: only an installation of 2.0 prevents that."""
         for stage in Stage:
             life = self.next_job(stage, "3.0")
             life.machine.version_known("2.0")
-            self.assertEqual(life.state, "download")
+            self.assertEqual(life.taken(), ended("a", "version_already_installed"))
+            self.assertEqual(life.record.installation, Installation("3.0", stage))
 
     def test_the_old_version_runs(self) -> None:
         for stage in Stage:

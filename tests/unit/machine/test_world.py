@@ -181,7 +181,7 @@ class UpdateModel(RuleBasedStateMachine):
             return
         for each in self.device.store.executions:
             self.device.restarted.add(ExecutionKey(each.job_id, each.number, each.queued_at))
-        self.device.unconfirmed = False  # as far as the agent can know
+        self.device.unconfirmed = None  # as far as the agent can know
         content = self.record.read_bytes()
         self.record.write_bytes(content[: int(share * len(content))])
         self.device.crash()
@@ -231,7 +231,8 @@ class UpdateModel(RuleBasedStateMachine):
         if self.record.exists():
             assert device.agent.record.unconfirmed(), self.record.read_text()
             assert not device.agent.record.owed()
-        assert bool(device.agent.record.unconfirmed()) >= device.unconfirmed
+        found = device.agent.record.unconfirmed()
+        assert device.unconfirmed in (None, found and found.version)
         assert device.files == set()
         assert device.lingering is None
 

@@ -289,7 +289,7 @@ class DebtTests(RecordBench):
             record = self.record()
             self.assertEqual([of.job_id for of, _ in record.owed()], ["b"])
             memory = Memory(key(), True, same_boot=True, restart_attempts=1, restart_done=True)
-            self.assertEqual(self.memory, replace(memory, verified=True))
+            self.assertEqual(self.memory, replace(memory, verified=VERIFIED.state))
         record.clear()
         self.assertIsNone(self.remembered())
 
@@ -300,7 +300,7 @@ class DebtTests(RecordBench):
         self.boot_id.write_text("another\n")
         memory = self.remembered()
         assert memory is not None
-        self.assertEqual((memory.verified, memory.same_boot), (True, False))
+        self.assertEqual((memory.verified, memory.same_boot), (VERIFIED.state, False))
 
     def test_an_earlier_success_is_delivered_as_it_was(self) -> None:
         record = self.record()
