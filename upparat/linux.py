@@ -1,8 +1,9 @@
-"""What the C library can do, and Python has no call for: room for a file that grows, bytes on their
-way to the disk before anybody waits for them, memory that nobody needs any more.
+"""Calls of Linux and its C library that Python lacks.
 
-All of it is a help and not a need: where the library or the file system cannot, or Python was built
-without ctypes, nothing happens.
+They reserve room for a growing file, begin to write bytes to the disk, and give unused memory back
+to the system. These three only make things faster. Where Python has no working ctypes, or the C
+library or the file system lacks the call, they do nothing. They never raise, except
+:func:`reserve` if the disk has no room.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 _KEEP_SIZE = 1
-"""``FALLOC_FL_KEEP_SIZE``: the file ends where it ended."""
+"""``FALLOC_FL_KEEP_SIZE``: the length of the file does not change."""
 
 _WRITE = 2
 """``SYNC_FILE_RANGE_WRITE``: begin to write, and wait for nothing."""
@@ -31,7 +32,10 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def read_boot_id(path: Path = BOOT_ID) -> str:
-    """The id of this boot; empty if there is none to be had."""
+    """Read the id of this boot.
+
+    An empty id means that the boot is unknown: two empty ids do not prove the same boot.
+    """
     try:
         return path.read_text().strip()
     except OSError:
@@ -39,9 +43,10 @@ def read_boot_id(path: Path = BOOT_ID) -> str:
 
 
 def sync_directory(path: Path) -> None:
-    """Make what was created, renamed or removed in a directory last.
+    """Write a directory to the disk: the files created, renamed or removed in it stay so after a
+    power cut.
 
-    :raises OSError: if that cannot be had.
+    :raises OSError: if the directory cannot be opened or synced.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -51,51 +56,63 @@ def sync_directory(path: Path) -> None:
 
 
 def reserve(descriptor: int, begin: int, end: int) -> None:
-    """Set room aside for these bytes of a file, which does not get longer by that: fallocate(2).
+    """Reserve room on the disk for the bytes from ``begin`` to ``end`` of a file: fallocate(2).
 
-    It also spares the file system to look for room with each write.
+    The length of the file does not change. Later writes are faster, because the file system need
+    not look for room.
 
-    :raises OSError: if there is no room.
+    :raises OSError: ``ENOSPC``, ``EDQUOT`` or ``EFBIG``, if there is no room.
     """
-    # On 32 bits the plain name may mean offsets of 32 bits.
-    call = _function("fallocate64", *_FALLOCATE) or _function("fallocate", *_FALLOCATE)
-    if call is None or begin >= end:
+    if begin >= end:
         return
-    if call(descriptor, _KEEP_SIZE, begin, end - begin):
-        number = _errno()
-        if number in _NO_ROOM:
-            raise OSError(number, os.strerror(number))
+    # On 32 bits, the offsets of the plain name may have 32 bits only.
+    function = _function("fallocate64", *_FALLOCATE) or _function("fallocate", *_FALLOCATE)
+    number = _try(function, descriptor, _KEEP_SIZE, begin, end - begin)
+    if number in _NO_ROOM:
+        raise OSError(number, os.strerror(number))
 
 
 def begin_writing(descriptor: int, begin: int, end: int) -> None:
-    """Have these bytes of a file written to the disk from now on: sync_file_range(2).
+    """Begin to write the bytes from ``begin`` to ``end`` of a file to the disk: sync_file_range(2).
 
-    Linux would let them wait for half a minute or for the sync, which then takes its time. This
+    Otherwise Linux would keep them for half a minute or until the sync, which would take long. This
     makes nothing durable.
     """
-    call = _function("sync_file_range", *_SYNC_FILE_RANGE)
-    if call is not None:
-        call(descriptor, begin, end - begin, _WRITE)
+    function = _function("sync_file_range", *_SYNC_FILE_RANGE)
+    _try(function, descriptor, begin, end - begin, _WRITE)
 
 
 def give_back_memory() -> None:
-    """Let the system have the memory that imports and downloads have left: malloc_trim(3)."""
-    call = _function("malloc_trim", *_MALLOC_TRIM)
-    if call is not None:
-        call(0)
+    """Give memory that imports and downloads have freed back to the system: malloc_trim(3)."""
+    _try(_function("malloc_trim", *_MALLOC_TRIM), 0)
 
 
 @cache
 def _function(name: str, *kinds: str) -> Callable[..., int] | None:
-    """One of libc, if it has it, that takes ctypes of these kinds; calls release the GIL."""
+    """Find a function of the C library that takes ctypes of these kinds; a call releases the GIL.
+
+    Returns ``None`` if there is none. ctypes fails in many ways: it may be missing, its import may
+    fail, and a statically linked Python can load no library.
+    """
     try:
         import ctypes
-    except ImportError:
+
+        function = getattr(ctypes.CDLL(None, use_errno=True), name, None)
+        if function is not None:
+            function.argtypes = [getattr(ctypes, kind) for kind in kinds]
+    except Exception:
         return None
-    function = getattr(ctypes.CDLL(None, use_errno=True), name, None)
-    if function is not None:
-        function.argtypes = [getattr(ctypes, kind) for kind in kinds]
     return function
+
+
+def _try(function: Callable[..., int] | None, *arguments: int) -> int:
+    """Call the function, if there is one. Returns the errno if it fails by it, otherwise 0."""
+    if function is None:
+        return 0
+    try:
+        return _errno() if function(*arguments) else 0
+    except Exception:
+        return 0
 
 
 def _errno() -> int:

@@ -1,4 +1,4 @@
-"""The log: one line per event, by level, without secrets; Twisted's and the standard library's."""
+"""The log of Twisted and of the standard library: one line per event, without secrets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _STANDARD_LEVELS = (
     (logging.INFO, LogLevel.info),
 )
 _SECRETS = (
-    # Up to the next white space: rather too much is removed than too little.
+    # Remove all up to the next white space: too much is better than too little.
     (re.compile(r"(https?://[^\s?#]*)[?#]\S*", re.IGNORECASE), r"\1?…"),
     (re.compile(r"(https?://)[^\s/?#]*@", re.IGNORECASE), r"\1…@"),
     (re.compile(r"(X-Amz-[A-Z-]+=)[^\s&]*", re.IGNORECASE), r"\1…"),
@@ -48,10 +48,12 @@ _SECRETS = (
 
 
 def make_observer(level: str, file: TextIO) -> ILogObserver:
-    """An observer that writes events of a level (one of ``config.LOG_LEVELS``) and above.
+    """Make an observer that writes the events of a level and above to ``file``.
 
-    ``EXCEPTION`` means critical events, and errors only if they come with a traceback. From now
-    on the records of the standard library's ``logging`` are events too.
+    From now on the records of the standard library's ``logging`` are events too.
+
+    :param level: one of ``config.LOG_LEVELS``. ``EXCEPTION`` means critical events, and errors
+        only if they come with a traceback.
     """
     bridge_standard_logging()
     logging.getLogger().setLevel(logging.DEBUG if level == "DEBUG" else logging.INFO)
@@ -62,17 +64,17 @@ def make_observer(level: str, file: TextIO) -> ILogObserver:
 
 
 def redact(text: str) -> str:
-    """``text`` without the secrets that can be told by their looks: queries and user info of
-    URLs, AWS's signature parameters, private keys."""
+    """Remove the secrets that a pattern finds: queries and user info of URLs, signature parameters
+    of AWS, private keys."""
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text
 
 
 def format_event(event: LogEvent) -> str | None:
-    """An event as a line of the log; the lines of a traceback follow it, indented.
+    """Format an event as one line of the log. The lines of a traceback follow it, indented.
 
-    No text can forge a line: line ends and control characters become spaces.
+    Line ends and control characters become spaces, so no text can forge a line.
     """
     text, traceback = event_text(event), event_traceback(event)
     if not text and not traceback:
@@ -86,7 +88,7 @@ def format_event(event: LogEvent) -> str | None:
 
 
 def event_text(event: LogEvent) -> str:
-    """What an event says, as one line without secrets and without its failure."""
+    """Format the message of an event as one line, without secrets and without its failure."""
     if _is_old(event):
         text = str(event.get("why") or "Unhandled error")
     else:
@@ -97,25 +99,25 @@ def event_text(event: LogEvent) -> str:
 
 
 def event_failure(event: LogEvent) -> Failure | None:
-    """The failure that an event reports, if any."""
+    """Return the failure that an event reports, if any."""
     failure = event.get("failure") if _is_old(event) else event.get("log_failure")
     return failure if isinstance(failure, Failure) else None
 
 
 def event_traceback(event: LogEvent) -> str:
-    """The traceback of an event's failure without secrets, or an empty string."""
+    """Format the traceback of an event's failure without secrets. Returns ``""`` if it has none."""
     failure = event_failure(event)
     return redact(failure.getTraceback()) if failure is not None else ""
 
 
 def _is_old(event: LogEvent) -> bool:
-    """Whether it comes from ``twisted.python.log.err``, whose text holds the whole traceback."""
+    """True if the event is from ``twisted.python.log.err``: its text holds the whole traceback."""
     return "log_failure" not in event and isinstance(event.get("failure"), Failure)
 
 
 @implementer(ILogFilterPredicate)
 class _AtLeast:
-    """Lets a level of the configuration pass, and what is above it."""
+    """Passes the events of a configured level and above."""
 
     def __init__(self, level: str) -> None:
         self._least = _LEVELS[level]
@@ -133,15 +135,15 @@ class _AtLeast:
 
 
 class _Bridge(logging.Handler):
-    """Hands records on to Twisted's log."""
+    """Emits the records of ``logging`` as events of Twisted's log."""
 
     def __init__(self) -> None:
         super().__init__()
         self._here = threading.local()
 
     def emit(self, record: logging.LogRecord) -> None:
-        # An observer may log by the standard library itself, as Twisted's own one for it does
-        # under the name "twisted": that would come twice, or never end.
+        # An observer may itself use the standard library's logging. Twisted's own one does, under
+        # the name "twisted". Without this check its records would come twice, or never end.
         if record.name == "twisted" or getattr(self._here, "busy", False):
             return
         self._here.busy = True
@@ -154,7 +156,10 @@ class _Bridge(logging.Handler):
 
 
 def bridge_standard_logging() -> Callable[[], None]:
-    """Make every record of ``logging`` an event too, once; returns what undoes it."""
+    """Make every record of ``logging`` an event too. A second call adds nothing.
+
+    :returns: a function that ends it.
+    """
     root = logging.getLogger()
     bridge = next((handler for handler in root.handlers if isinstance(handler, _Bridge)), None)
     if bridge is None:

@@ -1,4 +1,4 @@
-"""What minisign writes, taken apart: public keys and signatures. Nothing is verified here.
+"""Parses the public keys and signatures of minisign. Nothing is verified here.
 
 The format is that of https://jedisct1.github.io/minisign/.
 """
@@ -9,7 +9,7 @@ import base64
 from dataclasses import dataclass
 
 COMMENT = b"untrusted comment:"
-"""What its texts begin with. Neither base64 nor a PEM block can."""
+"""The beginning of every text of minisign. Neither base64 nor a PEM block begins like this."""
 
 _TRUSTED_COMMENT = b"trusted comment: "
 _LEGACY, _PREHASHED = b"Ed", b"ED"
@@ -17,9 +17,10 @@ _LEGACY, _PREHASHED = b"Ed", b"ED"
 
 @dataclass(frozen=True)
 class Signature:
-    """A signature, and one more that covers it together with the trusted comment.
+    """A signature, and a global signature over it and the trusted comment.
 
-    ``prehashed``: it is over the BLAKE2b-512 of the message, or else over the message itself.
+    ``prehashed``: the signature is over the BLAKE2b-512 of the message. Otherwise it is over the
+    message itself.
     """
 
     prehashed: bool
@@ -30,7 +31,7 @@ class Signature:
 
 
 def parse_signature(text: bytes) -> Signature:
-    """Read what a ``.minisig`` file holds. Its lines may end as those of Windows do.
+    """Parse the content of a ``.minisig`` file. Line ends of Windows are accepted.
 
     :raises ValueError: if it is anything else; the message says what is wrong.
     """
@@ -54,7 +55,7 @@ def parse_signature(text: bytes) -> Signature:
 
 
 def recognized(signature: bytes) -> Signature | None:
-    """The signature if it is one of minisign's, and ``None`` if it is of any other kind."""
+    """Parse a signature. Returns ``None`` if it is not minisign's."""
     try:
         return parse_signature(signature)
     except ValueError:
@@ -62,8 +63,9 @@ def recognized(signature: bytes) -> Signature | None:
 
 
 def parse_key(text: bytes) -> tuple[bytes, bytes]:
-    """The key id, and the 32 bytes of the Ed25519 key, of a public key with its comment or without.
+    """Parse a public key, with its comment line or without.
 
+    :returns: the key id, and the 32 bytes of the Ed25519 key.
     :raises ValueError: if it is anything else; the message says what is wrong.
     """
     lines = _lines(text)
@@ -81,7 +83,7 @@ def _lines(text: bytes) -> list[bytes]:
 
 
 def _decoded(lines: list[bytes], number: int, length: int) -> bytes:
-    """What a line holds, counted from 1."""
+    """Decode the base64 of a line. Lines are counted from 1."""
     try:
         decoded = base64.b64decode(lines[number - 1], validate=True)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The global reactor, made fit for a service on a device: its clock, resolver, signals and end."""
+"""Prepares the global reactor for a service on a device: clock, resolver, signals and exit."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _logger = Logger()
 
 
 def prepare_reactor(reactor: ReactorBase) -> None:
-    """Make the reactor fit for a service on a device.
+    """Prepare the reactor for a service on a device.
 
-    Its timers count on a clock that never jumps: Twisted's own is the time of day, which NTP sets
-    when a device without a battery has booted. No lookup of a name keeps it from ending. And it
-    stops on a signal with status 0: by itself Twisted would kill the process with the same signal
-    once more.
+    Its timers use the monotonic clock, because the time of day jumps when NTP sets it after the
+    boot of a device without a battery. Its resolver does not delay the exit of the process. A
+    signal stops it with status 0, because Twisted would otherwise end the process by sending it
+    the same signal again.
     """
     reactor.seconds = time.monotonic
     reactor.installNameResolver(DaemonResolver(reactor))
@@ -31,10 +31,10 @@ def prepare_reactor(reactor: ReactorBase) -> None:
 
 
 def _handle_signals(reactor: ReactorBase) -> None:
-    """Stop on a signal, but in a turn of the reactor, which is all that the signal wakes.
+    """Install signal handlers that only wake the reactor, which then stops in a turn of its own.
 
-    Twisted's own handlers log at once. They could interrupt the writing of another line just when
-    the lock of the log file is taken but not yet known to be ours, and would wait for it for ever.
+    Twisted's handlers log at once. If one interrupts the writing of another line just after that
+    has taken the lock of the log file, it waits for the lock for ever.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         if callable(signal.getsignal(number)):  # a shell's background job ignores SIGINT
@@ -43,15 +43,15 @@ def _handle_signals(reactor: ReactorBase) -> None:
 
 def _stop(reactor: ReactorBase, number: int) -> None:
     _logger.info("Received {name}, shutting down", name=signal.Signals(number).name)
-    with suppress(ReactorNotRunning):  # it is the second signal
+    with suppress(ReactorNotRunning):  # this is the second signal
         reactor.stop()
 
 
 def abort(reactor: ReactorBase) -> None:
-    """Stop in an orderly way, and then die of SIGABRT, as ``abort(3)`` does: whoever supervises
-    the process sees that it went wrong, and starts it again.
+    """Stop in an orderly way, and then end the process with SIGABRT, as ``abort(3)`` does.
 
-    No core is dumped: it would hold the secrets of the configuration and of the job.
+    The supervisor sees the failure and starts the agent again. No core is dumped, because it would
+    hold the secrets of the configuration and of the job.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     reactor.addSystemEventTrigger(

@@ -1,6 +1,7 @@
-"""Errors to Sentry, without secrets.
+"""Sends errors to Sentry, without secrets.
 
-``sentry_sdk`` is imported only when a DSN is set: it takes 5 MiB of memory and 50 ms of the start.
+``sentry_sdk`` is imported only if a DSN is set, because it takes 5 MiB of memory and 50 ms of the
+start.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from sentry_sdk.client import BaseClient
 
 FLUSH = 2.0
-"""Seconds that a stop waits at most for the last events to be sent."""
+"""The longest time that a stop waits for the last events to be sent, in seconds."""
 
 REMOVED = "[removed]"
 
@@ -35,16 +36,16 @@ _LEVELS = {
     LogLevel.error: "error",
     LogLevel.critical: "fatal",
 }
-# What the sending of events logs itself must not become an event.
+# Loggers of the sending itself: their records must not become events.
 _OWN_NOISE = ("sentry_sdk", "urllib3")
 
 
 def start(dsn: str, release: str, *, secrets: Sequence[str] = ()) -> Callable[[], None]:
     """Send the errors of Twisted's and the standard library's log to Sentry from now on.
 
-    :param secrets: words that no event may hold; empty ones do not count.
-    :returns: what stops it; it may block for up to :data:`FLUSH` seconds.
-    :raises ValueError: the DSN is malformed.
+    :param secrets: words that no event may hold; empty ones are ignored.
+    :returns: a function that stops it; it may block for up to :data:`FLUSH` seconds.
+    :raises ValueError: if the DSN is malformed.
     """
     import sentry_sdk
 
@@ -52,7 +53,7 @@ def start(dsn: str, release: str, *, secrets: Sequence[str] = ()) -> Callable[[]
     sentry_sdk.init(
         dsn=dsn,
         release=release,
-        # They would hook into threads, arguments, requests and the exit: none of it is needed.
+        # Integrations hook into threads, arguments, requests and the exit. None is needed.
         default_integrations=False,
         auto_enabling_integrations=False,
         include_local_variables=False,
@@ -75,7 +76,7 @@ def start(dsn: str, release: str, *, secrets: Sequence[str] = ()) -> Callable[[]
 
 @implementer(ILogObserver)
 class _Observer:
-    """Sends errors; keeps what was logged before them as breadcrumbs."""
+    """Sends errors, and keeps earlier events as breadcrumbs."""
 
     def __init__(self, client: BaseClient) -> None:
         self._client = client
@@ -112,14 +113,14 @@ class _Observer:
 
 
 class Scrubber:
-    """Removes secrets from a value of JSON's types: by key, by looks, and the given ones."""
+    """Removes secrets from a JSON value: by key, by pattern, and the given words."""
 
     def __init__(self, secrets: Sequence[str] = ()) -> None:
-        # A secret that holds another one goes first, lest a part of it stays.
+        # Replace longer secrets first, because a secret may contain a shorter one.
         self._secrets = sorted(filter(None, secrets), key=len, reverse=True)
 
     def scrub(self, value: Any) -> Any:
-        """A copy of ``value`` without secrets."""
+        """Copy ``value`` without secrets."""
         if isinstance(value, dict):
             return {key: self._member(str(key), inner) for key, inner in value.items()}
         if isinstance(value, list | tuple):

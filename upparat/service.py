@@ -15,7 +15,7 @@ from .config.settings import Settings
 from .download.downloader import Downloader
 from .download.exchange import Reactor as DownloadReactor
 from .download.verifier import Verifier
-from .hooks.child import Reactor as ProcessReactor
+from .hooks.child import ChildReactor
 from .hooks.runner import HookRunner
 from .iotjobs.client import JobsClient
 from .linux import give_back_memory
@@ -37,7 +37,7 @@ LONGEST = 20.0
 takes longer is left behind."""
 
 
-class Reactor(MqttReactor, ProcessReactor, DownloadReactor):
+class Reactor(MqttReactor, ChildReactor, DownloadReactor):
     """The interfaces of a reactor that the agent needs."""
 
 
@@ -70,7 +70,7 @@ class UpparatService(Service):
             settings.hooks,
             agent=str(settings.service.state_dir),
             source=source,
-            journal=self._record,
+            attempts=self._record,
         )
         self._timer = ReactorTimer(reactor)
         self._core = self._make_core()
@@ -98,7 +98,7 @@ class UpparatService(Service):
         )
         self._downloads.clean(memory.key if memory else None)
         self._mqtt.startService()
-        self._hooks.settle().addCallback(lambda _: self._machine.start(memory))
+        self._hooks.wait_for_leftovers().addCallback(lambda _: self._machine.start(memory))
         self._manager.ready()
 
     def stopService(self) -> Deferred[None]:

@@ -1,7 +1,6 @@
-"""Where a download and an install hook meet, when the file goes from one into the other.
+"""The contract between a download and an install hook that reads the file from its stdin.
 
-The hook's run is the outlet, the downloads are the source. A source that was told to stop, or whose
-outlet has ended, is silent.
+A run of the install hook consumes the file, the downloads produce it.
 """
 
 from __future__ import annotations
@@ -14,29 +13,29 @@ from .job import Job
 
 
 class StreamConsumer(Protocol):
-    """One run of the hook, which reads the file from its stdin."""
+    """One run of the install hook, which reads the file from its stdin."""
 
     def write(self, data: bytes) -> Deferred[None]:
-        """The next bytes; fires when there is room for more."""
+        """Pass the next bytes on; fire when there is room for more."""
 
     def finish_stdin(self) -> None:
-        """The file is verified: stdin ends after what was written."""
+        """End stdin after what was written: the file is verified."""
 
     def fail(self) -> Deferred[None]:
-        """The file will never come: end the hook, and say nothing of it.
+        """Kill the hook without reporting its end, because the file cannot be had.
 
-        Fires when nothing of it runs any more.
+        Fires when no process of the hook runs any more.
         """
 
-    def start_over(self, reason: str) -> None:
-        """The file has to come from its beginning again: end the hook, and run it again later."""
+    def run_again(self, reason: str) -> None:
+        """Kill the hook and run it again later, because the file must come from byte 0 again."""
 
 
 class StreamProducer(Protocol):
-    """Brings files."""
+    """Brings files. After :meth:`cancel_stream` it calls nothing of that consumer any more."""
 
-    def stream(self, job: Job, outlet: StreamConsumer) -> None:
-        """Bring the job's file, from its beginning."""
+    def stream(self, job: Job, consumer: StreamConsumer) -> None:
+        """Bring the job's file, from byte 0."""
 
-    def cancel_stream(self, outlet: StreamConsumer) -> None:
-        """This outlet has ended."""
+    def cancel_stream(self, consumer: StreamConsumer) -> None:
+        """Stop, because this consumer has ended."""

@@ -20,7 +20,7 @@ from .reactor import abort, prepare_reactor
 from .service import UpparatService
 
 LOG_FILES = 5
-"""Rotated log files that are kept, of 1 MB each: flash is small."""
+"""The number of rotated log files, of 1 MB each. Few, because flash is small."""
 
 
 class Options(usage.Options):
@@ -42,7 +42,7 @@ class Options(usage.Options):
 
 
 def load_or_exit(path: str | None, thing_name: str) -> Settings:
-    """Load the configuration, or tell every problem on stderr and leave with status 2."""
+    """Load the configuration, or print every problem to stderr and exit with status 2."""
     try:
         return load(path, thing_name)
     except ConfigError as error:
@@ -52,10 +52,10 @@ def load_or_exit(path: str | None, thing_name: str) -> Settings:
 
 
 def choose_logger(twistd: dict[str, object], level: str) -> None:
-    """Log by our level and format to where ``twistd`` was told to.
+    """Have ``twistd`` log in the agent's format and level, to the file that its options name.
 
-    Its own ``--logger`` and ``--syslog`` stand. This has to happen while the options are read:
-    afterwards ``twistd`` has chosen.
+    Its options ``--logger`` and ``--syslog`` take precedence. Call this while the options are
+    read, because ``twistd`` chooses its logger right afterwards.
     """
     if not twistd.get("logger") and not twistd.get("syslog"):
         _log.level, _log.path = level, _log_path(twistd)
@@ -63,14 +63,14 @@ def choose_logger(twistd: dict[str, object], level: str) -> None:
 
 
 def observer() -> ILogObserver:
-    """What ``twistd`` logs to: it takes the dotted name of a function, and no arguments."""
+    """Make the observer of ``twistd``, which calls it by its dotted name, without arguments."""
     file = _log_file(_log.path) if _log.path else sys.stdout
     return make_observer(_log.level, file)
 
 
 @dataclass
 class _Log:
-    """What ``choose_logger`` has to tell ``observer``; an empty path means stdout."""
+    """Passes the choice of ``choose_logger`` to ``observer``. An empty path means stdout."""
 
     level: str = "WARNING"
     path: str = ""
@@ -80,7 +80,10 @@ _log = _Log()
 
 
 def _log_path(twistd: Mapping[str, object]) -> str:
-    """Where ``twistd`` itself would log to: stdout in the foreground, unless a file is named."""
+    """Return the path that ``twistd`` would log to; empty for stdout.
+
+    Without a named file that is stdout in the foreground.
+    """
     path, foreground = str(twistd.get("logfile") or ""), bool(twistd.get("nodaemon"))
     if path == "-" and not foreground:
         raise usage.UsageError("a daemon cannot log to stdout")
@@ -94,7 +97,7 @@ def _log_file(path: str) -> TextIO:
 
 
 def make_agent(reactor: ReactorBase, settings: Settings) -> UpparatService:
-    """The agent on a reactor that is made fit for it."""
+    """Prepare the reactor, and make the agent on it."""
     prepare_reactor(reactor)
     return UpparatService(
         reactor,  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Makes text of any origin safe for AWS's status values and for one line of a log."""
+"""Makes text of any origin safe for status values of AWS and for one line of a log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 STATUS_VALUE_LENGTH = 1024
-"""The most characters that AWS takes as a value of ``statusDetails``."""
+"""The longest value of ``statusDetails`` that AWS accepts, in characters."""
 
 # ECMA-48: CSI sequences, OSC and other string sequences up to their terminator, two-byte escapes.
 _ESCAPES = re.compile(
@@ -18,10 +18,10 @@ _ESCAPES = re.compile(
 
 
 def printable(text: str) -> str:
-    """``text`` as one line without escape sequences or characters of Unicode category C.
+    """Make ``text`` one line without escape sequences or characters of Unicode category C.
 
-    White space and control characters become single spaces, so that words do not run together;
-    invisible format characters, surrogates and unassigned code points are dropped.
+    White space and control characters become single spaces, because words must not run together.
+    Invisible format characters, surrogates and unassigned code points are dropped.
     """
     kept = map(_one_line, _ESCAPES.sub("", text))
     return " ".join("".join(kept).split())
@@ -35,9 +35,9 @@ def _one_line(char: str) -> str:
 
 
 def status_value(text: str) -> str:
-    """``text`` as a value of ``statusDetails``: 1,024 characters of ``[^\\p{C}]``, perhaps empty.
+    """Make ``text`` a value of ``statusDetails``: at most 1,024 characters of ``[^\\p{C}]``.
 
-    A longer text keeps its end, where a command says what went wrong.
+    The result may be empty. A longer text keeps its end, because commands print their errors last.
     """
     safe = printable(text)
     if len(safe) <= STATUS_VALUE_LENGTH:
@@ -46,6 +46,6 @@ def status_value(text: str) -> str:
 
 
 def without_query(url: str) -> str:
-    """``url`` without user info, query and fragment, where pre-signed URLs keep their secrets."""
+    """Remove user info, query and fragment from ``url``, because they may hold secrets."""
     bare = re.split(r"[?#]", url, maxsplit=1)[0]
     return printable(re.sub(r"//[^/]*@", "//", bare))

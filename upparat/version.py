@@ -1,8 +1,9 @@
-"""Which of two versions is newer: Debian's rules, which order any two strings.
+"""Compares two versions by Debian's rules, which order any two strings.
 
-See ``deb-version(7)``: ``[epoch:]upstream[-revision]``, compared from left to right in pieces that
-are no digits and numbers in turn. ``~`` sorts before everything, even the end: ``2.0~rc1`` is older
-than ``2.0``. Semantic versioning's ``2.0.0-rc.1`` is newer than ``2.0.0`` by these rules.
+See ``deb-version(7)``: a version is ``[epoch:]upstream[-revision]``. Each part is compared from
+left to right: text, number, text, number. ``~`` sorts before everything, even before the end:
+``2.0~rc1`` is older than ``2.0``. Semantic versioning's ``2.0.0-rc.1`` is newer than ``2.0.0`` by
+these rules.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ _PIECES = re.compile(r"([^0-9]*)([0-9]*)")
 
 
 def older(version: str, than: str) -> bool:
-    """Whether ``version`` is older; an empty one is older than any other but for ``~``."""
+    """True if ``version`` is older than ``than``.
+
+    An empty version is older than any other, except one that begins with ``~``.
+    """
     return _compare(version, than) < 0
 
 
@@ -27,7 +31,7 @@ def _compare(one: str, two: str) -> int:
 
 
 def _parts(version: str) -> tuple[str, str, str]:
-    """Epoch, upstream version and revision, where they are missing as good as none."""
+    """Split a version into epoch, upstream version and revision. A missing part is empty."""
     match = _EPOCH.fullmatch(version)
     epoch, rest = (match[1], match[2]) if match else ("", version)
     upstream, _, revision = rest.rpartition("-") if "-" in rest else (rest, "", "")
@@ -51,7 +55,7 @@ def _pieces(part: str) -> list[tuple[str, str]]:
 
 
 def _rank(character: str) -> int:
-    """``~``, the end, letters, everything else."""
+    """Rank a character: ``~`` first, then the end, letters, everything else."""
     if character == "~":
         return -1
     if not character:
@@ -61,6 +65,6 @@ def _rank(character: str) -> int:
 
 
 def _compare_numbers(one: str, two: str) -> int:
-    """Without ``int``, which refuses thousands of digits; the first difference decides."""
+    """Compare two numbers as text, because ``int`` refuses thousands of digits."""
     (a, b) = ((len(digits), digits) for digits in (one.lstrip("0"), two.lstrip("0")))
     return (a > b) - (a < b)

@@ -32,7 +32,8 @@ from upparat.download import transfer
 from upparat.download.client import Client
 from upparat.job import State
 from upparat.linux import read_boot_id
-from upparat.storage.directory import Note, Part, Store
+from upparat.storage.directory import Note, Store
+from upparat.storage.part import PartialFile
 
 IMPATIENT = replace(SETTINGS, idle_timeout=1.0)
 
@@ -591,6 +592,55 @@ async def test_silence_before_the_head_is_retried(
 
 
 @pytest_twisted.ensureDeferred
+async def test_silence_uses_up_the_attempts(file: File, directory: Path) -> None:
+    file.stall()
+    impatient = replace(SETTINGS, max_attempts=1, idle_timeout=0.3)
+    async with fetching(directory, impatient) as fetcher:
+        _, message = await fetcher.fail(make_job(file.url))
+    assert message == "no answer for 0.3 s (1 attempts)"
+    assert len(file.requests) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_stop_before_the_head(file: File, directory: Path) -> None:
+    file.stall()
+    async with fetching(directory) as fetcher:
+        fetcher.downloader.start(make_job(file.url))
+        await until(lambda: file.requests)
+    assert fetcher.heard.events == []
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 Fine\r\nContent-", b"nonsense\r\n\r\n"])
+@pytest_twisted.ensureDeferred
+async def test_half_a_head_is_retried(directory: Path, head: bytes) -> None:
+    fine = b"HTTP/1.1 200 Fine\r\nContent-Length: %d\r\n\r\n%s" % (len(CONTENT), CONTENT)
+    heads = [head, fine]
+
+    def script(peer: Peer) -> None:
+        peer.connection.recv(65536)
+        peer.connection.sendall(heads.pop(0))
+
+    with RawBroker(script) as broker:
+        async with fetching(directory) as fetcher:
+            await fetcher.fetch_well(make_job(f"http://127.0.0.1:{broker.port}/f"))
+        assert len(broker.peers) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_connection_is_left_after_the_end(
+    server: FileServer, file: File, directory: Path
+) -> None:
+    before = set(reactor.getReaders()), set(reactor.getDelayedCalls())
+    gone = server.add("/gone", b"")
+    gone.status(410, b"<p>gone")
+    async with fetching(directory) as fetcher:
+        for job in (make_job(file.url), make_job(gone.url, key("gone"))):
+            await fetcher.fetch(job)
+            await until(lambda: set(reactor.getReaders()) == before[0])
+            await until(lambda: set(reactor.getDelayedCalls()) <= before[1])
+
+
+@pytest_twisted.ensureDeferred
 async def test_silence_in_an_error_body_keeps_the_status(file: File, directory: Path) -> None:
     file.status(403, EXPIRED, hang=True)
     async with fetching(directory, IMPATIENT) as fetcher:
@@ -654,6 +704,16 @@ async def test_a_redirect_is_followed_with_range_and_if_match(
         await fetcher.fetch_well(make_job(door.url))
     assert resumed_at(file) == [None, "bytes=1000-"]
     assert len(door.requests) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_body_of_a_redirect_is_not_waited_for(
+    server: FileServer, file: File, directory: Path
+) -> None:
+    door = server.add("/door", b"")
+    door.status(302, b"<p>over there", {"Location": file.url}, hang=True)
+    async with fetching(directory, replace(SETTINGS, idle_timeout=600.0)) as fetcher:
+        await fetcher.fetch_well(make_job(door.url))
 
 
 @pytest_twisted.ensureDeferred
@@ -859,10 +919,10 @@ async def test_write_errors(
     state: State,
     kept: bool,
 ) -> None:
-    def write(self: Part, data: bytes) -> None:
+    def write(self: PartialFile, data: bytes) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(Part, "write", write)
+    monkeypatch.setattr(PartialFile, "write", write)
     async with fetching(directory) as fetcher:
         told, message = await fetcher.fail(make_job(file.url))
     assert told is state

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from tests.support.ports import execution
-from tests.support.processes import Listener
+from tests.support.processes import FakeAttempts, Listener
 from tests.support.reactor import reactor
 from tests.support.waiting import PATIENCE, runs, wait_until
 from upparat.config.settings import Hooks
@@ -63,7 +63,10 @@ class Bench(Listener):
             "retry_interval": 0.01,
         }
         self.runner = HookRunner(
-            reactor, Hooks(**{**defaults, **settings}), agent=str(directory / "state")
+            reactor,
+            Hooks(**{**defaults, **settings}),
+            agent=str(directory / "state"),
+            attempts=FakeAttempts(),
         )
         self.runner.events = self
 
@@ -95,7 +98,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeBench
         return Bench(tmp_path, script, settings)
 
     yield make
-    assert children() <= before, "zombies or children are left"
+    # The reactor may not have reaped the last child yet.
+    pytest_twisted.blockon(Deferred.fromCoroutine(until(lambda: children() <= before)))
 
 
 def python(code: str) -> str:
@@ -447,10 +451,12 @@ AGENT = """
 import sys
 from twisted.internet import reactor
 from tests.integration.test_hooks import JOB
+from tests.support.processes import FakeAttempts
 from upparat.hooks.runner import HookRunner
 from upparat.config.settings import Hooks
 from upparat.job import Hook
-runner = HookRunner(reactor, Hooks(commands={Hook.RESTART: (sys.argv[1],)}), agent=sys.argv[2])
+hooks = Hooks(commands={Hook.RESTART: (sys.argv[1],)})
+runner = HookRunner(reactor, hooks, agent=sys.argv[2], attempts=FakeAttempts())
 reactor.callWhenRunning(runner.run, Hook.RESTART, JOB)
 reactor.run()
 """

@@ -21,7 +21,7 @@ from twisted.internet import reactor
 from twisted.scripts.twistd import run
 
 from upparat.hooks.child import Child
-from upparat.hooks.streamed_child import StreamedChild
+from upparat.hooks.streamed import StreamedChild
 from upparat.mqtt.service import MqttService
 from upparat.service import UpparatService
 

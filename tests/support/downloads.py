@@ -56,7 +56,7 @@ def _are_events(heard: Heard) -> DownloadEvents:
     return heard
 
 
-class FakeOutlet:
+class FakeStreamConsumer:
     """A hook that reads what it gets; ``told`` is what else it was told, and after how much."""
 
     def __init__(self) -> None:
@@ -76,9 +76,9 @@ class FakeOutlet:
         self.told.append(f"fail {len(self.written)}")
         return self.gone
 
-    def start_over(self, reason: str) -> None:
-        self.told.append("start over")
+    def run_again(self, reason: str) -> None:
+        self.told.append("run_again")
 
 
-def _is_outlet(outlet: FakeOutlet) -> StreamConsumer:
-    return outlet
+def _is_consumer(consumer: FakeStreamConsumer) -> StreamConsumer:
+    return consumer

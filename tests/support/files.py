@@ -226,7 +226,6 @@ class FileServer:
 
     :param tls: PEM files of a certificate and its key; then URLs are https.
     :param host: how URLs call it.
-    :param keep: whether connections stay open after an answer.
     :param address: where it listens.
     """
 
@@ -235,12 +234,9 @@ class FileServer:
         tls: tuple[str, str] | None = None,
         host: str = "",
         *,
-        keep: bool = False,
         address: str = "127.0.0.1",
     ) -> None:
         self._address = address
-        self._keep = keep
-        self._connections: list[object] = []
         self._context: ssl.SSLContext | None = None
         scheme = "https" if tls else "http"
         if tls:
@@ -256,13 +252,7 @@ class FileServer:
         kind = _Server6 if ":" in self._address else _Server
         server = kind((self._address, port), _Handler)
         server.files, server.context = self._files, self._context
-        server.keep, server.connections = self._keep, self._connections
         return server, threading.Thread(target=server.serve_forever, args=(0.05,))
-
-    @property
-    def connections(self) -> int:
-        """How many there have been, TLS handshake and all."""
-        return len(self._connections)
 
     def add(
         self, path: str, content: bytes, *, validators: bool = True, ranges: bool = True
@@ -311,13 +301,10 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     files: dict[str, File]
     context: ssl.SSLContext | None = None
-    keep = False
-    connections: list[object]
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         if self.context is not None:  # here, in the connection's thread, it holds up nobody
             request = self.context.wrap_socket(request, server_side=True)
-        self.connections.append(client_address)
         try:
             super().finish_request(request, client_address)
         finally:
@@ -425,7 +412,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _head(self, status: int, headers: Mapping[str, str]) -> None:
         self.send_response(status)
-        closing = {} if self.server.keep else {"Connection": "close"}
-        for name, value in {**headers, **closing}.items():
+        for name, value in {**headers, "Connection": "close"}.items():
             self.send_header(name, value)
         self.end_headers()

@@ -1,4 +1,4 @@
-"""A reactor of a clock and child processes that only pretend, and a listener to hooks."""
+"""Fakes for hooks: a reactor with child processes, a journal, a listener."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from upparat.job import Hook
+from upparat.hooks.journal import HookAttempts
+from upparat.job import ExecutionKey, Hook
 from upparat.ports import HookEvents
 
 
@@ -182,6 +183,26 @@ class ProcessReactor(Clock):
         return self.processes[-1]
 
 
+class FakeAttempts:
+    """Remembers nothing: ``before`` is the last attempt, ``calls`` what was noted."""
+
+    def __init__(self) -> None:
+        self.before: tuple[int, float] | None = None
+        self.calls: list[tuple[Any, ...]] = []
+
+    def last_attempt(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
+        return self.before
+
+    def begun(self, key: ExecutionKey, hook: Hook, retry: int, elapsed: float) -> None:
+        self.calls.append((hook, retry, elapsed))
+
+    def over(self, key: ExecutionKey, hook: Hook) -> None:
+        self.calls.append(("over", hook))
+
+    def left(self, key: ExecutionKey) -> None:
+        self.calls.append(("left",))
+
+
 class Listener:
     """Hears what hooks tell; ``told`` is one list in order."""
 
@@ -215,3 +236,7 @@ class Listener:
 
 def _hears(listener: Listener) -> HookEvents:
     return listener
+
+
+def _remembers(attempts: FakeAttempts) -> HookAttempts:
+    return attempts

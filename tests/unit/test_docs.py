@@ -12,9 +12,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.options import written
 from tests.support.certs import Authority
 from upparat.config import reader as config
-from upparat.config.settings import Settings
+from upparat.config.options import options_of
+from upparat.config.settings import SECTIONS, Settings
 from upparat.job import (
     ACTION,
     NO_MESSAGE,
@@ -60,22 +62,35 @@ def rows(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def known_options() -> dict[str, set[str]]:
-    reader = config._Reader(configparser.ConfigParser())
-    reader.settings()
-    return reader.known
+    return {name: set(options_of(section)) for name, section in SECTIONS.items()}
 
 
 def documented_options() -> dict[str, dict[str, list[str]]]:
-    options: dict[str, dict[str, list[str]]] = {}
+    found: dict[str, dict[str, list[str]]] = {}
     for heading, cells in rows(read("docs/configuration.md")):
-        options.setdefault(heading.strip("[]"), {})[cells[0]] = cells[1:]
-    return options
+        found.setdefault(heading.strip("[]"), {})[cells[0]] = cells[1:]
+    return found
 
 
 class Configuration(SynchronousTestCase):
     def test_every_option_is_documented_and_no_other(self) -> None:
         documented = {section: set(options) for section, options in documented_options().items()}
         self.assertEqual(documented, known_options())
+
+    def test_the_tables_are_those_of_the_settings(self) -> None:
+        page = read("docs/configuration.md")
+        self.assertEqual(written(page), page, "Run python -m tests.options --write")
+        stale = page.replace("The port of the broker", "A port").replace("| `host`", "| `hosts`")
+        self.assertNotEqual(stale, page)
+        rows = written(stale)
+        self.assertEqual(sorted(rows.splitlines()), sorted(page.splitlines()))
+
+    def test_every_option_has_a_line_of_its_own(self) -> None:
+        told = [each.meaning for kind in SECTIONS.values() for each in options_of(kind).values()]
+        for meaning in told:
+            self.assertTrue(meaning.endswith("."), meaning)
+            self.assertLess(len(meaning), 100)
+        self.assertGreater(len(told), 40)
 
     def test_defaults(self) -> None:
         settings, told = Settings(), documented_options()

@@ -117,6 +117,68 @@ class FunctionTests(SynchronousTestCase):
         with mock.patch.dict(sys.modules, {"ctypes": None}):
             self.assertIsNone(libc._function.__wrapped__("fallocate"))
 
+    def test_a_python_that_can_load_no_library(self) -> None:
+        """A statically linked one has no dlopen; a hardened system may forbid its memory."""
+        for error in (OSError("Dynamic loading not supported"), MemoryError(), SystemError()):
+            with mock.patch("ctypes.CDLL", side_effect=error):
+                self.assertIsNone(libc._function.__wrapped__("fallocate"))
+
+    def test_a_ctypes_that_cannot_be_imported(self) -> None:
+        """Its import calls the library already."""
+        broken = mock.Mock(spec=[])
+        with mock.patch.dict(sys.modules, {"ctypes": broken}):
+            self.assertIsNone(libc._function.__wrapped__("fallocate"))
+        for error in (OSError("no libc"), MemoryError()):
+            with mock.patch("builtins.__import__", side_effect=error):
+                self.assertIsNone(libc._function.__wrapped__("fallocate"))
+
+
+class FailingCallTests(FileCase):
+    """What makes things faster never fails."""
+
+    def call_all(self) -> None:
+        reserve(self.fd, 0, MIB)
+        begin_writing(self.fd, 0, MIB)
+        give_back_memory()
+
+    def test_without_ctypes(self) -> None:
+        for error in (OSError("Dynamic loading not supported"), MemoryError()):
+            with (
+                mock.patch("ctypes.CDLL", side_effect=error),
+                mock.patch.object(libc, "_function", libc._function.__wrapped__),
+            ):
+                self.call_all()
+        self.assertEqual(self.allocated, 0)
+
+    def test_a_call_that_raises(self) -> None:
+        for error in (OSError(errno.ENOSPC, "full"), ValueError("argument"), MemoryError()):
+            call = mock.Mock(side_effect=error)
+            with mock.patch.object(libc, "_function", return_value=call):
+                self.call_all()
+            self.assertEqual(call.call_count, 3)
+
+    def test_a_call_that_reports_an_error(self) -> None:
+        call = mock.Mock(return_value=-1)
+        for number in (errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO, errno.EBADF):
+            with (
+                mock.patch.object(libc, "_function", return_value=call),
+                mock.patch.object(libc, "_errno", return_value=number),
+            ):
+                self.call_all()
+
+    def test_only_a_lack_of_room_is_raised(self) -> None:
+        call = mock.Mock(return_value=-1)
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            with (
+                mock.patch.object(libc, "_function", return_value=call),
+                mock.patch.object(libc, "_errno", return_value=number),
+            ):
+                begin_writing(self.fd, 0, MIB)
+                give_back_memory()
+                with self.assertRaises(OSError) as caught:
+                    reserve(self.fd, 0, MIB)
+            self.assertEqual(caught.exception.errno, number)
+
 
 class DurableTests(SynchronousTestCase):
     def test_the_boot_of_this_machine(self) -> None:

@@ -43,7 +43,7 @@ class ServiceTests(SynchronousTestCase):
         self.drained: Deferred[None] = succeed(None)
         self.answers: dict[str, Any] = {
             "record.owed": [],
-            "hooks.settle": succeed(None),
+            "hooks.wait_for_leftovers": succeed(None),
             "hooks.shut_down": succeed(None),
             "downloads.shut_down": succeed(None),
             "jobs.drain": self.drained,
@@ -87,7 +87,7 @@ class ServiceTests(SynchronousTestCase):
                 ("record.owed",),
                 ("downloads.clean", None),
                 ("mqtt.startService",),
-                ("hooks.settle",),
+                ("hooks.wait_for_leftovers",),
                 ("jobs.fetch",),
             ],
         )
@@ -115,7 +115,7 @@ class ServiceTests(SynchronousTestCase):
 
     def test_nothing_begins_before_an_old_installer_has_ended(self) -> None:
         settled: Deferred[None] = Deferred()
-        self.answers["hooks.settle"] = settled
+        self.answers["hooks.wait_for_leftovers"] = settled
         self.make().startService()
         self.assertNotIn(("jobs.fetch",), self.taken())
         settled.callback(None)
@@ -186,7 +186,7 @@ class ServiceTests(SynchronousTestCase):
 
     def test_after_the_stop_nothing_begins(self) -> None:
         settled: Deferred[None] = Deferred()
-        self.answers["hooks.settle"] = settled
+        self.answers["hooks.wait_for_leftovers"] = settled
         service = self.started()
         self.successResultOf(service.stopService())
         self.taken()

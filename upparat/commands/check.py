@@ -1,8 +1,14 @@
-"""``upparat check``: read the configuration file, and start nothing."""
+"""``upparat check``: reads the configuration file, and starts nothing."""
 
 from __future__ import annotations
 
+import argparse
 
-def check(path: str | None) -> None:
-    """Say that the file at ``path``, which has been read, is fine; ``None``: the defaults."""
-    print(f"{path or 'the defaults'}: no problem found")
+from .configured import add_arguments as add_arguments
+from .configured import settings_of
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print that the file is fine, or its problems."""
+    settings_of(arguments)
+    print(f"{arguments.config or 'the defaults'}: no problem found")

@@ -1,54 +1,74 @@
-"""The command line of ``upparat``: finds the verb and reads its arguments."""
+"""The command line of ``upparat``: finds the verb, and lets its module do the rest.
+
+A module of a verb has ``add_arguments(parser)`` and ``run(arguments)``.
+"""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
 
-from upparat import __version__
-from upparat.tap import load_or_exit
+from . import configured
 
-from .check import check
+
+class Verb(NamedTuple):
+    """``configured``: the verb has the arguments of the agent, and may follow them."""
+
+    help: str
+    configured: bool = False
+
+
+VERBS = {
+    "run": Verb("run the agent (the default)", configured=True),
+    "check": Verb("only check the configuration file", configured=True),
+    "sign": Verb("sign a file and its version, and print what goes into the job document"),
+}
+"""The verbs; each is the name of a module, imported only when it is asked for."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run until SIGTERM or SIGINT, then exit with status 0; exit with 2 for a wrong file."""
+    """Run a verb. Exit with status 2 if it refuses its arguments or the configuration file."""
     words = sys.argv[1:] if argv is None else argv
-    if words[:1] == ["sign"]:
-        from .sign import main as sign  # a device has no need of it
+    if words and words[0] in VERBS:
+        verb = words[0]
+        module = _module(verb)
+        parser = argparse.ArgumentParser(prog=f"upparat {verb}", description=_help(verb))
+        module.add_arguments(parser)
+        arguments = parser.parse_args(words[1:])
+    else:
+        parser = _parser()
+        arguments = parser.parse_args(words)
+        module = _module(arguments.verb)
+    try:
+        module.run(arguments)
+    except argparse.ArgumentError as error:
+        parser.error(str(error))
 
-        sign(words[1:])
-        return
-    arguments = _parser().parse_args(words)
-    settings = load_or_exit(arguments.config, arguments.thing_name)
-    if arguments.command == "check":
-        check(arguments.config)
-        return
-    if arguments.verbose:
-        service = dataclasses.replace(settings.service, log_level="DEBUG")
-        settings = dataclasses.replace(settings, service=service)
-    from .run import run  # the global reactor comes with it
 
-    run(settings)
+def _module(verb: str) -> Any:
+    return import_module(f"{__package__}.{verb}")
+
+
+def _help(verb: str) -> str:
+    words = VERBS[verb].help
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _parser() -> argparse.ArgumentParser:
+    """The parser of a command line that does not begin with a verb."""
+    lines = [f"  {verb:7} {row.help}" for verb, row in VERBS.items()]
     parser = argparse.ArgumentParser(
         prog="upparat",
         description="Follow AWS IoT Jobs and install the updates that they name.",
-        epilog="'upparat sign --help' tells how files are signed.",
+        epilog="\n".join(["verbs:", *lines, "", "'upparat VERB --help' prints its arguments."]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    verbs = [verb for verb, row in VERBS.items() if row.configured]
     parser.add_argument(
-        "command",
-        nargs="?",
-        choices=("run", "check"),
-        default="run",
-        help="run the agent (the default), or only check the configuration file",
+        "verb", nargs="?", choices=verbs, default="run", help="what to do: see below"
     )
-    parser.add_argument("-c", "--config", metavar="FILE", help="the configuration file")
-    parser.add_argument("-t", "--thing-name", default="", help="overrides [broker] thing_name")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log everything")
-    parser.add_argument("--version", action="version", version=f"upparat {__version__}")
+    configured.add_arguments(parser)
     return parser

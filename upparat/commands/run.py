@@ -1,7 +1,12 @@
-"""``upparat run``: the same service as the ``twistd`` plugin's, in the foreground."""
+"""``upparat run``: the same service as the ``twistd`` plugin's, in the foreground.
+
+Importing this module installs the global reactor.
+"""
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import os
 import sys
 from typing import cast
@@ -16,9 +21,21 @@ from upparat.config.settings import Settings
 from upparat.log import make_observer
 from upparat.tap import make_agent
 
+from .configured import add_arguments as add_arguments
+from .configured import settings_of
 
-def run(settings: Settings) -> None:
-    """Run the agent on the global reactor, logging to stderr."""
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the agent until SIGTERM or SIGINT; ``-v`` overrides the log level of the file."""
+    settings = settings_of(arguments)
+    if arguments.verbose:
+        service = dataclasses.replace(settings.service, log_level="DEBUG")
+        settings = dataclasses.replace(settings, service=service)
+    run_agent(settings)
+
+
+def run_agent(settings: Settings) -> None:
+    """Run the agent on the global reactor, and log to stderr."""
     observer = make_observer(settings.service.log_level, sys.stderr)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     base = cast("ReactorBase", reactor)

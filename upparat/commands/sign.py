@@ -1,35 +1,30 @@
-"""``upparat sign``: print the keys of a job document that prove whose file it is."""
+"""``upparat sign``: prints the members of a job document that prove who made the file."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from upparat.signing.command import document, load_private_key
 
 
-def main(argv: Sequence[str]) -> None:
-    """Print the keys as JSON; exit with 2 and the reason if that cannot be."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--key", "-k", type=Path, required=True, help="the private key (PEM)")
+    parser.add_argument("--version", required=True, help="the version that the file installs")
+    parser.add_argument("file", type=Path, help="the file that the job names")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the members as JSON.
+
+    :raises argparse.ArgumentError: if the key, the file or the version cannot be used.
+    """
     try:
         key = load_private_key(arguments.key)
         made = document(key, arguments.file, arguments.version)
     except OSError as error:
-        parser.error(f"{error.filename}: {error.strerror}")
+        raise argparse.ArgumentError(None, f"{error.filename}: {error.strerror}") from None
     except ValueError as error:
-        parser.error(str(error))
+        raise argparse.ArgumentError(None, str(error)) from None
     print(json.dumps(made, indent=2))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="upparat sign",
-        description="Sign a file and its version, and print what goes into the job document.",
-    )
-    parser.add_argument("--key", "-k", type=Path, required=True, help="the private key (PEM)")
-    parser.add_argument("--version", required=True, help="the version that the file installs")
-    parser.add_argument("file", type=Path, help="the file that the job names")
-    return parser

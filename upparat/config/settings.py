@@ -1,4 +1,7 @@
-"""Settings: each option of the configuration file with its default, as frozen values."""
+"""Settings: each option of the configuration file with its default, as frozen values.
+
+The reader reports problems in the order of the fields.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,21 @@ from typing import TYPE_CHECKING
 from upparat.job import Downgrades, Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, Proxy
 
+from .options import (
+    Option,
+    alias,
+    choice,
+    flag,
+    own,
+    path,
+    pattern,
+    seconds,
+    seconds_option,
+    several,
+    text,
+    whole,
+)
+
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
@@ -19,84 +37,169 @@ if TYPE_CHECKING:
 
 NAME = "upparat"
 STATE = ".state"  # with the dot it cannot be the id of a job
+HOOK_TIMEOUT = 3600.0
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "EXCEPTION")
 
 
 @dataclass(frozen=True)
 class Service:
-    """``[service]``: intervals are seconds; both directories are our own."""
+    """``[service]``; both directories belong to the agent alone."""
 
-    sentry_dsn: str = field(default="", repr=False)
-    log_level: str = "WARNING"
-    download_location: Path = Path(tempfile.gettempdir(), NAME)
-    state_dir: Path = Path(tempfile.gettempdir(), NAME, STATE)
-    job_id_prefix: str = ""
-    progress_interval: float = 5.0
-    poll_interval: float = 300.0
+    download_location: Path = own(
+        Path(tempfile.gettempdir(), NAME),
+        "Files are downloaded to the directory `upparat` below this one.",
+        "the temporary directory",
+    )
+    state_dir: Path = own(
+        Path(tempfile.gettempdir(), NAME, STATE),
+        "Where the agent remembers the update in hand. Should survive a reboot.",
+        "`upparat/.state` below `download_location`",
+    )
+    sentry_dsn: str = alias(
+        "Errors are sent to this Sentry project.",
+        "sentry",
+        "The name of `sentry_dsn` in 1.x. `sentry_dsn` wins.",
+    )
+    log_level: str = choice(
+        "WARNING",
+        "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `EXCEPTION`: this level and above.",
+        LOG_LEVELS,
+    )
+    job_id_prefix: str = pattern(
+        "",
+        "Only jobs whose id begins with this are followed.",
+        r"[a-zA-Z0-9_-]{0,64}",
+        "of a job id",
+    )
+    progress_interval: float = seconds(
+        5.0, "`download_progress` and `installation_progress` are reported this often."
+    )
+    poll_interval: float = seconds(
+        300.0, "The list of jobs is asked for this often, even without a notification.", least=1.0
+    )
 
 
 @dataclass(frozen=True)
 class Broker:
-    """``[broker]``: TLS is used if and only if the three files are set.
+    """``[broker]``: the connection uses TLS if and only if the three files are set."""
 
-    ``proxy``: opens the way to the broker, whether with TLS or without.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 1883
-    thing_name: str = ""
-    client_id: str = NAME
-    cafile: str = ""
-    certfile: str = ""
-    keyfile: str = ""
-    username: str = ""
-    password: str = field(default="", repr=False)
-    keepalive: int = 60
-    connect_timeout: float = 30.0
-    proxy: Proxy | None = None
+    thing_name: str = pattern(
+        "",
+        "The thing whose jobs are followed. `-t` overrides it.",
+        r"[a-zA-Z0-9:_-]{1,128}",
+        "of a thing name (1 to 128)",
+        shows="the host name",
+    )
+    client_id: str = own(NAME, "The MQTT client id.", f"`{NAME}`")
+    cafile: str = path("Certificates (PEM) that the broker's is verified with.")
+    certfile: str = path("The device's certificate (PEM).")
+    keyfile: str = path("The device's private key (PEM), not encrypted.")
+    host: str = text("127.0.0.1", "The MQTT broker.")
+    port: int = whole(1883, "The port of the broker.", least=1, most=65535)
+    username: str = text("", "For brokers that want one; AWS does not.")
+    password: str = text("", "Needs a `username`.", secret=True)
+    # AWS drops clients outside of 30 to 1200 s; other brokers admit all of the 16 bits.
+    keepalive: int = whole(
+        60,
+        "The keep-alive interval of MQTT. AWS admits 30 to 1200.",
+        least=5,
+        most=65535,
+        unit="seconds",
+    )
+    connect_timeout: float = seconds(
+        30.0, "From the look-up of the name until the broker accepts the client.", least=1.0
+    )
+    proxy: Proxy | None = own(
+        None, "An HTTP proxy that opens tunnels: `http://[user:password@]host:port`."
+    )
 
     @property
     def tls(self) -> bool:
         return bool(self.cafile)
 
 
+_HOOKS = {
+    Hook.VERSION: "Prints the version that runs.",
+    Hook.DOWNLOAD: "Decides whether a download may begin.",
+    Hook.INSTALL: "Installs the file.",
+    Hook.RESTART: "Restarts the device, or what was updated.",
+    Hook.READY: "Decides whether the new version works.",
+}
+
+
 @dataclass(frozen=True)
 class Hooks:
-    """``[hooks]``: commands are argument lists with an absolute executable; times are seconds.
+    """``[hooks]``: commands are argument lists with an absolute executable."""
 
-    ``install_stream``: the install hook reads the file from its stdin.
-    """
-
-    commands: Mapping[Hook, tuple[str, ...]] = field(default_factory=dict)
-    timeouts: Mapping[Hook, float] = field(default_factory=lambda: dict.fromkeys(Hook, 3600.0))
-    retry_interval: float = 60.0
-    max_retries: int = 60
-    restart_grace: float = 10.0
-    restart_timeout: float = 300.0
-    restart_attempts: int = 3
-    kill_on_cancel: bool = False
-    install_stream: bool = False
+    commands: Mapping[Hook, tuple[str, ...]] = several(
+        dict, {hook: Option(doc) for hook, doc in _HOOKS.items()}
+    )
+    install_stream: bool = flag(
+        False, "Whether the install hook reads the file from its stdin. Needs `install`."
+    )
+    timeouts: Mapping[Hook, float] = several(
+        lambda: dict.fromkeys(Hook, HOOK_TIMEOUT),
+        {
+            "timeout": seconds_option(
+                "How long one run of a hook may take.", f"`{HOOK_TIMEOUT:g}`", least=1.0
+            ),
+            **{
+                f"timeout_{hook}": seconds_option(
+                    f"The same, for the hook `{hook}` alone.", "`timeout`", least=1.0, bounds=False
+                )
+                for hook in Hook
+            },
+        },
+    )
+    retry_interval: float = seconds(60.0, "From a run that exits with 3 until the next run.")
+    max_retries: int = whole(
+        60, "After so many runs that exit with 3 the hook has failed.", least=1, unit="runs"
+    )
+    restart_grace: float = seconds(
+        10.0, "How long a device may take to go down after the restart hook."
+    )
+    restart_timeout: float = seconds(
+        300.0, "How long the version may stay the old one after the restart hook."
+    )
+    restart_attempts: int = whole(
+        3,
+        "How often the restart hook is begun for a job when it is cut short.",
+        least=1,
+        unit="runs",
+    )
+    kill_on_cancel: bool = flag(
+        False, "Whether cancelling a job ends its running install or restart hook."
+    )
 
 
 @dataclass(frozen=True)
 class Download:
-    """``[download]``: times are seconds.
+    """``[download]``."""
 
-    ``max_attempts`` counts attempts in a row that brought no new byte. ``max_rate`` is in bytes per
-    second; 0 means no limit.
-    """
-
-    connect_timeout: float = 30.0
-    idle_timeout: float = 60.0
-    max_attempts: int = 30
-    max_rate: int = 0
-    allow_http: bool = False
-    cafile: str = ""
-    proxy: Proxies = NO_PROXIES
+    connect_timeout: float = seconds(30.0, "Until a connection to the server is made.", least=0.1)
+    idle_timeout: float = seconds(60.0, "How long the server may send nothing.", least=0.1)
+    max_attempts: int = whole(
+        30,
+        "So many attempts in a row without a new byte fail the download.",
+        least=1,
+        unit="attempts",
+    )
+    max_rate: int = whole(
+        0, "How fast a download may be; `0` is as fast as it goes.", least=0, unit="bytes/s"
+    )
+    allow_http: bool = flag(False, "Whether a file without a digest may come over plain `http:`.")
+    cafile: str = path(
+        "Certificates (PEM) that servers are verified with, instead of the platform's."
+    )
+    proxy: Proxies = own(
+        NO_PROXIES,
+        "An HTTP proxy, `http://[user:password@]host:port`, or `none`.",
+        "the environment",
+    )
 
 
 class Require(StrEnum):
-    """``[verify] require``: what a job document has to bring along."""
+    """``[verify] require``: the checks that a job document must make possible."""
 
     NONE = "none"
     DIGEST = "digest"
@@ -105,25 +208,44 @@ class Require(StrEnum):
 
 @dataclass(frozen=True)
 class Verify:
-    """``[verify]``: ``keys`` are those of all files of ``public_keys``, any of which may match.
+    """``[verify]``: any of ``keys`` may match; ``authorities`` vouch for other signers."""
 
-    ``bind_version``: only signatures count that name the version as well.
-    ``authorities``: whose certificates in job documents are believed.
-    """
-
-    require: Require = Require.NONE
-    keys: Sequence[PublicKey] = ()
-    authorities: Sequence[Certificate] = ()
-    bind_version: bool = True
-    allow_downgrade: Downgrades = Downgrades.YES
+    require: Require = choice(
+        Require.NONE, "What a job must have: `none`, `digest` or `signature`."
+    )
+    keys: Sequence[PublicKey] = several(
+        tuple,
+        {
+            "public_keys": Option(
+                "Files with public keys, separated by blanks. Any of them may match."
+            )
+        },
+    )
+    authorities: Sequence[Certificate] = several(
+        tuple,
+        {"cafile": Option("Certificates (PEM) of the authorities whose signers are believed.")},
+    )
+    bind_version: bool = flag(True, "Whether a signature must name the version as well.")
+    allow_downgrade: Downgrades = choice(
+        Downgrades.YES, "Whether an older version may be installed: `yes`, `forced` or `no`."
+    )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that can be configured."""
+    """The settings of all sections."""
 
     service: Service = field(default_factory=Service)
     broker: Broker = field(default_factory=Broker)
     hooks: Hooks = field(default_factory=Hooks)
     download: Download = field(default_factory=Download)
     verify: Verify = field(default_factory=Verify)
+
+
+SECTIONS: Mapping[str, type] = {
+    "service": Service,
+    "broker": Broker,
+    "hooks": Hooks,
+    "download": Download,
+    "verify": Verify,
+}

@@ -1,29 +1,25 @@
-"""Agents: the way of a request to its server, with TLS and proxies."""
+"""The way to a server: TCP or a proxy, TLS, and the agent that requests one URL."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL.crypto import X509
 from twisted.internet import error
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
     IProtocol,
     IProtocolFactory,
     IStreamClientEndpoint,
 )
 from twisted.internet.ssl import Certificate, platformTrust, trustRootFromCertificates
 from twisted.python.failure import Failure
-from twisted.web.client import (
-    URI,
-    Agent,
-    BrowserLikePolicyForHTTPS,
-    ProxyAgent,
-)
+from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, ProxyAgent
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
@@ -33,25 +29,20 @@ from upparat.net.endpoints import TunnelEndpoint
 from upparat.net.http_connect import ProxyError
 from upparat.net.proxy import Proxy
 
+from .connection import Connection, WatchedEndpoint
 from .errors import explain
 from .exchange import Reactor
 
 
-class Pool(Protocol):
-    """The part of Twisted's ``HTTPConnectionPool`` that an agent needs."""
-
-    persistent: bool
-
-    def getConnection(self, key: Hashable, endpoint: IStreamClientEndpoint) -> Deferred[Any]: ...
-
-
 @implementer(IAgent)
 class RawUrlAgent:
-    """Requests its own URL byte for byte, because it is signed, and leaves the body as it is.
+    """Requests its own URL byte for byte, because it is signed, and takes the body as it comes.
 
-    treq spells URLs anew. It also offers gzip and unpacks it, but ranges count the packed bytes.
+    treq spells URLs anew (``|`` becomes ``%7C``, ``:443`` goes away), cannot spell IPv6 addresses,
+    and always offers gzip and unpacks it: then ranges would not fit the file. So it is given this
+    agent and no URL.
 
-    :param authorization: for the proxy that gets the request; empty for none.
+    :param authorization: for a proxy that is sent the whole URL; empty for none.
     """
 
     def __init__(self, agent: IAgent, url: bytes, authorization: str = "") -> None:
@@ -70,52 +61,61 @@ class RawUrlAgent:
         headers.setRawHeaders(b"Accept-Encoding", [b"identity"])
         if self._authorization:
             headers.setRawHeaders("Proxy-Authorization", [self._authorization])
-        answer: Deferred[IResponse] = self._agent.request(method, self._url, headers, bodyProducer)
-        return answer.addCallback(_without_encoding)
+        response: Deferred[IResponse] = self._agent.request(
+            method, self._url, headers, bodyProducer
+        )
+        return response.addCallback(_without_encoding)
 
 
 def _without_encoding(response: IResponse) -> IResponse:
+    """Hide that the file is stored compressed, because treq would unpack it."""
     response.headers.removeHeader(b"Content-Encoding")
     return response
 
 
 @implementer(IAgentEndpointFactory)
 class AgentFactory:
-    """Makes agents; knows the way to each server, perhaps through a proxy."""
+    """Makes agents that open one connection for each request, perhaps through a proxy.
 
-    def __init__(self, reactor: Reactor, settings: Download) -> None:
+    :param on_connected: called with each connection before its request goes out.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        settings: Download,
+        on_connected: Callable[[Connection], None],
+    ) -> None:
         self._reactor = reactor
         self._settings = settings
-        self._proxies: dict[Proxy, IStreamClientEndpoint] = {}
+        self._on_connected = on_connected
 
-    def agent(self, url: bytes, pool: Pool) -> IAgent:
-        """Make an agent that requests ``url``, and no other."""
+    def agent(self, url: bytes) -> IAgent:
+        """Return an agent that requests ``url``, whatever URL it is given."""
         uri = URI.fromBytes(url)
         proxy = self._proxy(uri)
         if proxy is None or uri.scheme == b"https":
-            return RawUrlAgent(Agent.usingEndpointFactory(self._reactor, self, pool), url)
-        agent = ProxyAgent(self._to_proxy(proxy), self._reactor, pool)
-        # A proxy gets the whole URL but the fragment, which Agent leaves out.
+            return RawUrlAgent(Agent.usingEndpointFactory(self._reactor, self), url)
+        agent = ProxyAgent(self._watched(self._to_proxy(proxy)), self._reactor)
+        # A request to a proxy has all of the URL but the fragment, which Agent leaves out.
         return RawUrlAgent(agent, url.partition(b"#")[0], proxy.authorization)
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """:raises OSError or ValueError: if ``cafile`` cannot be read."""
         host, proxy = _host(uri), self._proxy(uri)
         if proxy is None:
             endpoint = self._to(host, uri.port)
         else:
             endpoint = TunnelEndpoint(self._to_proxy(proxy), proxy, host, uri.port)
         if uri.scheme == b"https":
-            return _Secure(endpoint, host, uri.port, self._settings.cafile)
-        return endpoint
+            endpoint = wrapClientTLS(_tls(self._settings.cafile, host, uri.port), endpoint)
+        return self._watched(endpoint)
 
     def _proxy(self, uri: URI) -> Proxy | None:
         return self._settings.proxy.towards(uri.scheme.decode("ascii"), _host(uri))
 
     def _to_proxy(self, proxy: Proxy) -> IStreamClientEndpoint:
-        """The same endpoint for each proxy, because ProxyAgent tells connections apart by them."""
-        if proxy not in self._proxies:
-            self._proxies[proxy] = _Blamed(self._to(proxy.host, proxy.port))
-        return self._proxies[proxy]
+        return _ProxyEndpoint(self._to(proxy.host, proxy.port))
 
     def _to(self, host: str, port: int) -> IStreamClientEndpoint:
         endpoint: IStreamClientEndpoint = HostnameEndpoint(
@@ -123,35 +123,25 @@ class AgentFactory:
         )
         return endpoint
 
+    def _watched(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
+        return WatchedEndpoint(endpoint, self._on_connected)
+
 
 def _host(uri: URI) -> str:
-    """The host, without the brackets of an address."""
+    """Return the host without the brackets of an IPv6 address."""
     host: bytes = uri.host.strip(b"[]")
     return host.decode("ascii")
 
 
-@implementer(IStreamClientEndpoint)
-class _Secure:
-    """TLS over another endpoint.
+def _tls(cafile: str, host: str, port: int) -> IOpenSSLClientConnectionCreator:
+    """Return what sets up TLS for one connection.
 
     :param cafile: PEM certificates of the authorities to trust, read anew for every connection;
-        empty: those of the platform, or of OpenSSL's ``SSL_CERT_FILE``.
+        empty for the authorities of the platform, or those of OpenSSL's ``SSL_CERT_FILE``.
+    :raises OSError or ValueError: if ``cafile`` cannot be read.
     """
-
-    def __init__(self, endpoint: IStreamClientEndpoint, host: str, port: int, cafile: str) -> None:
-        self._endpoint = endpoint
-        self._host = host
-        self._port = port
-        self._cafile = cafile
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        try:
-            policy = BrowserLikePolicyForHTTPS(_trust_root(self._cafile))
-        except (OSError, ValueError):  # the file cannot be read any more
-            return fail()
-        creator = policy.creatorForNetloc(self._host.encode("ascii"), self._port)
-        secure: IStreamClientEndpoint = wrapClientTLS(creator, self._endpoint)
-        return secure.connect(protocolFactory)
+    policy = BrowserLikePolicyForHTTPS(_trust_root(cafile))
+    return policy.creatorForNetloc(host.encode("ascii"), port)
 
 
 def _trust_root(cafile: str) -> Any:
@@ -164,17 +154,18 @@ def _trust_root(cafile: str) -> Any:
 
 
 @implementer(IStreamClientEndpoint)
-class _Blamed:
-    """Connects to a proxy, and names the proxy in the error if that fails."""
+class _ProxyEndpoint:
+    """Leads to a proxy, and names the proxy in its errors."""
 
     def __init__(self, endpoint: IStreamClientEndpoint) -> None:
         self._endpoint = endpoint
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        return self._endpoint.connect(protocolFactory).addErrback(self._blame)
+        return self._endpoint.connect(protocolFactory).addErrback(_blame_proxy)
 
-    def _blame(self, failure: Failure) -> Failure:
-        problem = failure.value
-        if isinstance(problem, error.ConnectError | error.DNSLookupError):
-            return Failure(ProxyError(f"the proxy: {explain(problem)}"))
-        return failure
+
+def _blame_proxy(failure: Failure) -> Failure:
+    problem = failure.value
+    if isinstance(problem, error.ConnectError | error.DNSLookupError):
+        return Failure(ProxyError(f"the proxy: {explain(problem)}"))
+    return failure

@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError
 
 from .errors import explain
 from .exchange import Exchange
-from .partial import DiskError, FileMismatch, PartialDownload, StartOver
+from .partial import CannotRestart, DiskError, FileMismatch, PartialDownload
 from .response import (
     Body,
     Complete,
@@ -45,7 +45,7 @@ async def attempt(
     """
     try:
         return await _follow(partial, exchange, writer)
-    except (CancelledError, DiskError, StartOver, FileMismatch):
+    except (CancelledError, DiskError, CannotRestart, FileMismatch):
         raise
     except Exception as problem:
         if partial.full:
@@ -78,7 +78,6 @@ async def _request(
             return await _download(partial, exchange, answer, writer)
         if isinstance(answer, ErrorResponse):
             return interpret_error(head, await exchange.error_body())
-        await exchange.drain()
         return answer
     finally:
         exchange.close()

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from upparat.config.settings import Download, Verify
 from upparat.job import ExecutionKey, Job, State
 from upparat.ports import DownloadEvents, Downloads
-from upparat.storage.directory import Refused, Store
+from upparat.storage.directory import Store, UnsafePath
 from upparat.text import without_query
 
 from .budget import Budget
@@ -52,15 +52,15 @@ class BaseDownloader(ABC):
     ) -> None:
         self._reactor = reactor
         self._store = Store(directory)
-        self._client = Client(reactor, settings)
+        client = Client(reactor, settings)
         self._context = TransferContext(
             reactor,
             settings,
             verifier or Verifier(Verify()),
             random,
             lambda downloaded, total: self.events.progressed(downloaded, total),
-            exchange or self._client.exchange,
-            (lambda: None) if exchange else self._client.load,
+            exchange or client.exchange,
+            (lambda: None) if exchange else client.load,
         )
         self._transfer: Transfer | None = None
         self._turn = DeferredLock()
@@ -89,13 +89,12 @@ class BaseDownloader(ABC):
         self._closed = True
         self.stop()
         # An aborted connection is gone one turn of the reactor later.
-        turn = self._turn.run(lambda: deferLater(self._reactor, 0, lambda: None))
-        return turn.addCallback(lambda _: self._client.close())
+        return self._turn.run(lambda: deferLater(self._reactor, 0, lambda: None))
 
     def _tidy(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except (OSError, Refused) as problem:
+        except (OSError, UnsafePath) as problem:
             self.log.warn("Removing downloads: {problem}", problem=problem)
 
     # --- a transfer ---
@@ -125,13 +124,7 @@ class BaseDownloader(ABC):
             self._transfer = None
             self.events.url_expired(outcome.reason)
         else:
-            self._disconnect()
             self._complete(outcome, transfer)
-
-    def _disconnect(self) -> None:
-        """Close the connections, because the next download is far away."""
-        closed = self._client.close()
-        closed.addErrback(lambda failure: self.log.failure("Closing connections", failure))
 
     @abstractmethod
     def _complete(self, done: Done, transfer: Transfer) -> None:
@@ -141,7 +134,6 @@ class BaseDownloader(ABC):
         if self._transfer is not transfer:
             return
         self._transfer = None
-        self._disconnect()
         problem = failure.value
         if isinstance(problem, Failed):
             self._give_up(problem.state, str(problem))
@@ -183,5 +175,4 @@ class Downloader(BaseDownloader):
             self.events.downloaded(str(done.path))
 
 
-def _is_port(downloader: Downloader) -> Downloads:
-    return downloader
+_port: type[Downloads] = Downloader

@@ -77,9 +77,6 @@ class Exchange(Protocol):
         Returns true if the end was marked, by length or by chunks; otherwise it may be missing.
         """
 
-    async def drain(self) -> None:
-        """Read the body if it is short, so that the connection can be used again."""
-
     async def error_body(self) -> bytes:
         """Read the first bytes of the body; trouble on the network only cuts them short."""
 
@@ -90,7 +87,7 @@ class Exchange(Protocol):
         """Read on."""
 
     def close(self) -> None:
-        """Let go of the connection. It is aborted, unless the response is complete."""
+        """Drop the connection."""
 
 
 ExchangeFactory = Callable[[CancelScope], Exchange]

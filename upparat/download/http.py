@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
+from hyperlink import EncodedURL
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IProtocol, IPushProducer
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
@@ -20,27 +20,21 @@ from upparat import __version__
 from upparat.config.settings import Download
 from upparat.oneshot import OneShot
 
+from .agent import AgentFactory
+from .connection import Connection
 from .errors import IdleTimeout
 from .exchange import CancelScope, Reactor
-from .pool import Connections, abort, is_idle, lift_limit, limit_bytes
 from .rate import Rate
 from .response import Head
 
 ERROR_BODY = 4096
 """Bytes of an error response that are read, to find out why the file does not come."""
 
-NO_URL = "http://upparat.invalid/"
-"""Stands for the URL in calls of treq, which spells URLs anew and cannot spell IPv6 addresses. The
-agent knows the real one."""
-
 HEAD = 1 << 16
 """Bytes, about, that the head of a response may have; Twisted itself limits only its lines."""
 
 ASKED_WHY = 10.0
 """Seconds for the body of an error response."""
-
-DRAIN = 1.0
-"""Seconds for the rest of a body whose content does not matter."""
 
 _T = TypeVar("_T")
 
@@ -52,18 +46,15 @@ class HttpExchange:
     on every error of Twisted's.
     """
 
-    def __init__(
-        self, reactor: Reactor, settings: Download, scope: CancelScope, connections: Connections
-    ) -> None:
+    def __init__(self, reactor: Reactor, settings: Download, scope: CancelScope) -> None:
         self._reactor = reactor
         self._settings = settings
         self._scope = scope
-        self._connections = connections
+        self._agents = AgentFactory(reactor, settings, self._connected)
         self._idle = OneShot(reactor)
         self._patience = settings.idle_timeout
         self._timed_out = ""
-        self._connection: IProtocol | None = None
-        self._reused = False
+        self._connection: Connection | None = None
         self._body: _Body | None = None
         self._paused = False
         self._rate = Rate(reactor, settings.max_rate)
@@ -71,26 +62,11 @@ class HttpExchange:
         self._response: IResponse  # there once the head is
 
     async def head(self, url: str, headers: Mapping[str, str]) -> Head:
-        try:
-            return await self._ask(url, headers)
-        except CancelledError:
-            raise
-        except Exception:
-            if not self._reused:
-                raise
-        # The server may close a waiting connection at any time: try once more with a new one.
-        self._drop()
-        return await self._ask(url, headers)
-
-    async def _ask(self, url: str, headers: Mapping[str, str]) -> Head:
-        self._timed_out = ""
-        self._reused = False
-        agent = self._connections.agent(url.encode("ascii"), self._connected)
-        client = HTTPClient(agent)  # has a cookie jar of its own
-        self._limit(self._settings.connect_timeout, "no connection")
+        client = HTTPClient(self._agents.agent(url.encode("ascii")))  # has an empty cookie jar
         named = {"User-Agent": f"upparat/{__version__}", **headers}
+        self._limit(self._settings.connect_timeout, "no connection")
         answer = client.get(
-            NO_URL,
+            EncodedURL(),  # empty, because the agent has its own
             headers=Headers({name: [value] for name, value in named.items()}),
             allow_redirects=False,
             unbuffered=True,
@@ -98,7 +74,7 @@ class HttpExchange:
         )
         response: Any = await self._wait(answer)
         if self._connection is not None:
-            lift_limit(self._connection)
+            self._connection.lift_limit()
         self._response = response
         length = None if response.length is UNKNOWN_LENGTH else int(response.length)
         return Head(response.code, response.headers, length)
@@ -109,17 +85,10 @@ class HttpExchange:
         self._response.deliverBody(body)
         return await self._wait(body.ended)
 
-    async def drain(self) -> None:
-        await self._beginning(DRAIN)
-
     async def error_body(self) -> bytes:
-        return await self._beginning(ASKED_WHY)
-
-    async def _beginning(self, patience: float) -> bytes:
-        """:param patience: seconds for all of it."""
         chunks = bytearray()
-        self._patience = min(patience, self._patience)
-        until = self._reactor.seconds() + patience
+        self._patience = min(ASKED_WHY, self._patience)
+        until = self._reactor.seconds() + ASKED_WHY
 
         def receive(data: bytes) -> None:
             chunks.extend(data)
@@ -145,14 +114,8 @@ class HttpExchange:
     def close(self) -> None:
         self._idle.cancel()
         self._rest.cancel()
-        if self._connection is not None and is_idle(self._connection):
-            self._connection = None
-        self._drop()
-
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            abort(connection)
+        if self._connection is not None:
+            self._connection.abort()
 
     # --- flow ---
 
@@ -186,13 +149,10 @@ class HttpExchange:
         finally:
             self._idle.cancel()
 
-    def _connected(self, connection: IProtocol, reused: bool) -> None:
+    def _connected(self, connection: Connection) -> None:
         self._connection = connection
-        self._reused = reused
-        if not is_idle(connection):  # the server has said something that nobody asked for
-            raise ConnectionLost
-        self._rate.configure_transport(getattr(connection, "transport", None))
-        limit_bytes(connection, HEAD, lambda: self._stop_waiting("the head has no end"))
+        self._rate.configure_transport(connection)
+        connection.limit_bytes(HEAD, lambda: self._stop_waiting("the head has no end"))
         self._limit(self._settings.idle_timeout, "no answer")
 
     def _received(self, receive: Callable[[bytes], None], data: bytes) -> None:

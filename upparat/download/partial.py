@@ -26,7 +26,7 @@ class FileMismatch(Exception):
     """The bytes are not those of the job's file; the message says how they differ."""
 
 
-class StartOver(Exception):
+class CannotRestart(Exception):
     """The download must restart from byte 0, but bytes were already passed to the install hook and
     cannot be taken back."""
 
@@ -105,12 +105,14 @@ class PartialDownload:
         """Whether the bytes that another run has left may be part of the job's file.
 
         A partial file is not synced. After a power cut it may hold zeros, which only the job's
-        digest reveals.
+        digest reveals. Without a digest, the bytes must have been written in this boot; an empty
+        boot id proves no boot.
         """
         note = self._note
+        same_boot = bool(self._boot_id) and note.boot_id == self._boot_id
         return (
             self.resume_point.resumable
-            and (self.job.digested or note.boot_id == self._boot_id)
+            and (self.job.digested or same_boot)
             and note.path == url_path(self.job.file)
             and note.total in (None, self.total)
             and (self.total is None or self.length <= self.total)

@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from upparat.job import Job, State
-from upparat.storage.directory import Files, Part, Refused, Store, Stored, hash_file
+from upparat.storage.directory import Files, Store, UnsafePath
+from upparat.storage.part import PartialFile, Stored, hash_file
 
 from .budget import Budget
 from .partial import DiskError, FileMismatch, PartialDownload, disk_errors, mismatch
@@ -33,7 +34,7 @@ class StoredDestination:
         self._budget = budget
         self._store = store
         self._close: Callable[[], None] = lambda: None
-        self._part: Part  # both are there once it is open
+        self._part: PartialFile  # both are there once it is open
         self.partial: PartialDownload
 
     async def open(self) -> Done | None:
@@ -44,12 +45,12 @@ class StoredDestination:
             with disk_errors():
                 self._store.prepare()
                 self._store.clean(self._job.key, complete=True)
-        except Refused as refused:
+        except UnsafePath as refused:
             raise Failed(State.DOWNLOAD_FAILED, str(refused)) from None
         if done := await self._completed_earlier(files):
             return done
         with disk_errors():
-            self._part = Part(files)
+            self._part = PartialFile(files)
         self._close = self._part.close
         self.partial = PartialDownload(self._job, self._part)
         await self._take_up()
@@ -159,7 +160,7 @@ class StoredDestination:
     def _discard(self) -> None:
         try:
             self._store.files(self._job.key).discard()
-        except (OSError, Refused) as error:
+        except (OSError, UnsafePath) as error:
             self.log.warn("{job_id}: {error}", job_id=self._job.job_id, error=error)
 
     def _log(self, text: str, **values: object) -> None:

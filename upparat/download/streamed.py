@@ -19,7 +19,7 @@ from upparat.streaming import StreamConsumer, StreamProducer
 
 from .budget import Budget
 from .downloader import BaseDownloader
-from .partial import FileMismatch, PartialDownload, StartOver
+from .partial import CannotRestart, FileMismatch, PartialDownload
 from .response import ResumePoint, Temporary
 from .transfer import Done, Failed, Transfer, TransferContext, check_job
 from .work import BackgroundWork
@@ -34,7 +34,7 @@ def check_streamed(context: TransferContext, job: Job) -> None:
     :raises Failed: if there is one.
     """
     check_job(context, job)
-    if not context.verifier.tells(job):
+    if not context.verifier.identifies(job):
         needs = "[hooks] install_stream needs sha256, sha512 or a signature in the job document"
         raise Failed(State.VERIFICATION_FAILED, needs)
 
@@ -101,7 +101,7 @@ class StreamSink:
         """Nothing of a stream is remembered."""
 
     def start_over(self) -> None:
-        raise StartOver("the server does not go on where the connection has ended")
+        raise CannotRestart("the server does not go on where the connection has ended")
 
     def make_room(self, total: int) -> None:
         """A stream needs no room."""
@@ -227,10 +227,10 @@ class StreamDownloader(BaseDownloader):
         self.events.progressed(done.size, done.size)
 
     def _failed(self, failure: Failure, transfer: Transfer) -> None:
-        if self._transfer is transfer and failure.check(StartOver) and self._stream is not None:
+        if self._transfer is transfer and failure.check(CannotRestart) and self._stream is not None:
             stream = self._stream
             self.stop()
-            stream.consumer.start_over(failure.getErrorMessage())
+            stream.consumer.run_again(failure.getErrorMessage())
         else:
             super()._failed(failure, transfer)
 
@@ -249,5 +249,5 @@ class StreamDownloader(BaseDownloader):
             self.events.download_failed(state, message)
 
 
-def _is_port(downloader: StreamDownloader) -> tuple[Downloads, StreamProducer]:
-    return downloader, downloader
+_port: type[Downloads] = StreamDownloader
+_producer: type[StreamProducer] = StreamDownloader

@@ -45,7 +45,7 @@ class TransferContext:
     """The collaborators that all transfers share.
 
     :ivar random: returns a number from 0 up to 1, for the jitter of the back-off.
-    :ivar progressed: called with the number of bytes that are here and the total, if known.
+    :ivar on_progress: called with the number of bytes that are here and the total, if known.
     :ivar exchange: makes the exchange that performs one HTTP request.
     :ivar load: imports what ``exchange`` needs; called in a thread.
     """
@@ -54,7 +54,7 @@ class TransferContext:
     settings: Download
     verifier: Verifier
     random: Callable[[], float]
-    progressed: Callable[[int, int | None], None]
+    on_progress: Callable[[int, int | None], None]
     exchange: ExchangeFactory
     load: Callable[[], None]
 
@@ -224,7 +224,7 @@ class Transfer:
         now = self._context.reactor.seconds()
         if now >= self._next_report:
             self._next_report = now + PROGRESS_INTERVAL
-            self._context.progressed(partial.length, partial.total)
+            self._context.on_progress(partial.length, partial.total)
 
     async def _back_off(self, problem: Temporary, *, gained: bool) -> None:
         budget = self._budget

@@ -48,7 +48,7 @@ class Verifier:
             return self._mismatch(job, keys, None, job.sha256)
         return ""
 
-    def tells(self, job: Job) -> bool:
+    def identifies(self, job: Job) -> bool:
         """Whether a digest or a signature identifies the job's file."""
         return job.digested or self._signed(job)
 

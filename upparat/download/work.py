@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
 
 from upparat.net.threads import defer_to_daemon_thread
-from upparat.storage.directory import Stopped
+from upparat.storage.part import Stopped
 
 from .exchange import CancelScope, Reactor
 from .partial import DiskError

@@ -1,4 +1,4 @@
-"""A child process in a session of its own, with bounded output and a certain end."""
+"""Runs a child process in a session of its own, with bounded output, and always ends it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IProcessTransport,
-    IReactorProcess,
-    IReactorTime,
-)
+from twisted.internet.interfaces import IProcessTransport, IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from upparat.oneshot import OneShot
 
 from .launcher import GO, LAUNCHED, REPORT_FD, launcher
 from .output import Lines
@@ -28,44 +25,46 @@ GRACE = 5.0
 """Seconds from SIGTERM to SIGKILL, and from SIGKILL to giving up."""
 
 DRAIN = 1.0
-"""Seconds that output is still read in when the child is gone but its pipes are held open."""
+"""Seconds to read on after the child has exited, if another process holds its pipes."""
 
 REST = 2 * 65536
-"""Bytes that a child may have left in stdout and stderr; pipe(7)."""
+"""Bytes that stdout and stderr can hold together after the child has exited; see pipe(7)."""
 
 POLL = 0.1
-"""Seconds between two looks whether the rest of a process group that was told to end is gone."""
+"""Seconds between two checks whether a process group that got SIGTERM is gone."""
 
-COMPLAINTS = 50
+STDERR_TAIL = 50
 """Lines of stderr that are kept."""
 
 
-class Reactor(IReactorProcess, IReactorTime):
-    """What running a process asks of a reactor."""
+class ChildReactor(IReactorProcess, IReactorTime):
+    """The interfaces of a reactor that a child needs."""
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a child ended; ``complaints`` are the last lines of its stderr.
+class ExitStatus:
+    """The end of a child.
 
-    ``errno`` is set if the command could not be executed, ``stuck`` if it could not be ended.
-    ``launched`` is false if the launcher itself did not work, so that the command never ran.
+    :ivar errno: set if the command could not be executed.
+    :ivar unkillable: SIGKILL had no effect, or was not permitted.
+    :ivar launched: false if the launcher failed, so that the command never ran.
+    :ivar stderr_tail: the last lines of stderr.
     """
 
     code: int = 0
     signal: int = 0
     errno: int = 0
-    stuck: bool = False
+    unkillable: bool = False
     launched: bool = True
-    complaints: Sequence[str] = field(default=())
+    stderr_tail: Sequence[str] = field(default=())
 
 
 class Child(ProcessProtocol):
-    """One run of a command. The run is over when the direct child is gone: a process that it left
-    in the background is left alone and does not hold the end up, even if it keeps stdout open.
+    """Runs a command once. The run ends when the direct child has exited. A process that the
+    child left in the background goes on, and does not delay the end even if it holds stdout open.
 
-    :param printed: told the lines of stdout as they come, some at a time.
-    :param over: told once how the run ended.
+    :param on_output: called with the lines of stdout of one read.
+    :param on_exit: called once, when the run has ended.
     """
 
     log = Logger()
@@ -75,21 +74,21 @@ class Child(ProcessProtocol):
     def __init__(
         self,
         clock: IReactorTime,
-        printed: Callable[[Sequence[str]], None],
-        over: Callable[[Ended], None],
+        on_output: Callable[[Sequence[str]], None],
+        on_exit: Callable[[ExitStatus], None],
         killpg: Callable[[int, int], None] = os.killpg,
     ) -> None:
         self._clock = clock
-        self._printed = printed
-        self._over = over
+        self._on_output = on_output
+        self._on_exit = on_exit
         self._killpg = killpg
         self._stdout, self._stderr = Lines(), Lines()
-        self._complaints: deque[str] = deque(maxlen=COMPLAINTS)
+        self._stderr_tail: deque[str] = deque(maxlen=STDERR_TAIL)
         self._report = b""
         self._launcher = True
         self._pid = 0
         self._exit: ProcessTerminated | None = None
-        self._timer: IDelayedCall | None = None
+        self._timer = OneShot(clock)
         self._drain = DRAIN
         self._kill_at: float | None = None
         self._received = self._received_alive = 0
@@ -103,14 +102,15 @@ class Child(ProcessProtocol):
         *,
         launcher: bool = True,
         survives_us: bool = False,
-        note: Callable[[int], None] = lambda pid: None,
+        on_pid: Callable[[int], None] = lambda pid: None,
     ) -> None:
         """Spawn the command; it inherits the working directory and reads an empty stdin.
 
-        :param note: told the process id, with the launcher before the command begins. If we die
-            before this has returned, the command never runs.
-        :param launcher: start it in a session of its own; without, only the direct child is ended.
-        :param survives_us: leave SIGPIPE ignored, so that it can go on when nobody reads any more.
+        :param on_pid: called with the process id. With the launcher, the command starts only after
+            this has returned: if the agent dies before, the command never runs.
+        :param launcher: start the command in a session of its own. Without, signals reach only the
+            direct child.
+        :param survives_us: ignore SIGPIPE, because the command may print after the agent is gone.
         :raises OSError: nothing was started.
         """
         self._launcher = launcher
@@ -119,33 +119,34 @@ class Child(ProcessProtocol):
             argv = [*self._launcher_argv("SIG_IGN" if survives_us else "SIG_DFL"), *argv]
             fds.update(self._launcher_fds)
         reactor.spawnProcess(self, argv[0], argv, env, childFDs=fds)
-        note(self._pid)
+        on_pid(self._pid)
         if launcher:
             self.transport.write(GO)
         self._begun()
 
     @property
     def ending(self) -> bool:
-        """Whether it was told to end."""
+        """Whether the agent has begun to end it."""
         return self._kill_at is not None
 
     @property
     def exit(self) -> ProcessTerminated | None:
-        """How the direct child has ended, if it has and not with 0; its output may still come."""
+        """The error of the direct child; ``None`` while it runs and if it exited with 0. Output may
+        still come."""
         return self._exit
 
     @property
     def running(self) -> bool:
-        """Whether the direct child is there and was not told to end."""
+        """Whether the direct child runs and the agent has not begun to end it."""
         return not self._exited and not self.ending
 
     def end(self) -> None:
-        """SIGTERM to the whole group, then SIGKILL to what is left of it after :data:`GRACE`."""
+        """SIGTERM to the whole group, then SIGKILL to the rest after :data:`GRACE`."""
         if not self.running:
             return
         self._kill_at = self._clock.seconds() + GRACE
         self._signal(signal.SIGTERM)
-        self._later(GRACE, self._kill)
+        self._timer.start(GRACE, self._kill)
 
     def kill(self) -> None:
         """SIGKILL to the whole group at once."""
@@ -153,24 +154,24 @@ class Child(ProcessProtocol):
             self._kill_at = self._clock.seconds()
             self._kill()
 
-    def leave(self) -> None:
-        """Leave it running and say nothing about it any more; no timer is left behind."""
+    def detach(self) -> None:
+        """Let it run on, call no callback any more, and cancel every timer."""
         self._told = True
         self._drain = 0
-        self._cancel()
+        self._timer.cancel()
         if self._exited:
             self._close()
 
-    # --- what is special about a child ---
+    # --- for subclasses ---
 
     def _launcher_argv(self, sigpipe: str) -> list[bytes]:
         return launcher(sigpipe=sigpipe)
 
     def _begun(self) -> None:
-        """The command may begin."""
+        """Called when the command may start."""
         self.transport.closeStdin()
 
-    # --- what Twisted tells ---
+    # --- ProcessProtocol ---
 
     def connectionMade(self) -> None:
         self._pid = self.transport.pid or 0
@@ -180,9 +181,9 @@ class Child(ProcessProtocol):
             return
         self._received += len(data)
         if childFD == 1:
-            self._printed(self._stdout.feed(data))
+            self._on_output(self._stdout.feed(data))
         elif childFD == 2:
-            self._complaints.extend(self._stderr.feed(data))
+            self._stderr_tail.extend(self._stderr.feed(data))
         else:
             self._report += data
 
@@ -207,39 +208,39 @@ class Child(ProcessProtocol):
         if self._exited:
             self._settle()
         else:
-            self._later(GRACE, self._give_up)
+            self._timer.start(GRACE, self._give_up)
 
     def _give_up(self) -> None:
-        """It sleeps in the kernel for ever, or is somebody else's (``sudo``)."""
+        """Report an unkillable child: it hangs in the kernel, or is another user's (``sudo``)."""
         self.log.error("Process {pid} cannot be ended", pid=self._pid)
         self._close()
-        self._tell(stuck=True)
+        self._tell(unkillable=True)
 
     def _await_group(self) -> None:
-        """The direct child has gone; its own children have until the SIGKILL to do the same."""
+        """Wait for the rest of the group after the child has exited, at most until SIGKILL."""
         if not self._group_lives():
             self._settle()
         elif self._kill_at is not None and self._clock.seconds() >= self._kill_at:
             self._kill()
         else:
-            self._later(POLL, self._await_group)
+            self._timer.start(POLL, self._await_group)
 
     def _settle(self) -> None:
-        """Nothing more is awaited but the output that is still in the pipes."""
+        """Wait only for the output that is still in the pipes."""
         self._settled = True
         if self._closed:
             self._tell()
         else:
-            self._later(self._drain, self._close_emptied)
+            self._timer.start(self._drain, self._close_emptied)
 
     def _close_emptied(self) -> None:
-        """Close the pipes once nothing was read from them for a turn: if we were kept from reading,
-        the time may be up although the child's own last words wait."""
+        """Close the pipes after one turn of the reactor without input. A busy agent may reach this
+        point before it has read the child's last lines."""
         before = self._received
         if self._told or before - self._received_alive >= REST:
             self._close()
         else:
-            self._later(0, lambda: self._close_unless_more_than(before))
+            self._timer.start(0, lambda: self._close_unless_more_than(before))
 
     def _close_unless_more_than(self, received: int) -> None:
         if self._received > received:
@@ -251,27 +252,27 @@ class Child(ProcessProtocol):
         self.transport.loseConnection()
         self.transport.closeChildFD(REPORT_FD)
 
-    def _tell(self, *, stuck: bool = False) -> None:
-        self._cancel()
+    def _tell(self, *, unkillable: bool = False) -> None:
+        self._timer.cancel()
         if self._told:
             return
         self._told = True
-        self._printed(self._stdout.flush())
-        self._complaints.extend(self._stderr.flush())
-        self._over(self._ended(stuck))
+        self._on_output(self._stdout.flush())
+        self._stderr_tail.extend(self._stderr.flush())
+        self._on_exit(self._exit_status(unkillable))
 
-    def _ended(self, stuck: bool) -> Ended:
+    def _exit_status(self, unkillable: bool) -> ExitStatus:
         errno = self._report.removeprefix(LAUNCHED)
-        return Ended(
+        return ExitStatus(
             code=(self._exit and self._exit.exitCode) or 0,
             signal=(self._exit and self._exit.signal) or 0,
             errno=int(errno) if errno.isdigit() else 0,
-            stuck=stuck,
+            unkillable=unkillable,
             launched=not self._launcher or self._report.startswith(LAUNCHED),
-            complaints=tuple(self._complaints),
+            stderr_tail=tuple(self._stderr_tail),
         )
 
-    # --- signals and time ---
+    # --- signals ---
 
     def _signal(self, number: signal.Signals) -> None:
         try:
@@ -290,12 +291,3 @@ class Child(ProcessProtocol):
         except PermissionError:
             return True
         return True
-
-    def _later(self, seconds: float, call: Callable[[], None]) -> None:
-        self._cancel()
-        self._timer = self._clock.callLater(seconds, call)
-
-    def _cancel(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None

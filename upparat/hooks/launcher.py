@@ -1,17 +1,16 @@
-"""What runs between the fork of a child and its command: a few lines of Python.
+"""Makes the launcher: a few lines of Python that run before a command.
 
 Why a launcher: ``spawnProcess`` starts most children with ``posix_spawn`` and has no argument for
-a new session or process group; afterwards the parent's ``setpgid`` is refused with ``EACCES``,
-since the child has already called ``exec``. util-linux's ``setsid`` may be missing on a device and
-would run a file without ``#!`` by the shell. So a few lines of Python, about 20 ms of them, call
-``setsid`` and then ``exec`` the command in place. They also tell the exact error of an ``exec``
-that failed, on a pipe that a successful one closes.
+a new session or process group. Afterwards the parent's ``setpgid`` is refused with ``EACCES``,
+because the child has already called ``exec``. util-linux's ``setsid`` may be missing on a device,
+and would let the shell run a file without ``#!``. The launcher takes about 20 ms, calls ``setsid``
+and then ``exec``. It also reports the exact error of a failed ``exec``, on a pipe that a successful
+``exec`` closes.
 
-Why a guard: a file that is streamed to a command's stdin is not verified before its last byte, and
-the end of stdin is how the command learns the verdict. But the end comes as well when the agent is
-killed. So a second process, out of the command's group, keeps the pipe open until the agent says
-that all is well. If the agent goes without a word, the guard kills the group, and keeps the pipe
-open for as long as anybody could still read from it.
+Why a guard: a file that is streamed to stdin is verified only after its last byte. The end of stdin
+then says to the command that the file is good. But stdin also ends when the agent is killed. So a
+second process, outside the command's group, keeps the pipe open until the agent releases it. If the
+agent dies first, the guard kills the group, and keeps the pipe open while any process can read it.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ if not os.read(0, 1):
     sys.exit()  # the agent has died before it could note that this command runs
 """
 
-# The guard is nobody's child, so that the command has no child that it knows nothing of.
+# The guard is not a child of the command, which would not expect one that it did not start.
 _GUARD = f"""
 import select
 def guard(group, pipe):
@@ -84,10 +83,10 @@ except OSError as error:
 
 
 def launcher(*, sigpipe: str, guarded: bool = False) -> list[bytes]:
-    """What to put before a command line.
+    """Return the arguments that start the launcher, to be put before a command line.
 
-    :param sigpipe: what the command does with SIGPIPE, as :mod:`signal` calls it.
-    :param guarded: with a guard of its stdin, which must be a pipe.
+    :param sigpipe: ``SIG_DFL`` or ``SIG_IGN``, for SIGPIPE in the command.
+    :param guarded: start a guard of stdin, which must be a pipe.
     """
     text = _BEGIN + (_GUARD if guarded else "") + _EXEC
     python = os.fsencode(sys.executable)

@@ -1,9 +1,9 @@
-"""Hooks that an earlier agent, which was killed, has left running.
+"""Waits for hooks, or ends them, that an earlier agent left running when it was killed.
 
-Two installers at work at once break a device, so a new agent waits for the old one's to end. Nobody
-waits for what any other hook says: they are ended, but for the restart hook, which may be what has
-restarted the agent and waits in turn for it. While that one goes on, nothing is installed and no
-other restart begins.
+Two installers at the same time break a device, so a new agent waits for an install hook to end. It
+also lets a restart hook run, because that hook may have restarted the agent and may wait for it.
+Meanwhile the agent installs nothing and starts no other restart. It ends all other hooks, because
+nobody needs their results.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from upparat.job import Hook
+from upparat.oneshot import OneShot
 
 from .child import GRACE
-from .pidfiles import Group, Leader, Pidfiles, find_groups
+from .pidfiles import HookGroup, PidfileEntry, Pidfiles, find_groups
 
 POLL = 0.5
-"""Seconds between two looks at what is left."""
+"""Seconds between two checks."""
 
 _PATIENT = (Hook.INSTALL, Hook.RESTART)
-"""Hooks that are left to finish, up to their time-out."""
+"""Hooks that may finish within their time-out."""
 
 
 class Orphans:
-    """Watches what an earlier agent with the same state directory has left.
+    """Watches the hooks of an earlier agent with the same state directory.
 
-    What a hook has left in the background, and had ended itself, is none of our business.
+    Ignores processes that a hook left in the background before it ended.
 
     :param agent: the state directory.
     :param timeouts: seconds that each hook may run, counted from the start of this agent.
@@ -47,7 +48,7 @@ class Orphans:
         timeouts: Mapping[Hook, float],
         pidfiles: Pidfiles,
         *,
-        find: Callable[[str, Collection[Leader]], set[Group]] = find_groups,
+        find: Callable[[str, Collection[PidfileEntry]], set[HookGroup]] = find_groups,
         killpg: Callable[[int, int], None] = os.killpg,
     ) -> None:
         self._clock = clock
@@ -57,21 +58,21 @@ class Orphans:
         self._find = find
         self._killpg = killpg
         self._deadlines: dict[Hook, float] = {}
-        self._leaders: set[Leader] = set()
-        self._left: set[Group] = set()
+        self._entries: set[PidfileEntry] = set()
+        self._left: set[HookGroup] = set()
         self._untidy = set(Hook)
-        self._ended: set[Group] = set()
+        self._ended: set[HookGroup] = set()
         self._waiting: list[tuple[Deferred[None], tuple[Hook, ...]]] = []
-        self._poll: IDelayedCall | None = None
+        self._poll = OneShot(clock)
 
-    def settle(self) -> Deferred[None]:
-        """Look for them. Fires when none is left, but for a restart hook."""
+    def wait_for_leftovers(self) -> Deferred[None]:
+        """Find these hooks. Fire when none but a restart hook still runs."""
         now = self._clock.seconds()
         for hook in Hook:
             self._deadlines[hook] = now + (self._timeouts[hook] if hook in _PATIENT else 0)
-        self._leaders = self._pidfiles.read()
-        # Only these: later looks would find this agent's own hooks as well.
-        self._left = self._find(self._agent, self._leaders)
+        self._entries = self._pidfiles.read()
+        # Search once, because a later search would find this agent's own hooks as well.
+        self._left = self._find(self._agent, self._entries)
         for group in self._left:
             self.log.warn(
                 "The {hook} hook of an agent that was killed still runs (process group {group})",
@@ -82,16 +83,16 @@ class Orphans:
         return self._when_gone(*(hook for hook in Hook if hook is not Hook.RESTART))
 
     def gone(self) -> Deferred[None]:
-        """Fires when none is left at all; can be cancelled."""
+        """Fire when none of them runs; can be cancelled."""
         return self._when_gone(*Hook)
 
     def lingers(self, hook: Hook) -> bool:
-        """Whether this one still runs."""
+        """Whether this hook of an earlier agent still runs."""
         return any(group.hook is hook for group in self._left)
 
     def stop(self) -> None:
-        """Look no more; what runs is left to the next agent."""
-        self._cancel()
+        """Stop checking. The next agent deals with hooks that still run."""
+        self._poll.cancel()
         self._waiting.clear()
 
     # --- looking ---
@@ -103,18 +104,18 @@ class Orphans:
         return gone
 
     def _look(self) -> None:
-        self._cancel()
+        self._poll.cancel()
         if self._left:
-            self._left &= self._find(self._agent, self._leaders)
+            self._left &= self._find(self._agent, self._entries)
         for group in list(self._left):
             self._end_if_late(group)
         self._tidy()
         if self._left:
-            self._poll = self._clock.callLater(POLL, self._look)
+            self._poll.start(POLL, self._look)
         self._tell()
 
     def _tidy(self) -> None:
-        """Remove the pidfiles of what is gone, each only once: the next one is this agent's own."""
+        """Remove the pidfiles of ended hooks, each once: the next file is this agent's own."""
         over = {hook for hook in self._untidy if not self.lingers(hook)}
         self._untidy -= over
         for hook in over:
@@ -128,7 +129,7 @@ class Orphans:
                 if not gone.called:
                     gone.callback(None)
 
-    def _end_if_late(self, group: Group) -> None:
+    def _end_if_late(self, group: HookGroup) -> None:
         late = self._clock.seconds() - self._deadlines[group.hook]
         if late >= 0 and group not in self._ended:
             self._ended.add(group)
@@ -138,8 +139,8 @@ class Orphans:
         elif late >= GRACE:
             self._signal(group, signal.SIGKILL)
 
-    def _give_up(self, group: Group) -> None:
-        """It sleeps in the kernel for ever, or is somebody else's (``sudo``). Its pidfile stays."""
+    def _give_up(self, group: HookGroup) -> None:
+        """Give up on a hook that hangs in the kernel or is another user's. Keep its pidfile."""
         self.log.error(
             "The {hook} hook of an agent that was killed cannot be ended (process group {group})",
             hook=group.hook.value,
@@ -148,11 +149,6 @@ class Orphans:
         self._left.discard(group)
         self._untidy.discard(group.hook)
 
-    def _signal(self, group: Group, number: signal.Signals) -> None:
+    def _signal(self, group: HookGroup, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
             self._killpg(group.number, number)
-
-    def _cancel(self) -> None:
-        if self._poll is not None and self._poll.active():
-            self._poll.cancel()
-        self._poll = None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 HALF = 4096
-"""Bytes that are kept of each end of a line; what lies between them is left out."""
+"""Bytes that are kept of each end of a line. The middle is left out."""
 
 _OMISSION = " … ".encode()
 _LINE_END = re.compile(rb"[\r\n]")  # progress bars go back to the start of their line with \r
 
 
 class Lines:
-    """Text lines out of bytes. Empty lines are left out, undecodable bytes replaced."""
+    """Makes text lines of bytes. Leaves out empty lines and replaces undecodable bytes."""
 
     def __init__(self) -> None:
         self._head = b""
@@ -20,7 +20,7 @@ class Lines:
         self._omitted = False
 
     def feed(self, data: bytes) -> list[str]:
-        """The lines that ``data`` completes."""
+        """Return the lines that ``data`` completes."""
         *ends, rest = _LINE_END.split(data)
         lines = []
         for end in ends:
@@ -30,7 +30,7 @@ class Lines:
         return [line for line in lines if line]
 
     def flush(self) -> list[str]:
-        """The last line, if the output did not end with a line end."""
+        """Return the last line, if it had no line end."""
         line = self._take()
         return [line] if line else []
 

@@ -1,8 +1,8 @@
-"""The process groups of hooks, and how a later agent finds them again.
+"""Writes pidfiles of hooks, by which a later agent finds their process groups.
 
-Each run of a hook leaves a pidfile before the hook begins, with the time at which the process was
-started: numbers of processes are used again. Hooks also carry the number of their group in their
-environment, for where no file could be written; ``sudo`` and ``env -i`` take that away.
+The pidfile is written before the hook begins. It holds the time at which the process was started,
+because process ids are used again. Hooks also have the id of their group in their environment, in
+case no file could be written. ``sudo`` and ``env -i`` remove it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from upparat.linux import BOOT_ID, read_boot_id
 from .launcher import GROUP
 
 AGENT = "UPPARAT_AGENT"
-"""The environment variable that tells which agent a hook belongs to: its state directory."""
+"""The environment variable with the state directory of the hook's agent."""
 
 HOOK = "UPPARAT_HOOK"
 """The environment variable with the hook's name."""
@@ -30,7 +30,7 @@ PROC = Path("/proc")
 
 
 @dataclass(frozen=True)
-class Group:
+class HookGroup:
     """A process group that a hook was started in."""
 
     number: int
@@ -38,7 +38,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Leader:
+class PidfileEntry:
     """A hook's first process; ``started`` is in clock ticks since the boot."""
 
     number: int
@@ -47,10 +47,10 @@ class Leader:
 
 
 class Pidfiles:
-    """One file a hook in ``directory``, there while the hook runs.
+    """One file for each hook in ``directory`` while the hook runs.
 
-    They are not synced: a power cut ends the hooks as well, and what is left of another boot is
-    not looked at. One that cannot be written is logged.
+    The files are not synced, because a power cut ends the hooks as well. Files of another boot
+    are ignored. A file that cannot be written is logged.
     """
 
     log = Logger()
@@ -61,7 +61,7 @@ class Pidfiles:
         self._boot_id = read_boot_id(boot_id)
 
     def write(self, hook: Hook, pid: int) -> None:
-        """This process is about to run the hook."""
+        """Note the process that is about to run the hook."""
         try:
             started = _Stat(self._proc / str(pid)).started
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,40 +72,40 @@ class Pidfiles:
             )
 
     def remove(self, hook: Hook) -> None:
-        """Nothing of the hook runs any more, or what does is none of our business."""
+        """Remove the pidfile of a hook that has ended."""
         if self._path(hook).exists():
             with suppress(OSError):
                 self._path(hook).unlink()
 
-    def read(self) -> set[Leader]:
-        """The hooks that were begun in this boot and have not been seen to end."""
-        return {leader for hook in Hook for leader in self._read(hook)}
+    def read(self) -> set[PidfileEntry]:
+        """Return the hooks that began in this boot and whose end no agent has seen."""
+        return {entry for hook in Hook for entry in self._read(hook)}
 
-    def _read(self, hook: Hook) -> Iterator[Leader]:
+    def _read(self, hook: Hook) -> Iterator[PidfileEntry]:
         with suppress(OSError, ValueError):
             pid, started, *boot_id = self._path(hook).read_text().split()
             if boot_id == self._boot_id.split():
-                yield Leader(int(pid), hook, int(started))
+                yield PidfileEntry(int(pid), hook, int(started))
 
     def _path(self, hook: Hook) -> Path:
         return self._directory / f"{hook.value}.pid"
 
 
-def find_groups(agent: str, leaders: Collection[Leader], proc: Path = PROC) -> set[Group]:
-    """The groups of hooks of this agent that live, but for the one that we are in ourselves.
+def find_groups(agent: str, entries: Collection[PidfileEntry], proc: Path = PROC) -> set[HookGroup]:
+    """Return the live process groups of this agent's hooks, without the agent's own group.
 
-    A group whose hook has a pidfile lives while any of its processes does; one that only the
-    environment tells of, while its first process does: what a hook that has ended left in the
-    background may be the device's application. A daemon that a hook has started in a session of
-    its own does not belong to its group.
+    A group with a pidfile lives while any of its processes does. A group without one is found by
+    the environment, and lives while its first process does: other processes may be the device's
+    application, which an ended hook left in the background. A daemon that a hook started in a
+    session of its own is not in the group.
     """
-    known = {each.number: each.hook for each in leaders if not _replaced(each, proc)}
+    known = {each.number: each.hook for each in entries if not _replaced(each, proc)}
     found = {group for process in proc.glob("[0-9]*") for group in _groups(process, known, agent)}
     return {group for group in found if group.number != os.getpgrp()}
 
 
 class _Stat:
-    """What ``/proc/PID/stat`` tells (man 5 proc_pid_stat).
+    """Fields of ``/proc/PID/stat``; see proc_pid_stat(5).
 
     :raises OSError: the process has ended.
     """
@@ -118,27 +118,27 @@ class _Stat:
         self.started = int(fields[19])
 
 
-def _replaced(leader: Leader, proc: Path) -> bool:
-    """Whether the number belongs to another process by now."""
+def _replaced(entry: PidfileEntry, proc: Path) -> bool:
+    """Whether another process has the process id now."""
     try:
-        return _Stat(proc / str(leader.number)).started != leader.started
+        return _Stat(proc / str(entry.number)).started != entry.started
     except OSError:
         return False
 
 
-def _groups(process: Path, known: dict[int, Hook], agent: str) -> Iterator[Group]:
-    with suppress(OSError):  # it has ended, or is somebody else's
+def _groups(process: Path, known: dict[int, Hook], agent: str) -> Iterator[HookGroup]:
+    with suppress(OSError):  # it has ended, or belongs to another user
         stat = _Stat(process)
         if stat.alive and stat.group in known:
-            yield Group(stat.group, known[stat.group])
+            yield HookGroup(stat.group, known[stat.group])
         elif stat.alive and process.name == str(stat.group):
             yield from _marked(process, agent)
 
 
-def _marked(leader: Path, agent: str) -> Iterator[Group]:
+def _marked(leader: Path, agent: str) -> Iterator[HookGroup]:
     variables = (leader / "environ").read_bytes().split(b"\0")
     facts = dict(each.partition(b"=")[::2] for each in variables)
     mine = facts.get(AGENT.encode()) == os.fsencode(agent)
     with suppress(ValueError, KeyError):
         if mine and facts[GROUP.encode()] == leader.name.encode():
-            yield Group(int(leader.name), Hook(facts[HOOK.encode()].decode()))
+            yield HookGroup(int(leader.name), Hook(facts[HOOK.encode()].decode()))

@@ -1,4 +1,4 @@
-"""One hook for one job: its arguments, its tries, its time-outs, and how it ended."""
+"""Runs one hook for one job: its attempts, its time-out, and how it ended."""
 
 from __future__ import annotations
 
@@ -6,87 +6,41 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from upparat.config.settings import Hooks
-from upparat.job import ExecutionKey, Hook, Job
+from upparat.job import Hook
+from upparat.oneshot import OneShot
 from upparat.text import printable
 
-from .child import Child, Ended, Reactor
-from .pidfiles import AGENT, HOOK, Pidfiles
+from .call import Call
+from .child import Child, ChildReactor, ExitStatus
+from .journal import HookAttempts
+from .outcome import Done, Failed, Outcome
+from .pidfiles import Pidfiles
 
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
-"""What an init system ends processes with when the device goes down."""
+"""Signals that an init system sends to processes when the device shuts down."""
 
-AGAIN = 3
-"""The exit code that asks for another try."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """What a hook is told; ``meta`` and the job's URL stay out of every log.
-
-    ``agent`` is the agent's state directory.
-    """
-
-    hook: Hook
-    job: Job
-    file: str = ""
-    retry: int = 0
-    elapsed: int = 0
-    agent: str = ""
-
-    @property
-    def force(self) -> str:
-        """The force flag as 1.x passed it: ``True`` or nothing."""
-        return "True" if self.job.force else ""
-
-    def arguments(self) -> list[bytes]:
-        """Seconds since the first call, retry count, meta; then what belongs to the hook alone."""
-        words = [str(self.elapsed), str(self.retry), self.job.meta]
-        if self.hook is Hook.INSTALL:
-            words.append(self.file)
-        elif self.hook is Hook.RESTART:
-            words.append(self.force)
-        return [_encode(word) for word in words]
-
-    def environment(self) -> dict[bytes, bytes]:
-        """The agent's own environment with the same facts, and some more, by name."""
-        facts = {
-            "UPPARAT_JOB_ID": self.job.job_id,
-            "UPPARAT_VERSION": self.job.version,
-            "UPPARAT_FILE": self.file,
-            "UPPARAT_META": self.job.meta,
-            "UPPARAT_FORCE": self.force,
-            "UPPARAT_RETRY": str(self.retry),
-            "UPPARAT_ELAPSED": str(self.elapsed),
-            HOOK: self.hook.value,
-            AGENT: self.agent,
-        }
-        return {**os.environb, **{name.encode(): _encode(value) for name, value in facts.items()}}
+EXIT_RETRY = 3
+"""The exit status of a hook that asks for another attempt."""
 
 
-def _encode(text: str) -> bytes:
-    return text.encode(errors="replace")  # JSON can hold lone surrogates
-
-
-def failure(ended: Ended, command: str) -> str:
-    """What went wrong in a run that was not ended by us; empty if nothing did."""
-    if ended.errno:
-        return cannot_execute(ended.errno, command)
-    if ended.signal:
-        return f"Killed by signal {ended.signal} ({_signal_name(ended.signal)})"
-    return f"Exit code: {ended.code}" if ended.code else ""
+def judge(status: ExitStatus, command: str) -> Done | Failed:
+    """Return the outcome of an attempt that the agent did not end."""
+    if status.errno:
+        return Failed(cannot_execute(status.errno, command))
+    if status.signal:
+        return Failed(f"Killed by signal {status.signal} ({_signal_name(status.signal)})")
+    return Failed(f"Exit code: {status.code}") if status.code else Done()
 
 
 def cannot_execute(number: int, command: str) -> str:
-    """Why ``command`` could not be executed, by the ``errno`` that ``exec`` left."""
+    """Return the reason for an ``exec`` of ``command`` that failed with this ``errno``."""
     reason = os.strerror(number)
     if number == errno.ENOENT and os.path.exists(command):
         # The kernel says the same of a script without interpreter, a program without its loader.
@@ -102,52 +56,18 @@ def _signal_name(number: int) -> str:
 
 
 def _has_failed(child: Child) -> bool:
-    """Whether it has ended by its own fault: an init system may end it on the way down."""
+    """True if the child failed by itself, and was not killed by init in a shut-down."""
     return child.exit is not None and child.exit.signal not in _ENDING
 
 
-class Journal(Protocol):
-    """Remembers across a crash how often a hook was run for an execution."""
-
-    def tries(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
-        """The retry count of the last run that was begun, and the seconds since the first call;
-        ``None`` if the hook was not begun, or is over."""
-
-    def begun(self, key: ExecutionKey, hook: Hook, retry: int, elapsed: float) -> None:
-        """A run begins."""
-
-    def over(self, key: ExecutionKey, hook: Hook) -> None:
-        """The hook has done what it was run for, or has failed for good."""
-
-    def left(self, key: ExecutionKey) -> None:
-        """The agent is stopped by the restart hook, or while it runs."""
-
-
-class NoJournal:
-    """Remembers nothing."""
-
-    def tries(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
-        return None
-
-    def begun(self, key: ExecutionKey, hook: Hook, retry: int, elapsed: float) -> None:
-        pass
-
-    def over(self, key: ExecutionKey, hook: Hook) -> None:
-        pass
-
-    def left(self, key: ExecutionKey) -> None:
-        pass
-
-
 class HookRun:
-    """Runs a hook until it is done or has failed.
+    """Runs a hook until it has succeeded or failed for good.
 
-    :param call: what it is told; its counters go on where the journal says that they were.
-    :param printed: told the lines of stdout, some at a time, none empty.
-    :param over: told once, when nothing of it runs any more, what went wrong (empty: nothing;
-        ``None``: nobody needs to know).
+    :param call: its arguments. Counters continue from the last attempt in ``attempts``.
+    :param on_output: called with the lines of stdout of one read, none empty.
+    :param on_outcome: called once with the outcome, when no process of the hook runs any more.
 
-    ``last_line`` is what ``printed`` keeps of the present try; it is empty when a try begins.
+    ``last_line`` is set by ``on_output``; it is empty when an attempt begins.
     """
 
     log = Logger()
@@ -155,12 +75,12 @@ class HookRun:
 
     def __init__(
         self,
-        reactor: Reactor,
+        reactor: ChildReactor,
         settings: Hooks,
         call: Call,
-        printed: Callable[[Sequence[str]], None],
-        over: Callable[[str | None], None],
-        journal: Journal,
+        on_output: Callable[[Sequence[str]], None],
+        on_outcome: Callable[[Outcome], None],
+        attempts: HookAttempts,
         pidfiles: Pidfiles,
         killpg: Callable[[int, int], None] = os.killpg,
     ) -> None:
@@ -171,85 +91,97 @@ class HookRun:
         self._settings = settings
         self._command = settings.commands.get(call.hook, ())
         self._call = call
-        self._journal = journal
+        self._attempts = attempts
         self._pidfiles = pidfiles
-        self._printed = printed
-        self._tell_over = over
+        self._on_output = on_output
+        self._on_outcome = on_outcome
         self._killpg = killpg
         self._started = reactor.seconds()
         self._retry = 0
         self._final = False
         self._launcher = True
         self._child: Child | None = None
-        self._timeout: IDelayedCall | None = None
-        self._waiting: IDelayedCall | Deferred[None] | None = None
+        self._timeout = OneShot(reactor)
+        self._clear: Deferred[None] | None = None
+        self._pause = OneShot(reactor)
         self._timed_out = False
 
     def start(self, clear: Deferred[None]) -> None:
-        """Begin as soon as nothing is in the way any more."""
-        self._waiting = clear
+        """Start as soon as ``clear`` fires."""
+        self._clear = clear
         clear.addCallbacks(lambda _: self._start(), lambda failure: failure.trap(CancelledError))
         clear.addErrback(self._broken)
 
     def _broken(self, failure: Failure) -> None:
-        """A fault of ours, which the job must not wait for in vain."""
+        """Report a fault of the agent, because the job would wait for ever."""
         self.log.failure("The {hook} hook cannot be run", failure, hook=self.hook.value)
         if self._child is None:
-            self._over(f"cannot be run: {failure.getErrorMessage()}")
+            self._over(Failed(f"cannot be run: {failure.getErrorMessage()}"))
 
     def _start(self) -> None:
-        self._waiting = None
+        self._clear = None
         if not self._command:
-            self._over("is not configured")
+            self._over(Failed("is not configured"))
             return
-        before = self._journal.tries(self.job.key, self.hook)
+        before = self._attempts.last_attempt(self.job.key, self.hook)
         if before is None:
             self._try()
         else:
             self._go_on(*before)
 
     def _go_on(self, retry: int, elapsed: float) -> None:
-        """The agent was stopped in a run, or between two: that run counts."""
+        """Count the attempt in which, or after which, an earlier agent was stopped."""
         self._started -= elapsed
         self._retry = retry + 1
         if self._retry > self._settings.max_retries:
-            self._over(f"Given up: the agent was stopped in the last of {self._retry} runs")
+            self._over(Failed(f"Given up: the agent was stopped in the last of {self._retry} runs"))
         else:
             self._try()
 
     def finish(self, *, kill: bool) -> None:
-        """No try follows. A run that is waiting is over at once; a running one is ended or left
-        to finish, its time-out still standing."""
+        """Make no further attempt. Between two attempts the run ends at once. A running child is
+        ended, or may finish within its time-out.
+
+        :param kill: end a running child.
+        """
         self._final = True
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
-            self._over("was called off before it ran")
+        if self._is_waiting:
+            self._stop_waiting()
+            self._over(Failed("was called off before it ran"))
         elif kill and self._child is not None:
             self._child.end()
 
     @property
-    def delicate(self) -> bool:
-        """Whether a broken device may be left behind if it is killed half-way."""
+    def _is_waiting(self) -> bool:
+        return self._clear is not None or self._pause.running
+
+    def _stop_waiting(self) -> None:
+        clear, self._clear = self._clear, None
+        if clear is not None:
+            clear.cancel()
+        self._pause.cancel()
+
+    @property
+    def must_finish(self) -> bool:
+        """True if the device may be broken when the hook is killed half-way."""
         return self.hook in (Hook.INSTALL, Hook.RESTART)
 
-    def leave(self) -> bool:
-        """Let the child go on alone: it is followed no more. False if there is none, or only one
-        that has failed or is to end."""
+    def detach(self) -> bool:
+        """Let the child run on without the agent. Return False if no child runs, or it has failed
+        or is being ended."""
         if self._child is None or self._child.ending or _has_failed(self._child):
             return False
-        self._stop_clock()
-        self._child.leave()
+        self._timeout.cancel()
+        self._child.detach()
         return True
 
-    # --- one try ---
+    # --- one attempt ---
 
     def _try(self) -> None:
-        self._waiting = None
         self.last_line = ""
         elapsed = self._reactor.seconds() - self._started
         call = replace(self._call, retry=self._retry, elapsed=int(elapsed))
-        self._journal.begun(self.job.key, self.hook, self._retry, elapsed)
+        self._attempts.begun(self.job.key, self.hook, self._retry, elapsed)
         self.log.info(
             "{job_id}: running the {hook} hook (retry {retry}, after {elapsed} s)",
             job_id=self.job.job_id,
@@ -261,7 +193,7 @@ class HookRun:
             self._spawn(call)
         except OSError as error:
             self._child = None
-            self._over(cannot_execute(error.errno or 0, self._command[0]))
+            self._over(Failed(cannot_execute(error.errno or 0, self._command[0])))
 
     def _spawn(self, call: Call) -> None:
         argv = [*map(os.fsencode, self._command), *call.arguments()]
@@ -276,11 +208,11 @@ class HookRun:
         self._spawned()
 
     def _spawned(self) -> None:
-        """The child runs."""
+        """Called when the child runs."""
         self._start_clock()
 
     def _make_child(self) -> Child:
-        return Child(self._reactor, self._printed, self._ended, self._killpg)
+        return Child(self._reactor, self._on_output, self._child_exited, self._killpg)
 
     def _start_child(self, argv: Sequence[bytes], environment: dict[bytes, bytes]) -> None:
         child = self._child = self._make_child()
@@ -290,16 +222,17 @@ class HookRun:
             environment,
             launcher=self._launcher,
             survives_us=self.hook is Hook.RESTART,
-            note=self._note,
+            on_pid=self._write_pidfile,
         )
 
-    def _note(self, pid: int) -> None:
-        """Without a launcher there is no process group that could be found again."""
+    def _write_pidfile(self, pid: int) -> None:
+        """Write the pidfile. Without a launcher there is no process group to find again."""
         if self._launcher:
             self._pidfiles.write(self.hook, pid)
 
     def _without_launcher(self) -> None:
-        """An update may have replaced the very Python that we run on; the hooks must still run."""
+        """Go on without a launcher. An update may have replaced the Python of the agent, and hooks
+        must still run."""
         self.log.warn("Python cannot be started: the hook runs without a session of its own")
         self._launcher = False
 
@@ -310,65 +243,59 @@ class HookRun:
 
     def _start_clock(self) -> None:
         timeout = self._settings.timeouts[self.hook]
-        self._timeout = self._reactor.callLater(timeout, self._time_out)
-
-    def _stop_clock(self) -> None:
-        if self._timeout is not None and self._timeout.active():
-            self._timeout.cancel()
+        self._timeout.start(timeout, self._time_out)
 
     # --- its end ---
 
-    def _ended(self, ended: Ended) -> None:
-        self._stop_clock()
+    def _child_exited(self, status: ExitStatus) -> None:
+        self._timeout.cancel()
         self._child = None
-        if not ended.stuck:
+        if not status.unkillable:
             self._pidfiles.remove(self.hook)
         called_off = self._timed_out or self._final
-        if not ended.launched and not called_off and not self._needs_launcher:
+        if not status.launched and not called_off and not self._needs_launcher:
             self._without_launcher()
             self._try()
         else:
-            self._judge(ended)
+            self._judge(status)
 
-    def _judge(self, ended: Ended) -> None:
-        """What the end of the try means."""
-        message = self._failure(ended)
-        if self._falls_with_us(ended):
-            self._journal.left(self.job.key)
-            grace = self._settings.restart_grace
-            self._waiting = self._reactor.callLater(grace, self._over, message)
+    def _judge(self, status: ExitStatus) -> None:
+        """Decide what follows the end of an attempt."""
+        outcome = self._outcome(status)
+        if self._falls_with_us(status):
+            self._attempts.left(self.job.key)
+            self._pause.start(self._settings.restart_grace, self._over, outcome)
             return
-        self._log_complaints(ended.complaints, failed=bool(message) and ended.code != AGAIN)
-        if ended.code == AGAIN and not self._final and not self._timed_out:
+        self._log_stderr(status.stderr_tail, failed=outcome != Done() and status.code != EXIT_RETRY)
+        if status.code == EXIT_RETRY and not self._final and not self._timed_out:
             self._again()
         else:
-            self._over(message)
+            self._over(outcome)
 
-    def _falls_with_us(self, ended: Ended) -> bool:
-        """A restart hook that others end may be ended by the restart that it has asked for; then
-        it is our turn next."""
+    def _falls_with_us(self, status: ExitStatus) -> bool:
+        """True if init killed the restart hook. The device is probably shutting down, and the agent
+        will be stopped next."""
         ours = self._timed_out or self._final
-        return self.hook is Hook.RESTART and ended.signal in _ENDING and not ours
+        return self.hook is Hook.RESTART and status.signal in _ENDING and not ours
 
-    def _over(self, message: str) -> None:
-        self._waiting = None
+    def _over(self, outcome: Outcome) -> None:
         if not self._final:
-            self._journal.over(self.job.key, self.hook)
-        self._tell_over(message)
+            self._attempts.over(self.job.key, self.hook)
+        self._on_outcome(outcome)
 
-    def _failure(self, ended: Ended) -> str:
+    def _outcome(self, status: ExitStatus) -> Done | Failed:
         if self._timed_out:
-            end = "could not be ended" if ended.stuck else "was ended"
-            return f"Timed out after {self._settings.timeouts[self.hook]:g}s and {end}"
-        if ended.stuck:
-            return "could not be ended"
-        return failure(ended, self._command[0])
+            end = "could not be ended" if status.unkillable else "was ended"
+            return Failed(f"Timed out after {self._settings.timeouts[self.hook]:g}s and {end}")
+        if status.unkillable:
+            return Failed("could not be ended")
+        return judge(status, self._command[0])
 
     def _again(self) -> None:
         self._retry += 1
         if self._retry >= self._settings.max_retries:
             limit = self._settings.max_retries * self._settings.retry_interval
-            self._over(f"Timeout after {limit:g}s")
+            self._over(Failed(f"Timeout after {limit:g}s"))
         else:
             self.log.info(
                 "{job_id}: {hook} hook: again in {seconds:g} s",
@@ -376,11 +303,11 @@ class HookRun:
                 hook=self.hook.value,
                 seconds=self._settings.retry_interval,
             )
-            self._waiting = self._reactor.callLater(self._settings.retry_interval, self._try)
+            self._pause.start(self._settings.retry_interval, self._try)
 
-    def _log_complaints(self, complaints: Sequence[str], *, failed: bool) -> None:
+    def _log_stderr(self, stderr_tail: Sequence[str], *, failed: bool) -> None:
         tell = self.log.warn if failed else self.log.info
-        for line in map(printable, complaints):
+        for line in map(printable, stderr_tail):
             if line:
                 tell(
                     "{job_id}: {hook} hook, stderr: {line}",

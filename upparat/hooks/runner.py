@@ -16,22 +16,25 @@ from upparat.ports import STREAM, HookEvents, Hooks
 from upparat.streaming import StreamProducer
 from upparat.text import printable
 
-from .child import Reactor
+from .call import Call
+from .child import ChildReactor
+from .journal import HookAttempts
 from .orphans import Orphans
+from .outcome import Failed, Outcome, Withdrawn
 from .pidfiles import Pidfiles
-from .run import Call, HookRun, Journal, NoJournal
+from .run import HookRun
 
 BURST = 64
-"""Lines of one read that are told; of more only the last ones, so that a flood of output
-costs little."""
+"""Lines to report of one read. Of more only the last ones, because a flood must cost little."""
 
 
 class HookRunner:
-    """Runs hooks one at a time; tells :class:`upparat.ports.HookEvents`.
+    """Runs hooks one at a time and reports to :class:`upparat.ports.HookEvents`.
 
-    :param source: brings the file to an install hook that reads it from its stdin.
-    :param agent: the agent's state directory, by which it knows its hooks in a later life.
-    :param killpg: ``os.killpg``, or what stands for it in a test.
+    :param source: streams the file to an install hook that reads it from stdin.
+    :param agent: the agent's state directory. A later agent recognizes the hooks by it.
+    :param attempts: remembers across a crash how often a hook was run.
+    :param killpg: ``os.killpg``, or a fake.
     """
 
     log = Logger()
@@ -39,12 +42,12 @@ class HookRunner:
 
     def __init__(
         self,
-        reactor: Reactor,
+        reactor: ChildReactor,
         settings: HookSettings,
         *,
         agent: str,
+        attempts: HookAttempts,
         source: StreamProducer | None = None,
-        journal: Journal | None = None,
         pidfiles: Pidfiles | None = None,
         orphans: Orphans | None = None,
         killpg: Callable[[int, int], None] = os.killpg,
@@ -53,7 +56,7 @@ class HookRunner:
         self._settings = settings
         self._agent = agent
         self._source = source
-        self._journal = journal or NoJournal()
+        self._attempts = attempts
         self._pidfiles = pidfiles or Pidfiles(Path(agent))
         self._orphans = orphans or Orphans(
             reactor, agent, settings.timeouts, self._pidfiles, killpg=killpg
@@ -63,10 +66,10 @@ class HookRunner:
         self._afterwards: list[Callable[[], None]] = []
         self._closed = False
 
-    def settle(self) -> Deferred[None]:
-        """Fires when no hook of an earlier agent stands in the way, which can take as long as
-        an installation."""
-        return self._orphans.settle()
+    def wait_for_leftovers(self) -> Deferred[None]:
+        """Fire when no hook of an earlier agent is in the way. This can take as long as an
+        installation."""
+        return self._orphans.wait_for_leftovers()
 
     def run(self, hook: Hook, job: Job, file: str = "") -> None:
         if self._closed:
@@ -77,7 +80,7 @@ class HookRunner:
             self._finish(self._run)
         else:
             run = self._run = self._make_run(Call(hook, job, file, agent=self._agent))
-            run.start(self._orphans.gone() if run.delicate else succeed(None))
+            run.start(self._orphans.gone() if run.must_finish else succeed(None))
 
     def _make_run(self, call: Call) -> HookRun:
         kind: Callable[..., HookRun] = HookRun
@@ -89,9 +92,9 @@ class HookRunner:
             self._reactor,
             self._settings,
             call,
-            self._printed,
-            self._over,
-            self._journal,
+            self._on_output,
+            self._run_ended,
+            self._attempts,
             self._pidfiles,
             self._killpg,
         )
@@ -109,17 +112,17 @@ class HookRunner:
         self._finish(self._run)
 
     def shut_down(self) -> Deferred[None]:
-        """End what runs, without any event; fires when nothing of it runs any more.
+        """End the running hook and report no event. Fire when none of its processes runs.
 
-        A restart hook that is running is left alone and not waited for: it is what takes us down.
+        Do not end a running restart hook or wait for it, because it restarts the agent.
         """
         self._closed = True
         self._orphans.stop()
         run, self._run = self._run, None
         if run is None:
             return succeed(None)
-        if run.hook is Hook.RESTART and run.leave():
-            self._journal.left(run.job.key)
+        if run.hook is Hook.RESTART and run.detach():
+            self._attempts.left(run.job.key)
             return succeed(None)
         self._run = run
         ended: Deferred[None] = Deferred()
@@ -128,15 +131,15 @@ class HookRunner:
         return ended
 
     def _finish(self, run: HookRun) -> None:
-        run.finish(kill=not run.delicate or self._settings.kill_on_cancel)
+        run.finish(kill=not run.must_finish or self._settings.kill_on_cancel)
 
     def _released(self) -> None:
         if not self._closed:
             self.events.released()
 
-    # --- what a run tells ---
+    # --- callbacks of a run ---
 
-    def _printed(self, lines: Sequence[str]) -> None:
+    def _on_output(self, lines: Sequence[str]) -> None:
         if self._run is None:
             return
         told = [line for line in lines if line.strip()][-BURST:]
@@ -156,32 +159,32 @@ class HookRunner:
         if run.hook is Hook.INSTALL and not self._afterwards and not self._closed:
             self.events.install_output(line)
 
-    def _over(self, message: str | None) -> None:
+    def _run_ended(self, outcome: Outcome) -> None:
         run, self._run = self._run, None
         afterwards, self._afterwards = self._afterwards, []
         if run is None:
             return
-        if message is not None:
-            self._log_end(run, message)
+        if not isinstance(outcome, Withdrawn):
+            self._log_outcome(run, outcome)
             if not afterwards and not self._closed:
-                self._tell(run, message)
+                self._report(run, outcome)
         for call in afterwards:
             call()
 
-    def _log_end(self, run: HookRun, problem: str) -> None:
-        if problem:
+    def _log_outcome(self, run: HookRun, outcome: Outcome) -> None:
+        if isinstance(outcome, Failed):
             self.log.warn(
                 "{job_id}: {hook} hook: {problem}",
                 job_id=run.job.job_id,
                 hook=run.hook.value,
-                problem=problem,
+                problem=outcome.reason,
             )
         else:
             self.log.info("{job_id}: {hook} hook done", job_id=run.job.job_id, hook=run.hook.value)
 
-    def _tell(self, run: HookRun, message: str) -> None:
-        if message:
-            self.events.hook_failed(run.hook, message)
+    def _report(self, run: HookRun, outcome: Outcome) -> None:
+        if isinstance(outcome, Failed):
+            self.events.hook_failed(run.hook, outcome.reason)
         elif run.hook is Hook.VERSION:
             self.events.version_known(run.last_line)
         elif run.hook is Hook.DOWNLOAD:

@@ -1,4 +1,4 @@
-"""Plays systemd for the agent of a device: starts it, and starts it again when it has ended."""
+"""Plays systemd for the agent of a device: starts it, and starts it again after it has ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Supervisor:
 
     @property
     def output_file(self) -> Path:
-        """What the agent prints before it logs: why its configuration is refused."""
+        """The output of the agent before it logs, such as problems of its configuration."""
         return self.device.directory / "agent.out"
 
     @property
@@ -43,9 +43,9 @@ class Supervisor:
         self.stop()
 
     def revive(self) -> bool:
-        """Start the agent again if it has ended; whether that was so.
+        """Start the agent again if it has ended. Returns whether it had.
 
-        :raises LocalAwsError: if it ended with another status than 0, or does so for ever.
+        :raises LocalAwsError: if it ended with another status than 0, or after MAX_STARTS starts.
         """
         status = self._process.poll() if self._process else None
         if status is None:
@@ -56,13 +56,13 @@ class Supervisor:
         return True
 
     def stop(self) -> int:
-        """End the agent and return its exit status; 0 if it does not run."""
+        """End the agent. Returns its exit status, or 0 if it does not run."""
         process, self._process = self._process, None
         return end_group(process, STOP_TIMEOUT) if process else 0
 
     def _start(self) -> None:
         self.starts += 1
-        # The file of an agent that was killed would make twistd refuse to start.
+        # twistd refuses to start if a killed agent has left its pidfile.
         self.device.pidfile.unlink(missing_ok=True)
         with self.output_file.open("ab") as output:
             self._process = subprocess.Popen(

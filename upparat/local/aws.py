@@ -1,4 +1,4 @@
-"""The local AWS as the back office sees it: things, files, jobs."""
+"""The back office of the local AWS: things, files, jobs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ class ExecutionStatus:
 
 
 class Cloud:
-    """Talks to a local AWS that runs already; ``mqtt_port`` is its MQTT over TLS."""
+    """Calls a running local AWS.
+
+    :param mqtt_port: its port of MQTT over TLS.
+    """
 
     def __init__(self, endpoint: str, mqtt_port: int) -> None:
         self.endpoint = endpoint
@@ -58,7 +61,7 @@ class Cloud:
         return self.client("iam")
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the local AWS; nothing of the user's own AWS settings gets in."""
+        """Make a boto3 client of the local AWS. It ignores the user's own AWS settings."""
         import boto3
         from botocore.config import Config
 
@@ -75,7 +78,7 @@ class Cloud:
     # --- set-up ---
 
     def prepare(self) -> None:
-        """Make what all devices share: bucket, role for signed URLs, policy."""
+        """Create the bucket, the role for signed URLs and the policy that all devices share."""
         self.s3.create_bucket(Bucket=policies.BUCKET)
         self.iam.create_role(
             RoleName=policies.ROLE,
@@ -99,9 +102,9 @@ class Cloud:
         *,
         hooks: bool = False,
     ) -> Device:
-        """Make a thing with its certificate, and the files of its device in ``directory``.
+        """Create a thing with its certificate, and the files of its device in ``directory``.
 
-        :param options: of the agent's configuration, beside those that the local AWS needs.
+        :param options: of the agent's configuration, in addition to those of the local AWS.
         :param hooks: whether the device gets the example hooks.
         """
         device = Device(thing_name, directory.absolute())
@@ -116,7 +119,7 @@ class Cloud:
         return device
 
     def ca(self) -> str:
-        """The PEM certificate that the broker's own is signed with."""
+        """Fetch the certificate (PEM) of the authority that signed the broker's."""
         return fetch(f"{self.endpoint}/_ministack/iot/ca.pem").decode("ascii")
 
     # --- files and jobs ---
@@ -127,7 +130,7 @@ class Cloud:
         return self.placeholder(key)
 
     def placeholder(self, key: str) -> str:
-        """What a job document's ``file`` says, to be replaced by a signed URL at delivery."""
+        """Return the ``file`` of a job document. AWS replaces it by a signed URL at delivery."""
         url = f"https://s3.{policies.REGION}.amazonaws.com/{policies.BUCKET}/{key}"
         return f"${{aws:iot:s3-presigned-url:{url}}}"
 
@@ -142,8 +145,8 @@ class Cloud:
     ) -> None:
         """Queue a job for things by name.
 
-        :param expires: seconds that a signed URL is good for, 60 to 3600.
-        :param options: of boto3's ``create_job``, in its own words.
+        :param expires: seconds that a signed URL is valid, 60 to 3600.
+        :param options: more arguments of boto3's ``create_job``.
         """
         self.iot.create_job(
             jobId=job_id,
@@ -157,7 +160,7 @@ class Cloud:
         )
 
     def execution(self, job_id: str, thing: str) -> ExecutionStatus | None:
-        """What became of a job on a thing so far; ``None`` if there is no such execution."""
+        """Return the status of a job on a thing, or ``None`` if there is no such execution."""
         try:
             answer = self.iot.describe_job_execution(jobId=job_id, thingName=thing)
         except self.iot.exceptions.ResourceNotFoundException:
@@ -179,7 +182,7 @@ class Cloud:
     ) -> ExecutionStatus:
         """Wait until the execution satisfies the predicate: by default, until it has ended.
 
-        :raises TimeoutError: with the execution as it is after ``timeout`` seconds.
+        :raises TimeoutError: after ``timeout`` seconds; the message shows the execution.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -191,19 +194,19 @@ class Cloud:
             time.sleep(_POLL_INTERVAL)
 
     def cancel(self, job_id: str, *, force: bool = False) -> None:
-        """Cancel a job; without force, executions in progress go on."""
+        """Cancel a job. Without ``force``, executions in progress continue."""
         self.iot.cancel_job(jobId=job_id, force=force)
 
     def delete(self, job_id: str, *, force: bool = False) -> None:
-        """Delete a job and its executions; without force, only one that has ended."""
+        """Delete a job and its executions. Without ``force``, the job must have ended."""
         self.iot.delete_job(jobId=job_id, force=force)
 
 
 class LocalAws(Cloud):
-    """A local AWS of our own, running inside of the ``with`` block.
+    """Starts a local AWS that runs inside of the ``with`` block.
 
-    All its files are below ``directory``. It ends with the block, and with this process at the
-    latest, even if that is killed.
+    All its files are below ``directory``. It ends with the block, or with this process, even if
+    the process is killed.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -230,9 +233,9 @@ class LocalAws(Cloud):
 
 
 def require_packages() -> None:
-    """Check for what the extra installs.
+    """Check that the packages of the extra are installed.
 
-    :raises LocalAwsError: that says how to install it.
+    :raises LocalAwsError: if not; the message says how to install them.
     """
     missing = [name for name in ("boto3", "ministack") if find_spec(name) is None]
     if missing:

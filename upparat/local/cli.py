@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def start(arguments: argparse.Namespace) -> int:
-    """Start everything, say how to go on, and wait for a signal."""
+    """Start everything, print the next steps, and wait for a signal."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     directory = Path(arguments.directory).absolute()
@@ -67,7 +67,7 @@ def _wait(aws: LocalAws) -> None:
 
 @contextmanager
 def _connection(directory: Path) -> Iterator[Path]:
-    """The file that tells ``upparat-local job`` of a local AWS that runs."""
+    """Yield the path of the file by which ``upparat-local job`` finds a running local AWS."""
     file = directory / CONNECTION
     try:
         yield file
@@ -87,7 +87,7 @@ def _describe(aws: Cloud, device: Device) -> str:
 
 
 def guide(aws: Cloud, device: Device, directory: Path) -> str:
-    """What to type next, ready to be pasted."""
+    """Format the next steps, with commands ready to be pasted."""
     here = shlex.quote(os.path.relpath(directory))
     document = {
         "action": "upparat-update",
@@ -130,7 +130,7 @@ Ctrl-C ends the local AWS; its things and jobs go with it.
 
 
 def job(arguments: argparse.Namespace) -> int:
-    """Upload a file, create a job for it and follow the job; 0 if it succeeded."""
+    """Upload a file, create a job for it and follow the job. Returns 0 if it succeeded."""
     from .screen import Screen, follow
     from .watch import Watcher
 

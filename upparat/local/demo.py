@@ -1,4 +1,4 @@
-"""An update from end to end on this machine: ``python -m upparat.local.demo``."""
+"""Runs an update from end to end on this machine: ``python -m upparat.local.demo``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ JOB = "demo-update-2"
 VERSION = "2.0.0"
 TIMEOUT = 50.0
 
-# A demonstration shows more than a fleet's dashboard wants to pay for.
+# A demonstration reports more often than a fleet would pay for.
 OPTIONS = {
     "service": {"progress_interval": "0.1"},
     "hooks": {"restart_grace": "2", "restart_timeout": "20"},
@@ -35,7 +35,7 @@ OPTIONS = {
 
 
 class Demo:
-    """One run in a scratch directory of its own."""
+    """One run of the demonstration, in a scratch directory of its own."""
 
     def __init__(self, scratch: Path, screen: Screen, size: int) -> None:
         self.scratch = scratch
@@ -46,9 +46,9 @@ class Demo:
         self.agent = Supervisor(self.device)
 
     def run(self) -> None:
-        """Go through the update.
+        """Run the update.
 
-        :raises LocalAwsError: or any other exception, if it does not succeed.
+        :raises LocalAwsError: or any other exception, if the update fails.
         """
         with self.aws:
             self.screen.line(f"Local AWS at {self.aws.endpoint}, MQTT on port {self.aws.mqtt_port}")
@@ -116,21 +116,21 @@ class Demo:
 
 
 def processes_below(directory: Path) -> list[int]:
-    """The processes that run in a directory, or whose command line names it, but this one."""
+    """List other processes that run in a directory, or whose command line names it."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes().decode(errors="replace")
             inside = (process / "cwd").readlink().is_relative_to(directory)
         except OSError:
-            continue  # ended meanwhile, or not ours to look at
+            continue  # the process has ended, or belongs to another user
         if (inside or str(directory) in words) and int(process.name) != os.getpid():
             found.append(int(process.name))
     return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the demonstration; the exit status is 0 if the update succeeded, else 1."""
+    """Run the demonstration. Returns the exit status: 0 if the update succeeded, 1 otherwise."""
     arguments = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     scratch = Path(tempfile.mkdtemp(prefix="upparat-demo-"))

@@ -1,4 +1,4 @@
-"""A device of the local AWS: the files that a real one would hold."""
+"""A device of the local AWS, with the files of a real one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from upparat.job import Hook
 from .loopback import HOST
 
 Options = Mapping[str, Mapping[str, str]]
-"""Configuration by section and option."""
+"""Options of the configuration: section, then option."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,19 @@ class Device:
 
     @property
     def pidfile(self) -> Path:
-        """Where the agent's process id is, for the restart hook."""
+        """The file of the agent's process id, which the restart hook reads."""
         return self.directory / "agent.pid"
 
     @property
     def rootfs(self) -> Path:
-        """Where the example hooks install to."""
+        """The directory that the example hooks install to."""
         return self.directory / "rootfs"
 
     def hook(self, hook: Hook) -> Path:
         return self.directory / "hooks" / hook
 
     def agent_command(self, logfile: str = "-") -> list[str]:
-        """The command line that runs the agent in the foreground."""
+        """Return the command line that runs the agent in the foreground."""
         return [
             str(Path(sysconfig.get_path("scripts"), "twistd")),
             "--nodaemon",
@@ -75,7 +75,7 @@ class Device:
         write_private(self.keyfile, key)
 
     def write_hooks(self) -> None:
-        """Copy the example hooks; one that is there already may have been edited and stays."""
+        """Copy the example hooks. Existing hooks stay, because the user may have edited them."""
         self.rootfs.mkdir(parents=True, exist_ok=True)
         for hook in Hook:
             target = self.hook(hook)
@@ -86,7 +86,7 @@ class Device:
                 target.chmod(0o755)
 
     def write_config(self, mqtt_port: int, options: Options | None = None) -> None:
-        """Write the agent's configuration; ``options`` add to it or replace what it says.
+        """Write the agent's configuration. ``options`` add to the defaults or replace them.
 
         An option with an empty value counts as not set.
         """
@@ -130,7 +130,7 @@ class Device:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, from its first byte on."""
+    """Write a file that from its first byte on only its owner can read."""
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR)
     with os.fdopen(descriptor, "w", encoding="ascii") as stream:

@@ -1,7 +1,7 @@
-"""Run a command that the kernel kills when its parent dies, however that happens.
+"""Runs a command that the kernel kills when its parent dies, even by SIGKILL. Linux only.
 
 ``python -m upparat.local.die_with_parent PARENT_PID COMMAND [ARGUMENT…]`` becomes the command,
-under the same process id. Linux only; a parent that is killed with SIGKILL leaves nothing behind.
+with the same process id.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def dying_with_parent(command: Sequence[str]) -> list[str]:
-    """The command line that runs ``command`` tied to the life of the calling process."""
+    """Return a command line that runs ``command`` until this process ends, at the latest."""
     return [sys.executable, "-m", "upparat.local.die_with_parent", str(os.getpid()), *command]
 
 

@@ -1,7 +1,7 @@
-"""MiniStack on the loopback interface only: ``python -m upparat.local.loopback``.
+"""Runs MiniStack on the loopback interface only: ``python -m upparat.local.loopback``.
 
-MiniStack's ``BIND_HOST`` does not reach its MQTT listener, which would be open to the network
-and asks for no client certificate.
+MiniStack ignores ``BIND_HOST`` for its MQTT listener. That would be open to the network, and it
+asks for no client certificate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ HOST = "127.0.0.1"
 
 
 def on_loopback(create_server: Callable[..., Any]) -> Callable[..., Any]:
-    """``loop.create_server`` with every wildcard address replaced by the loopback's."""
+    """Wrap ``loop.create_server``: it listens on the loopback address, whatever it is given."""
 
     def create(loop: object, factory: object, host: Any = None, *args: Any, **named: Any) -> Any:
         if named.get("sock") is None:

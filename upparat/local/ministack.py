@@ -1,4 +1,4 @@
-"""The MiniStack process: its ports, its start, its certain end."""
+"""The MiniStack process: its ports, its start and its end."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ HANDSHAKE = 2.0
 _ATTEMPTS = 3
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Opens local URLs; a proxy that the environment names could not reach them."""
+"""Opens local URLs without a proxy, because a proxy of the environment cannot reach them."""
 
 
 class LocalAwsError(Exception):
-    """The local AWS does not work; the message tells the user why."""
+    """The local AWS does not work. The message says why, for the user."""
 
 
 def fetch(url: str, timeout: float = 5.0) -> bytes:
-    """The body of a local ``url``.
+    """Fetch the body of a local ``url``, within ``timeout`` seconds.
 
-    :raises OSError: if there is none.
+    :raises OSError: if that fails.
     """
     with _direct.open(url, timeout=timeout) as answer:
         body: bytes = answer.read()
@@ -42,14 +42,14 @@ def fetch(url: str, timeout: float = 5.0) -> bytes:
 
 
 def tail(path: Path, lines: int = 20) -> str:
-    """The last lines of a log; empty if there is none."""
+    """Return the last lines of a log. Empty if there is no log."""
     with contextlib.suppress(OSError):
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
     return ""
 
 
 def end_group(process: subprocess.Popen[bytes], timeout: float = STOP_TIMEOUT) -> int:
-    """End a process that leads its own group, and all of the group; return its exit status."""
+    """End a process that leads its own group, and all of the group. Returns its exit status."""
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -63,7 +63,7 @@ class MiniStack:
     """A MiniStack on free loopback ports, with all its files below ``directory``.
 
     It enforces policies and expiry as AWS does. ``port`` serves the APIs over plain HTTP,
-    ``mqtt_port`` MQTT over TLS; both are known once ``start`` has returned.
+    ``mqtt_port`` serves MQTT over TLS. Both are set once ``start`` has returned.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -78,7 +78,7 @@ class MiniStack:
 
     @property
     def pid(self) -> int | None:
-        """The id of the running process, which leads a process group of its own."""
+        """The process id of MiniStack, which leads a process group of its own."""
         return self._process.pid if self._process else None
 
     @property
@@ -86,12 +86,12 @@ class MiniStack:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it and wait until it answers.
+        """Start MiniStack and wait until it answers.
 
-        :raises LocalAwsError: with the end of its log.
+        :raises LocalAwsError: if it does not; the message holds the end of its log.
         """
         for _ in range(_ATTEMPTS):
-            # Somebody else can take a free port before MiniStack binds it: try with others.
+            # Try again with other ports, because another process may take a free port first.
             self.port, self.mqtt_port = _free_ports()
             try:
                 self._spawn()
@@ -104,7 +104,7 @@ class MiniStack:
         raise LocalAwsError(f"MiniStack does not start:\n{tail(self.log_file)}")
 
     def stop(self) -> None:
-        """End it; returns when nothing of it runs any more."""
+        """End MiniStack. Returns when no process of it runs any more."""
         process, self._process = self._process, None
         if process is not None:
             end_group(process)
@@ -141,12 +141,12 @@ class MiniStack:
             "STATE_DIR": str(scratch / "state"),
             "TMPDIR": str(scratch),
             "USE_SSL": "0",
-            # It must not tidy up containers that belong to somebody else's MiniStack.
+            # No Docker, because MiniStack removes containers that may belong to another MiniStack.
             "DOCKER_HOST": f"unix://{scratch}/no-docker",
         }
 
     def _wait_until_ready(self) -> bool:
-        """Whether both listeners came up; false where a port was taken."""
+        """Wait for both listeners. Returns false if a port was taken."""
         assert self._process is not None  # noqa: S101
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:
@@ -164,14 +164,14 @@ class MiniStack:
         return ""
 
     def _shakes_hands(self) -> bool:
-        """Whether a TLS handshake comes to its end.
+        """Try a TLS handshake. Returns whether it succeeded.
 
-        With the first one MiniStack makes its certificates, and in asyncio of Python 3.11.2
-        (Debian 12) that one hangs.
+        MiniStack makes its certificates during the first handshake, and that one hangs in the
+        asyncio of Python 3.11.2 (Debian 12).
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE  # only the handshake counts: nothing is sent
+        context.verify_mode = ssl.CERT_NONE  # only a handshake: nothing is sent
         try:
             with socket.create_connection((HOST, self.mqtt_port), HANDSHAKE) as plain:
                 context.wrap_socket(plain).close()

@@ -1,4 +1,4 @@
-"""The policy documents of the local AWS: those of ``examples/``, filled in."""
+"""The policy documents of the local AWS: those of ``examples/`` with their names filled in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _THING = "${iot:Connection.Thing.ThingName}"
 
 
 def device_policy(region: str = REGION, account: str = ACCOUNT) -> Policy:
-    """What a device may do: connect under its thing's name and follow its own jobs."""
+    """Allow a device to connect under its thing's name and to follow its own jobs."""
 
     def arns(kind: str, *parts: str) -> list[str]:
         base = f"arn:aws:iot:{region}:{account}:{kind}/$aws/things/{_THING}/jobs"
@@ -45,7 +45,7 @@ def device_policy(region: str = REGION, account: str = ACCOUNT) -> Policy:
 
 
 def role_trust(region: str = REGION, account: str = ACCOUNT) -> Policy:
-    """Who may sign URLs with the role: AWS IoT, for this account and region alone."""
+    """Allow AWS IoT, for this account and region alone, to sign URLs with the role."""
     condition = {
         "StringEquals": {"aws:SourceAccount": account},
         "ArnLike": {"aws:SourceArn": f"arn:aws:iot:{region}:{account}:*"},
@@ -61,7 +61,7 @@ def role_trust(region: str = REGION, account: str = ACCOUNT) -> Policy:
 
 
 def role_policy(bucket: str = BUCKET) -> Policy:
-    """What a signed URL may do: read one object of the bucket."""
+    """Allow a signed URL to read an object of the bucket."""
     return _policy(_allow("ReadFiles", "s3:GetObject", f"arn:aws:s3:::{bucket}/*"))
 
 

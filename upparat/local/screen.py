@@ -16,7 +16,7 @@ _BAR_WIDTH = 30
 
 
 class Screen:
-    """Prints line by line; a progress bar is redrawn in place where that is possible."""
+    """Prints line by line. On a terminal, a progress bar is redrawn in place."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -24,7 +24,7 @@ class Screen:
         self._bar = False
 
     def line(self, text: str = "") -> None:
-        """Print a line below whatever there is."""
+        """Print a line, below the bar if there is one."""
         if self._bar:
             self._stream.write("\n")
         self._bar = False
@@ -32,7 +32,7 @@ class Screen:
         self._stream.flush()
 
     def update(self, update: Update) -> None:
-        """Show a status that the device has sent."""
+        """Print a status that the device has sent."""
         stamp = f"  {update.time:%H:%M:%S.%f}"[:-3]
         if update.state == "download_progress":
             self._progress(f"{stamp}  {bar(update.message)}")
@@ -58,10 +58,10 @@ def follow(
     timeout: float = math.inf,
     tick: Callable[[], object] = lambda: None,
 ) -> ExecutionStatus:
-    """Show what a device reports until the execution has ended.
+    """Print the updates of a device until the execution has ended.
 
     :param tick: called several times a second.
-    :raises TimeoutError: if that takes longer than ``timeout`` seconds.
+    :raises TimeoutError: if the execution has not ended after ``timeout`` seconds.
     """
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
@@ -77,7 +77,7 @@ def follow(
 
 
 def bar(message: str) -> str:
-    """A ``download_progress`` message as a bar; bytes alone where the total is not known."""
+    """Format a ``download_progress`` message as a bar, or as bytes if the total is unknown."""
     try:
         progress = json.loads(message)
         done, total = int(progress["downloaded_bytes"]), int(progress.get("total_bytes") or 0)

@@ -1,4 +1,4 @@
-"""What devices report, as it happens: a listener at the broker of the local AWS."""
+"""Listens at the broker of the local AWS for the updates that devices publish."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .ministack import LocalAwsError
 
 @dataclass(frozen=True)
 class Update:
-    """A status that a device has sent; AWS may still refuse it."""
+    """A status that a device has sent. AWS may still refuse it."""
 
     job_id: str
     status: str
@@ -38,7 +38,7 @@ class Update:
 
 
 PATIENCE = 60.0
-"""Seconds that a connection may take: for the first one the local AWS makes a certificate."""
+"""Seconds that a connection may take. The first is slow: the local AWS makes a certificate."""
 
 
 class Watcher:
@@ -72,7 +72,7 @@ class Watcher:
         self._client.loop_stop()
 
     def updates(self, timeout: float = 0.0) -> Iterator[Update]:
-        """What has come since the last call, after waiting up to ``timeout`` seconds for more."""
+        """Yield the updates since the last call. Waits up to ``timeout`` seconds for the first."""
         try:
             yield self._updates.get(timeout=timeout) if timeout else self._updates.get_nowait()
             while True:

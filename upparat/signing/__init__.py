@@ -1,1 +1,1 @@
-"""Signatures of firmware: keys, what is signed, and whether it is right."""
+"""Signatures of firmware: the keys, the signed message, and the verification."""

@@ -1,6 +1,6 @@
-"""What ``upparat sign`` makes: the keys of a job document that prove whose file it is.
+"""The work of ``upparat sign``: signs a file, and makes the members of its job document.
 
-It runs where the owner's private key is, not on a device.
+It runs on the machine that holds the owner's private key, not on a device.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPri
 
 
 def document(key: PrivateKey, file: Path, version: str) -> dict[str, object]:
-    """The members ``version``, ``size``, ``sha256`` and ``signature`` of a job document.
+    """Make the members ``version``, ``size``, ``sha256`` and ``signature`` of a job document.
 
     :raises OSError: if the file cannot be read.
     :raises ValueError: for a version that cannot be signed.
@@ -50,21 +50,21 @@ def sign(key: PrivateKey, message: bytes) -> bytes:
 
 
 def load_private_key(path: Path) -> PrivateKey:
-    """Read a PEM file; a passphrase is asked for on the terminal.
+    """Read a private key from a PEM file. Asks for a passphrase on the terminal if it needs one.
 
-    :raises OSError: if it cannot be read.
-    :raises BadKey: if it holds no key that signs.
+    :raises OSError: if the file cannot be read.
+    :raises BadKey: if it holds no usable private key.
     """
     pem = path.read_bytes()
     try:
         try:
             key = load_pem_private_key(pem, None)
-        except TypeError:  # it is encrypted
+        except TypeError:  # the key is encrypted
             passphrase = getpass.getpass(f"Passphrase of {path}: ")
             key = load_pem_private_key(pem, passphrase.encode())
         usable(key.public_key())
     except BadKey as bad:
         raise BadKey(f"{path}: {bad}") from None
-    except Exception as error:  # the library names no base class for what can be wrong
+    except Exception as error:  # the library names no base class of its errors
         raise BadKey(f"{path} holds no private key that can be used: {error}") from None
     return cast(PrivateKey, key)

@@ -1,4 +1,4 @@
-"""Public keys of firmware's signers: files that hold them, and certificates that vouch for them."""
+"""Public keys of those who sign firmware: loading them, and verifying their certificates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEAST_RSA_BITS = 2048
 
 @dataclass(frozen=True)
 class MinisignKey:
-    """A public key of minisign: only its signatures count for it, and only if they name it."""
+    """A public key of minisign. It verifies only minisign's signatures that name its key id."""
 
     key_id: bytes
     key: ed25519.Ed25519PublicKey
@@ -33,15 +33,15 @@ _CURVES = (ec.SECP256R1, ec.SECP384R1)
 
 
 class BadKey(ValueError):
-    """What cannot be used as a key or certificate; the message says why."""
+    """A key or certificate that cannot be used. The message says why."""
 
 
 def load_keys(content: bytes) -> list[PublicKey]:
-    """The public keys of a file: PEM blocks, each a public key or a certificate, or minisign's key.
+    """Load the public keys of a file: PEM blocks (public keys, certificates), or one minisign key.
 
-    :raises BadKey: if there is none, one of them cannot be used, or there are both.
+    :raises BadKey: if the file holds no key, an unusable key, or keys of both kinds.
     """
-    if minisign.COMMENT in content:  # anywhere: a key between PEM blocks must not go unnoticed
+    if minisign.COMMENT in content:  # anywhere, because PEM blocks must not hide it
         return [_load_minisign(content, "is no minisign public key: {}")]
     keys = [_load_key(match[1], match[0]) for match in _BLOCK.finditer(content)]
     return keys or [_load_minisign(content, "holds no PEM block and no minisign public key")]
@@ -63,15 +63,15 @@ def _load_key(kind: bytes, block: bytes) -> PublicKey:
             return usable(load_pem_public_key(block))
     except BadKey:
         raise
-    except Exception as error:  # the library names no base class for what can be wrong
+    except Exception as error:  # the library names no base class of its errors
         raise BadKey(f"holds a {kind.decode()} that cannot be read: {error}") from None
     raise BadKey(f"holds a {kind.decode()}, which is neither a public key nor a certificate")
 
 
 def usable(key: object) -> PublicKey:
-    """The key itself.
+    """Return the key if the agent accepts its kind and size.
 
-    :raises BadKey: if its kind or size is not accepted.
+    :raises BadKey: otherwise.
     """
     if isinstance(key, ed25519.Ed25519PublicKey):
         return key
@@ -87,16 +87,18 @@ def usable(key: object) -> PublicKey:
 
 
 def certified(pem: str, authorities: Sequence[x509.Certificate], now: datetime) -> PublicKey:
-    """The key of a certificate that leads to an authority, all of them valid at this time.
+    """Verify a signer's certificate and return its key.
 
-    :param pem: the signer's certificate, and then those in between, if any.
-    :raises BadKey: if it does not.
+    :param pem: the signer's certificate, then the intermediate ones, if any.
+    :param authorities: the certificates that are trusted; the chain must end at one of them.
+    :param now: the time at which all of them must be valid.
+    :raises BadKey: if the chain does not hold.
     """
     try:
         return _certified(pem, authorities, now)
     except BadKey:
         raise
-    except Exception as error:  # the library names no base class for what can be wrong
+    except Exception as error:  # the library names no base class of its errors
         raise BadKey(f"cannot be read: {error}") from None
 
 
@@ -116,7 +118,10 @@ def _certified(pem: str, authorities: Sequence[x509.Certificate], now: datetime)
 
 
 def _check_usage(signer: x509.Certificate) -> None:
-    """One that says what it is for must say code signing: not every server may sign firmware."""
+    """Refuse a certificate that is limited to other uses than code signing.
+
+    Otherwise every server with a certificate of the same authority could sign firmware.
+    """
     try:
         usage = signer.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:

@@ -1,9 +1,9 @@
-"""Signatures of firmware: whose keys count, what is signed, and whether it is right. No policy.
+"""Signatures of firmware: the signed message, and its verification. No policy.
 
-What is signed is a *statement* of the version and the file's digest, or else the file itself, as
-AWS code signing and ``openssl dgst -sign`` have it. The algorithms are Ed25519 (RFC 8032), ECDSA on
-P-256 and P-384 with SHA-256 or SHA-384 in DER, RSA with SHA-256 (PKCS #1 v1.5 or PSS), and what
-minisign makes of Ed25519.
+The signed message is a *statement* of the version and the file's digest, or the file itself, as AWS
+code signing and ``openssl dgst -sign`` sign it. The algorithms are Ed25519 (RFC 8032), ECDSA on
+P-256 and P-384 with SHA-256 or SHA-384 in DER, RSA with SHA-256 (PKCS #1 v1.5 or PSS), and both
+formats of minisign.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from .keys import MinisignKey, PublicKey
 
 
 def statement(version: str, sha256: str) -> bytes:
-    """What a signature is made of that binds a version to a file.
+    """Make the message whose signature binds a version to a file.
 
     :param sha256: 64 lower-case hexadecimal digits.
-    :raises ValueError: for a version that spans lines: it could say anything.
+    :raises ValueError: for a version with line ends, because it could forge the other lines.
     """
     if not version.isprintable():
         raise ValueError("the version holds a character that cannot be printed")
@@ -35,13 +35,13 @@ def statement(version: str, sha256: str) -> bytes:
 
 
 class Message(Protocol):
-    """What may be signed."""
+    """A message that may be signed: a text or a file."""
 
     def digest(self, name: str) -> bytes:
-        """Its digest by an algorithm of :mod:`hashlib`."""
+        """Return the digest by an algorithm of :mod:`hashlib`."""
 
     def verify(self, check: Callable[[bytes], None]) -> None:
-        """Call ``check`` with the whole of it."""
+        """Call ``check`` with the whole content."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Text:
 
 
 def verified(key: PublicKey, signature: bytes, message: Message) -> bool:
-    """Whether the owner of this key has signed the message."""
+    """True if the owner of this key has signed the message."""
     made = minisign.recognized(signature)
     if isinstance(key, MinisignKey):
         return made is not None and _made_by(key, made, message)
@@ -79,7 +79,7 @@ def verified(key: PublicKey, signature: bytes, message: Message) -> bool:
 
 
 def _made_by(key: MinisignKey, made: minisign.Signature, message: Message) -> bool:
-    """The comment comes first: the message may be a large file, or one that nobody has."""
+    """Verify the comment first, because the message may be a large file, or not be there yet."""
     commented = made.signature + made.comment
     return (
         made.key_id == key.key_id

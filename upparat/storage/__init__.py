@@ -1,1 +1,1 @@
-"""What is kept on disk: files of jobs, and the record of the update in hand."""
+"""Files on the disk: downloads of jobs, and the record of the update in hand."""

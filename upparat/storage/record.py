@@ -1,4 +1,8 @@
-"""The device's memory: one small JSON file that is replaced atomically."""
+"""The record of the update in hand: one small JSON file that is replaced atomically.
+
+An older and a newer agent read the same file: its keys keep their names, and unknown keys are
+ignored.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from upparat.linux import BOOT_ID, read_boot_id, sync_directory
 from upparat.ports import Memory, Record
 
 SCHEMA = 1
-"""The format of the file; a record of another format is set aside."""
+"""The format of the file. A record of another format is set aside."""
 
 _STATES = {state.value: state for state in State}
 
@@ -43,10 +47,10 @@ class _Update:
 
 @dataclass(frozen=True)
 class _Tries:
-    """The runs of a hook that is not over yet, for the update in hand; times are in seconds.
+    """The runs of a hook that has not ended yet, for the update in hand.
 
-    ``elapsed``: from the first call to the last one. ``first``: the monotonic clock at the first
-    call, which goes on within one boot.
+    ``elapsed``: seconds between the starts of the first run and of the last one. ``first``: the
+    monotonic clock at the start of the first run, in seconds; it counts within one boot.
     """
 
     hook: str
@@ -57,8 +61,8 @@ class _Tries:
 
 
 @dataclass(frozen=True)
-class _Debt:
-    """A report that ends an execution and that AWS has not accepted yet."""
+class _UndeliveredReport:
+    """A report that ends an execution, and that AWS has not accepted yet."""
 
     job_id: str
     execution_number: int
@@ -81,14 +85,14 @@ class _Content:
     boot_id: str
     update: _Update | None = None
     tries: tuple[_Tries, ...] = field(default=())
-    owed: tuple[_Debt, ...] = field(default=())
+    owed: tuple[_UndeliveredReport, ...] = field(default=())
 
 
 class FileRecord:
-    """The record in a file of ``directory``, which is made when it is needed.
+    """The record, in a file of ``directory``. The first write creates the directory.
 
-    A record that cannot be written is logged and not fatal: the status details alone lead to a
-    sound end as well.
+    A failed write is logged and the update goes on, because the status details at AWS alone lead
+    to a sound end as well.
     """
 
     log = Logger()
@@ -119,10 +123,10 @@ class FileRecord:
     def clear(self) -> None:
         self._save(update=None, tries=())
 
-    # --- the journal of hooks ---
+    # --- the attempts of hooks ---
 
-    def tries(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
-        """The retry count of the run that was begun last, and the seconds since the first."""
+    def last_attempt(self, key: ExecutionKey, hook: Hook) -> tuple[int, float] | None:
+        """Return the retry count of the last run, and the seconds since the start of the first."""
         tries = next((each for each in self._tries(key) if each.hook == hook.value), None)
         if tries is None:
             return None
@@ -131,50 +135,53 @@ class FileRecord:
         return tries.retry, tries.elapsed
 
     def begun(self, key: ExecutionKey, hook: Hook, retry: int, elapsed: float) -> None:
-        """A run of the hook begins, for the update in hand."""
+        """Remember that a run of the hook begins, if the execution is the update in hand."""
         if self._content.update is None or self._content.update.key != key:
             return
         first = self._monotonic() - elapsed
         tries = _Tries(hook.value, retry, float(elapsed), first, self._boot_id)
-        self._save(tries=(*self._tries_of_others(hook), tries))
+        self._save(tries=(*self._tries_of_other_hooks(hook), tries))
 
     def over(self, key: ExecutionKey, hook: Hook) -> None:
-        """Forget its runs."""
-        others = self._tries_of_others(hook)
+        """Forget the runs of the hook."""
+        others = self._tries_of_other_hooks(hook)
         if others != self._content.tries:
             self._save(tries=others)
 
     def left(self, key: ExecutionKey) -> None:
-        """The agent is stopped in an orderly way while the restart hook runs: this is the restart,
-        though nobody will see the hook's end."""
+        """Remember the restart as done: the agent is stopped in an orderly way while the restart
+        hook runs, and will not see the end of the hook."""
         self.restarted(key)
 
     # --- the undelivered reports ---
 
     def add(self, execution: JobExecution, report: Report) -> None:
-        """Remember this report; it must be delivered, even after a restart."""
-        debt = _Debt(
+        """Remember a report that must be delivered, even after a restart."""
+        entry = _UndeliveredReport(
             *execution.key,
             version_number=execution.version_number,
             state=report.state.value,
             message=report.details["message"],
         )
-        self._save(owed=(*self._others(execution.key), debt))
+        self._save(owed=(*self._other_reports(execution.key), entry))
 
     def remove(self, key: ExecutionKey) -> None:
-        """Forget the report on this execution: AWS has it, or it is given up."""
-        others = self._others(key)
+        """Forget the report on an execution: AWS has it, or the agent has given it up."""
+        others = self._other_reports(key)
         if others != self._content.owed:
             self._save(owed=others)
 
     # --- the start ---
 
     def load(self) -> Memory | None:
-        """What was saved, or ``None``; a file that makes no sense is set aside."""
+        """Read the file. Returns the update in hand, or ``None``.
+
+        A file that cannot be parsed is renamed to ``record.bad``.
+        """
         self._content = self._read()
         update = self._content.update
-        if update is not None and update.key in {debt.key for debt in self._content.owed}:
-            self._content = replace(self._content, update=None, tries=())  # it has ended
+        if update is not None and update.key in {entry.key for entry in self._content.owed}:
+            self._content = replace(self._content, update=None, tries=())  # the update has ended
             return None
         if update is None:
             return None
@@ -188,8 +195,8 @@ class FileRecord:
         )
 
     def owed(self) -> list[tuple[JobExecution, Report]]:
-        """The reports that are still to be delivered, oldest first; valid after :meth:`load`."""
-        return [debt.report() for debt in self._content.owed]
+        """Return the undelivered reports, oldest first. Call :meth:`load` before."""
+        return [entry.report() for entry in self._content.owed]
 
     # --- the file ---
 
@@ -207,8 +214,12 @@ class FileRecord:
         return _Content(self._boot_id)
 
     def _save(self, **changes: object) -> bool:
-        """Whether the file now says what it should, or nothing at all, which is as safe."""
-        if "update" in changes:  # a debt says nothing of when the update was last worked on
+        """Replace these parts of the record.
+
+        Returns true if a later start reads the new content, or no file, which is as safe.
+        """
+        # The boot id is that of the update: a report alone may be saved in a later boot.
+        if "update" in changes:
             changes["boot_id"] = self._boot_id
         new = replace(self._content, **changes)  # type: ignore[arg-type]
         if new == self._content and new.update is None and not new.owed:
@@ -218,8 +229,8 @@ class FileRecord:
             with self._logged("written"):
                 _replace(self._path, json.dumps({"schema": SCHEMA, **asdict(new)}).encode())
                 return True
-        # What cannot be written must not be left as it was: an old record would have the restart
-        # made up for, in every boot.
+        # Remove an old record that cannot be replaced, because the agent would make up for its
+        # restart in every boot.
         with self._logged("removed"):
             _remove(self._path)
             return True
@@ -233,11 +244,11 @@ class FileRecord:
         update = self._content.update
         return self._content.tries if update is not None and update.key == key else ()
 
-    def _tries_of_others(self, hook: Hook) -> tuple[_Tries, ...]:
+    def _tries_of_other_hooks(self, hook: Hook) -> tuple[_Tries, ...]:
         return tuple(each for each in self._content.tries if each.hook != hook.value)
 
-    def _others(self, key: ExecutionKey) -> tuple[_Debt, ...]:
-        return tuple(debt for debt in self._content.owed if debt.key != key)
+    def _other_reports(self, key: ExecutionKey) -> tuple[_UndeliveredReport, ...]:
+        return tuple(entry for entry in self._content.owed if entry.key != key)
 
     @contextmanager
     def _logged(self, what: str) -> Iterator[None]:
@@ -252,26 +263,30 @@ def _parse(content: bytes) -> _Content:
     if data["schema"] != SCHEMA:
         raise ValueError(f"schema {data['schema']!r}")
     update = data["update"]
-    owed = tuple(_checked(_Debt, debt) for debt in data["owed"])
-    for debt in owed:
-        debt.report()
+    owed = tuple(_from_json(_UndeliveredReport, entry) for entry in data["owed"])
+    for entry in owed:
+        entry.report()
     return _Content(
         boot_id=str(data["boot_id"]),
-        update=None if update is None else _checked(_Update, update),
-        tries=tuple(_checked(_Tries, tries) for tries in data["tries"]),
+        update=None if update is None else _from_json(_Update, update),
+        tries=tuple(_from_json(_Tries, tries) for tries in data["tries"]),
         owed=owed,
     )
 
 
-def _checked(kind: Callable[..., _T], values: object) -> _T:
-    """A dataclass of plain values; a value of another type than its field is refused."""
+def _from_json(kind: Callable[..., _T], values: object) -> _T:
+    """Make a dataclass of plain values. Keys that a newer agent may have added are ignored.
+
+    :raises TypeError: if a key is missing, or its value is not of the type of the field.
+    """
     if not isinstance(values, dict):
         raise TypeError(f"{values!r} is no object")
     types = get_type_hints(kind)
-    for name, value in values.items():
+    known = {name: value for name, value in values.items() if name in types}
+    for name, value in known.items():
         if type(value) is not types[name]:
             raise TypeError(f"{name} is {value!r}")
-    return kind(**values)
+    return kind(**known)
 
 
 def _remove(path: Path) -> None:
@@ -283,7 +298,7 @@ def _remove(path: Path) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Replace a file so that a power cut leaves the old content or the new one."""
+    """Replace the content of a file: after a power cut it has the old content or the new one."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_suffix(".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -1,57 +1,43 @@
-"""The command line of ``upparat``, up to the reactor."""
+"""The command line of ``upparat``: which verb runs, with which arguments."""
 
 from __future__ import annotations
 
-import sys
-from io import StringIO
 from pathlib import Path
-from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from upparat import __version__
+from tests.unit.commands.bench import CommandBench
+from upparat import __version__, commands
 from upparat.commands import main as cli
-from upparat.commands import run
-from upparat.config.settings import Settings
 
 
-class CliTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.directory = Path(self.mktemp())
-        self.directory.mkdir(parents=True)
-        self.out, self.err = StringIO(), StringIO()
-        self.patch(sys, "stdout", self.out)
-        self.patch(sys, "stderr", self.err)
-        self.ran: list[Settings] = []
-        self.patch(run, "run", self.ran.append)
-        self.config = self.directory / "upparat.conf"
-        self.config.write_text(f"[service]\ndownload_location = {self.directory}\n")
+class MainTests(CommandBench):
+    def test_a_verb_may_stand_before_and_after_its_arguments(self) -> None:
+        for words in (["check", "-c", str(self.config)], ["-c", str(self.config), "check"]):
+            self.out.truncate(0)
+            self.out.seek(0)
+            cli.main(words)
+            self.assertEqual(self.out.getvalue(), f"{self.config}: no problem found\n")
 
-    def main(self, *words: str) -> Any:
-        return cli.main(["-c", str(self.config), *words])
+    def test_a_thing_may_have_the_name_of_a_verb(self) -> None:
+        self.main("-t", "check")
+        self.assertEqual(self.ran[0].broker.thing_name, "check")
 
-    def test_run(self) -> None:
-        self.main("-t", "thing")
-        [settings] = self.ran
-        self.assertEqual(settings.broker.thing_name, "thing")
-        self.assertEqual(settings.service.log_level, "WARNING")
+    def test_a_verb_without_the_configuration_comes_first(self) -> None:
+        error = self.assertRaises(SystemExit, self.main, "sign")
+        self.assertEqual(error.code, 2)
 
-    def test_run_by_name(self) -> None:
-        self.main("run")
-        self.assertEqual(len(self.ran), 1)
+    def test_each_verb_has_a_module_and_a_line_of_help(self) -> None:
+        for verb in cli.VERBS:
+            error = self.assertRaises(SystemExit, cli.main, [verb, "--help"])
+            self.assertEqual(error.code, 0)
+            self.assertIn(f"usage: upparat {verb} ", self.out.getvalue())
+        self.assertRaises(SystemExit, cli.main, ["--help"])
+        for row in cli.VERBS.values():
+            self.assertIn(row.help, self.out.getvalue())
 
-    def test_verbose(self) -> None:
-        self.main("-v")
-        self.assertEqual(self.ran[0].service.log_level, "DEBUG")
-
-    def test_check(self) -> None:
-        self.main("check")
-        self.assertEqual(self.ran, [])
-        self.assertEqual(self.out.getvalue(), f"{self.config}: no problem found\n")
-
-    def test_check_of_the_defaults(self) -> None:
-        cli.main(["check"])
-        self.assertEqual(self.out.getvalue(), "the defaults: no problem found\n")
+    def test_every_module_with_a_verb_has_a_row(self) -> None:
+        folder = Path(commands.__path__[0])
+        found = {path.stem for path in folder.glob("*.py") if "def run(" in path.read_text()}
+        self.assertEqual(found, set(cli.VERBS))
 
     def test_a_wrong_file(self) -> None:
         self.config.write_text("[service]\nlog_level = LOUD\n")

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.minisign import minisign
 from tests.support.openssl import make_keys, openssl
+from tests.unit.commands.bench import loaded
 from upparat.commands import main as cli
 from upparat.job import ExecutionKey, JobExecution, Status, parse_document
 from upparat.signing.keys import load_keys
@@ -57,6 +58,12 @@ class SignTests(SynchronousTestCase):
             self.assertEqual(made, {"version": "2.0", "size": 8, "sha256": SHA256})
             [key] = load_keys(keys.public.read_bytes())
             self.assertTrue(verified(key, signature, Text(statement("2.0", SHA256))), kind)
+
+    def test_it_imports_no_reactor(self) -> None:
+        keys = make_keys(self.directory, "ed25519")
+        modules = loaded("sign", "--key", keys.private, "--version", "2.0", self.file)
+        self.assertIn("upparat.commands.sign", modules)
+        self.assertNotIn("twisted.internet.reactor", modules)
 
     def test_openssl_agrees(self) -> None:
         keys = make_keys(self.directory, "p384")

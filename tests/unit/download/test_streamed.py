@@ -7,9 +7,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from tests.support.downloads import FakeOutlet, Heard, make_job
-from tests.unit.download.test_downloader import URL, Answer, FakeExchange
-from tests.unit.download.test_downloader import Bench as DownloadBench
+from tests.support.downloads import FakeStreamConsumer, Heard, make_job
+from tests.unit.download.bench import URL, Answer, FakeExchange
+from tests.unit.download.bench import Bench as DownloadBench
 from upparat.config.settings import Require, Verify
 from upparat.download.streamed import HELD_BACK, StreamDownloader
 from upparat.download.verifier import Verifier
@@ -48,7 +48,7 @@ class Bench(DownloadBench):
             exchange=lambda waiter: FakeExchange(self, waiter),
         )
         self.through.events = self.heard
-        self.outlet = FakeOutlet()
+        self.consumer = FakeStreamConsumer()
 
     def job(self, **values: Any) -> Job:
         return make_job(URL, **{"sha256": SHA256, **values})
@@ -57,7 +57,7 @@ class Bench(DownloadBench):
         """The hook runs, and reads."""
         self.answers = list(answers)
         job = self.job(**values)
-        self.through.stream(job, self.outlet)
+        self.through.stream(job, self.consumer)
         return job
 
     @property
@@ -103,13 +103,13 @@ class WayTests(Bench):
         exchange = self.answers
         self.assertEqual(exchange, [])
         self.reactor.advance(1)
-        self.assertEqual(self.outlet.written, CONTENT[: HALF - HELD_BACK])
-        self.assertEqual(self.outlet.told, [])
+        self.assertEqual(self.consumer.written, CONTENT[: HALF - HELD_BACK])
+        self.assertEqual(self.consumer.told, [])
 
     def test_all_of_it(self) -> None:
         self.begin(whole())
-        self.assertEqual(self.outlet.written, CONTENT)
-        self.assertEqual(self.outlet.told, [f"conclude {len(CONTENT)}"])
+        self.assertEqual(self.consumer.written, CONTENT)
+        self.assertEqual(self.consumer.told, [f"conclude {len(CONTENT)}"])
         size = len(CONTENT)
         self.assertEqual(self.heard.events[-1], ("progressed", size, size))
         self.assertEqual(self.outcomes(), [])
@@ -119,15 +119,15 @@ class WayTests(Bench):
             self.new()
             sha256 = hashlib.sha256(content).hexdigest()
             self.begin(Answer(length=len(content), chunks=[content]), sha256=sha256)
-            self.assertEqual(self.outlet.written, content)
-            self.assertEqual(self.outlet.told, [f"conclude {len(content)}"])
+            self.assertEqual(self.consumer.written, content)
+            self.assertEqual(self.consumer.told, [f"conclude {len(content)}"])
 
     def test_it_goes_on_after_a_cut(self) -> None:
         self.begin(half(end=ConnectionError()), rest())
         self.reactor.advance(60)
         self.assertEqual(self.ranges, [None, f"bytes={HALF}-"])
-        self.assertEqual(self.outlet.told, [f"conclude {len(CONTENT)}"])
-        self.assertEqual(self.outlet.written, CONTENT)
+        self.assertEqual(self.consumer.told, [f"conclude {len(CONTENT)}"])
+        self.assertEqual(self.consumer.written, CONTENT)
 
     def test_without_an_etag_it_comes_anew(self) -> None:
         first = half(end=ConnectionError())
@@ -135,13 +135,13 @@ class WayTests(Bench):
         self.begin(first, Answer(length=len(CONTENT), chunks=[CONTENT]))
         self.reactor.advance(60)
         self.assertEqual(self.ranges, [None, None])
-        self.assertEqual(self.outlet.told, ["start over"])
+        self.assertEqual(self.consumer.told, ["run_again"])
         self.assertEqual(self.outcomes(), [])
 
     def test_another_file_on_the_server(self) -> None:
         self.begin(half(end=ConnectionError()), Answer(412))
         self.reactor.advance(60)
-        self.assertEqual(self.outlet.told, ["start over"])
+        self.assertEqual(self.consumer.told, ["run_again"])
 
     def test_a_fresh_url(self) -> None:
         job = self.begin(half(end=ConnectionError()), Answer(403))
@@ -151,13 +151,13 @@ class WayTests(Bench):
         fresh = make_job("https://h/f?fresh", job.key, sha256=SHA256)
         self.through.start(fresh)
         self.assertEqual(self.asked[-1][0], "https://h/f?fresh")
-        self.assertEqual(self.outlet.told, [f"conclude {len(CONTENT)}"])
-        self.assertEqual(self.outlet.written, CONTENT)
+        self.assertEqual(self.consumer.told, [f"conclude {len(CONTENT)}"])
+        self.assertEqual(self.consumer.written, CONTENT)
 
     def test_a_fresh_url_that_comes_too_late(self) -> None:
         """The hook has ended: it is offered again, and the machine knows that it is."""
         job = self.begin(Answer(403))
-        self.through.cancel_stream(self.outlet)
+        self.through.cancel_stream(self.consumer)
         self.heard.events.clear()
         self.through.start(job)
         self.assertEqual(self.outcomes(), [("stream_ready",)])
@@ -167,58 +167,58 @@ class FailureTests(Bench):
     def test_another_file(self) -> None:
         """The hook is gone before the job ends."""
         self.begin(whole(), sha256="0" * 64)
-        self.assertEqual(self.outlet.told, [f"fail {len(CONTENT) - HELD_BACK}"])
+        self.assertEqual(self.consumer.told, [f"fail {len(CONTENT) - HELD_BACK}"])
         self.assertEqual(self.outcomes(), [])
-        self.outlet.gone.callback(None)
+        self.consumer.gone.callback(None)
         problem = f"sha256: expected {'0' * 64}, got {SHA256}"
         failed = ("download_failed", State.VERIFICATION_FAILED, problem)
         self.assertEqual(self.outcomes(), [failed])
 
     def test_another_sha512(self) -> None:
         self.begin(whole(), sha512="0" * 128)
-        self.assertEqual(self.outlet.told, [f"fail {len(CONTENT) - HELD_BACK}"])
+        self.assertEqual(self.consumer.told, [f"fail {len(CONTENT) - HELD_BACK}"])
 
     def test_another_size(self) -> None:
         self.begin(whole(), size=7)
-        self.assertEqual(self.outlet.told, ["fail 0"])
+        self.assertEqual(self.consumer.told, ["fail 0"])
 
     def test_it_is_gone(self) -> None:
         self.begin(Answer(404))
-        self.outlet.gone.callback(None)
+        self.consumer.gone.callback(None)
         failed = ("download_failed", State.DOWNLOAD_FAILED, "HTTP 404 Not Found")
         self.assertEqual(self.outcomes(), [failed])
 
     def test_a_stop_is_silent(self) -> None:
         self.begin(Answer(404))
         self.through.stop()
-        self.outlet.gone.callback(None)
+        self.consumer.gone.callback(None)
         self.assertEqual(self.outcomes(), [])
 
     def test_a_hook_that_ends(self) -> None:
         self.begin(half(end=None))
-        self.through.cancel_stream(FakeOutlet())
+        self.through.cancel_stream(FakeStreamConsumer())
         self.assertIsNotNone(self.through._stream)
-        self.through.cancel_stream(self.outlet)
+        self.through.cancel_stream(self.consumer)
         self.assertEqual((self.closed, self.outcomes()), (1, []))
 
     def test_a_hook_that_ends_while_the_pipe_is_full(self) -> None:
-        self.outlet.room = Deferred()
+        self.consumer.room = Deferred()
         self.begin(whole())
-        self.through.cancel_stream(self.outlet)
-        self.outlet.room.callback(None)
-        self.assertEqual((self.outlet.told, self.outcomes()), ([], []))
+        self.through.cancel_stream(self.consumer)
+        self.consumer.room.callback(None)
+        self.assertEqual((self.consumer.told, self.outcomes()), ([], []))
 
     def test_a_hook_that_ends_while_bytes_are_hashed(self) -> None:
-        """They must not be the first that the next run reads: the outlet is the same."""
+        """They must not be the first that the next run reads: the consumer is the same."""
         self.reactor.pool.held = []
         self.begin(half(end=None))
         self.release()
         self.reactor.advance(FLUSH_DELAY)
         self.assertEqual(len(self.reactor.pool.held), 1)
-        self.through.cancel_stream(self.outlet)
-        self.through.stream(self.job(), self.outlet)
+        self.through.cancel_stream(self.consumer)
+        self.through.stream(self.job(), self.consumer)
         self.release()
-        self.assertEqual(self.outlet.written, b"")
+        self.assertEqual(self.consumer.written, b"")
 
     def release(self) -> None:
         """Let the threads do what waits for them."""

@@ -10,7 +10,7 @@ from typing import Any
 from cryptography.x509 import load_pem_x509_certificates
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.downloads import FakeOutlet, make_job
+from tests.support.downloads import FakeStreamConsumer, make_job
 from tests.support.minisign import FORMATS, MinisignPair, changed_minisig, make_minisign_keys
 from tests.support.openssl import KeyPair, Signers, make_keys
 from upparat.config.settings import Require, Verify
@@ -19,7 +19,7 @@ from upparat.download.verifier import Verifier
 from upparat.job import Job
 from upparat.signing.keys import PublicKey, load_keys
 from upparat.signing.signatures import statement
-from upparat.storage.directory import Stopped, Stored
+from upparat.storage.part import Stopped, Stored
 
 CONTENT = bytes(range(256)) * 10
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -87,12 +87,12 @@ class StreamTests(Bench):
         self.assertEqual(Verifier(loose).digests(signed), {"sha256", "sha384"})
 
     def test_what_tells_a_file_from_others(self) -> None:
-        self.assertFalse(Verifier(Verify()).tells(self.job(signature=b"x")))
-        self.assertTrue(Verifier(self.settings()).tells(self.job(signature=b"x")))
-        self.assertTrue(Verifier(Verify()).tells(self.job(sha512=SHA512)))
+        self.assertFalse(Verifier(Verify()).identifies(self.job(signature=b"x")))
+        self.assertTrue(Verifier(self.settings()).identifies(self.job(signature=b"x")))
+        self.assertTrue(Verifier(Verify()).identifies(self.job(sha512=SHA512)))
 
     def test_signatures_of_what_has_passed(self) -> None:
-        passage = StreamSink(FakeOutlet(), {"sha384"})
+        passage = StreamSink(FakeStreamConsumer(), {"sha384"})
         passage.hash(CONTENT)
         verifier = Verifier(self.settings(bind_version=False))
         for signature in (self.signed(), self.sign(CONTENT)):
@@ -101,7 +101,7 @@ class StreamTests(Bench):
 
     def test_ed25519_of_the_file_alone_needs_the_file(self) -> None:
         keys = make_keys(self.directory, "ed25519")
-        passage = StreamSink(FakeOutlet(), ())
+        passage = StreamSink(FakeStreamConsumer(), ())
         passage.hash(CONTENT)
         verifier = Verifier(self.settings(keys=self.public(keys), bind_version=False))
         signature = keys.sign(self.file, "ed25519")
@@ -109,7 +109,7 @@ class StreamTests(Bench):
         self.assertEqual(verifier.check(self.job(signature=signature), passage), problem)
 
     def test_keys_that_cannot_be_asked_leave_it_to_others(self) -> None:
-        passage = StreamSink(FakeOutlet(), {"sha384"})
+        passage = StreamSink(FakeStreamConsumer(), {"sha384"})
         passage.hash(CONTENT)
         first = self.public(make_keys(self.directory, "ed25519", "first"))
         both = self.settings(keys=(*first, *self.public(self.keys)), bind_version=False)
@@ -240,7 +240,7 @@ class MinisignTests(Bench):
     def passed(self, verifier: Verifier, signature: str) -> str:
         """What is said of a file of which only those digests are known that were asked for."""
         job = self.job(signature=signature.encode())
-        passage = StreamSink(FakeOutlet(), verifier.digests(job))
+        passage = StreamSink(FakeStreamConsumer(), verifier.digests(job))
         passage.hash(CONTENT)
         return verifier.check(job, passage)
 

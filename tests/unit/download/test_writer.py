@@ -18,7 +18,8 @@ from tests.support.anyjson import RELAXED
 from tests.support.downloads import KEY, make_job
 from upparat.download.partial import DiskError, FileMismatch, PartialDownload
 from upparat.download.writer import BATCH, FLUSH_DELAY, Writer
-from upparat.storage.directory import Part, Store
+from upparat.storage.directory import Store
+from upparat.storage.part import PartialFile
 
 
 class Bench(SynchronousTestCase):
@@ -32,7 +33,7 @@ class Bench(SynchronousTestCase):
 
     def make(self, size: int | None = None) -> None:
         self.files.part.unlink(missing_ok=True)
-        self.part = Part(self.files)
+        self.part = PartialFile(self.files)
         self.addCleanup(self.part.close)
         target = PartialDownload(make_job("https://h/f", size=size), self.part)
         self.writer = Writer(self.clock, target, self, self.hold, self.written)

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from upparat.hooks.child import GRACE
 from upparat.hooks.orphans import POLL, Orphans
-from upparat.hooks.pidfiles import Group, Pidfiles
+from upparat.hooks.pidfiles import HookGroup, Pidfiles
 from upparat.job import Hook
 
 TERM, KILL = signal.SIGTERM, signal.SIGKILL
@@ -21,7 +21,7 @@ TERM, KILL = signal.SIGTERM, signal.SIGKILL
 class OrphansTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.found: set[Group] = set()
+        self.found: set[HookGroup] = set()
         self.pidfiles = Pidfiles(Path(self.mktemp()))
         self.signals: list[tuple[int, int]] = []
         timeouts = dict.fromkeys(Hook, 100.0)
@@ -30,17 +30,17 @@ class OrphansTests(SynchronousTestCase):
             "/state",
             timeouts,
             self.pidfiles,
-            find=lambda agent, leaders: set(self.found) if agent == "/state" else set(),
+            find=lambda agent, entries: set(self.found) if agent == "/state" else set(),
             killpg=lambda group, number: self.signals.append((group, number)),
         )
 
     def test_nothing_left(self) -> None:
-        self.successResultOf(self.orphans.settle())
+        self.successResultOf(self.orphans.wait_for_leftovers())
         self.assertEqual((self.signals, self.clock.getDelayedCalls()), ([], []))
 
     def test_an_install_hook_is_waited_for(self) -> None:
-        self.found = {Group(7, Hook.INSTALL)}
-        settled = self.orphans.settle()
+        self.found = {HookGroup(7, Hook.INSTALL)}
+        settled = self.orphans.wait_for_leftovers()
         self.clock.pump([POLL] * 20)
         self.assertNoResult(settled)
         self.found = set()
@@ -49,8 +49,8 @@ class OrphansTests(SynchronousTestCase):
         self.assertEqual((self.signals, self.clock.getDelayedCalls()), ([], []))
 
     def test_but_not_for_ever(self) -> None:
-        self.found = {Group(7, Hook.INSTALL)}
-        settled = self.orphans.settle()
+        self.found = {HookGroup(7, Hook.INSTALL)}
+        settled = self.orphans.wait_for_leftovers()
         self.clock.pump([POLL] * 200)
         self.assertEqual(self.signals, [(7, TERM)])
         self.clock.advance(GRACE)
@@ -60,8 +60,8 @@ class OrphansTests(SynchronousTestCase):
     def test_one_that_cannot_be_ended(self) -> None:
         """It is not waited for, nor does its pidfile go: the next agent may have more power."""
         self.pidfiles.write(Hook.VERSION, os.getpid())
-        self.found = {Group(7, Hook.VERSION)}
-        settled = self.orphans.settle()
+        self.found = {HookGroup(7, Hook.VERSION)}
+        settled = self.orphans.wait_for_leftovers()
         self.clock.pump([GRACE, GRACE - POLL])
         self.assertNoResult(settled)
         self.clock.advance(POLL)
@@ -74,8 +74,8 @@ class OrphansTests(SynchronousTestCase):
     def test_others_are_ended_at_once(self) -> None:
         for hook in (Hook.VERSION, Hook.DOWNLOAD, Hook.READY):
             self.setUp()
-            self.found = {Group(7, hook)}
-            settled = self.orphans.settle()
+            self.found = {HookGroup(7, hook)}
+            settled = self.orphans.wait_for_leftovers()
             self.assertEqual(self.signals, [(7, TERM)])
             self.assertNoResult(settled)
             self.found = set()
@@ -83,15 +83,15 @@ class OrphansTests(SynchronousTestCase):
             self.successResultOf(settled)
 
     def test_a_restart_hook_may_wait_for_us(self) -> None:
-        self.found = {Group(7, Hook.RESTART)}
-        self.successResultOf(self.orphans.settle())
+        self.found = {HookGroup(7, Hook.RESTART)}
+        self.successResultOf(self.orphans.wait_for_leftovers())
         self.assertEqual(self.signals, [])
         self.clock.pump([POLL] * 200)
         self.assertEqual(self.signals, [(7, TERM)])
 
     def test_all_gone(self) -> None:
-        self.found = {Group(7, Hook.RESTART)}
-        self.orphans.settle()
+        self.found = {HookGroup(7, Hook.RESTART)}
+        self.orphans.wait_for_leftovers()
         self.assertTrue(self.orphans.lingers(Hook.RESTART))
         gone = self.orphans.gone()
         self.assertNoResult(gone)
@@ -102,8 +102,8 @@ class OrphansTests(SynchronousTestCase):
         self.assertFalse(self.orphans.lingers(Hook.RESTART))
 
     def test_nobody_waits_any_more(self) -> None:
-        self.found = {Group(7, Hook.RESTART)}
-        self.orphans.settle()
+        self.found = {HookGroup(7, Hook.RESTART)}
+        self.orphans.wait_for_leftovers()
         gone = self.orphans.gone()
         gone.cancel()
         self.failureResultOf(gone, CancelledError)
@@ -111,22 +111,26 @@ class OrphansTests(SynchronousTestCase):
         self.clock.advance(POLL)
 
     def test_this_agents_own_hooks_are_none(self) -> None:
-        self.found = {Group(7, Hook.RESTART)}
-        self.orphans.settle()
-        self.found = {Group(7, Hook.RESTART), Group(8, Hook.VERSION), Group(9, Hook.INSTALL)}
+        self.found = {HookGroup(7, Hook.RESTART)}
+        self.orphans.wait_for_leftovers()
+        self.found = {
+            HookGroup(7, Hook.RESTART),
+            HookGroup(8, Hook.VERSION),
+            HookGroup(9, Hook.INSTALL),
+        }
         self.clock.pump([POLL] * 20)
         self.assertEqual(self.signals, [])
-        self.found = {Group(8, Hook.VERSION), Group(9, Hook.INSTALL)}
+        self.found = {HookGroup(8, Hook.VERSION), HookGroup(9, Hook.INSTALL)}
         self.clock.advance(POLL)
         self.successResultOf(self.orphans.gone())
 
     def test_pidfiles_go_with_what_they_name(self) -> None:
         for hook in Hook:
             self.pidfiles.write(hook, os.getpid())
-        self.found = {Group(7, Hook.RESTART), Group(8, Hook.INSTALL)}
-        self.orphans.settle()
+        self.found = {HookGroup(7, Hook.RESTART), HookGroup(8, Hook.INSTALL)}
+        self.orphans.wait_for_leftovers()
         self.assertEqual({each.hook for each in self.pidfiles.read()}, {Hook.INSTALL, Hook.RESTART})
-        self.found = {Group(7, Hook.RESTART)}
+        self.found = {HookGroup(7, Hook.RESTART)}
         self.clock.advance(POLL)
         self.assertEqual({each.hook for each in self.pidfiles.read()}, {Hook.RESTART})
         self.pidfiles.write(Hook.INSTALL, os.getpid())  # this agent's own
@@ -135,8 +139,8 @@ class OrphansTests(SynchronousTestCase):
         self.assertEqual({each.hook for each in self.pidfiles.read()}, {Hook.INSTALL})
 
     def test_stop(self) -> None:
-        self.found = {Group(7, Hook.INSTALL)}
-        settled = self.orphans.settle()
+        self.found = {HookGroup(7, Hook.INSTALL)}
+        settled = self.orphans.wait_for_leftovers()
         self.orphans.stop()
         self.assertNoResult(settled)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -150,7 +154,7 @@ class OrphansTests(SynchronousTestCase):
             "",
             dict.fromkeys(Hook, 1.0),
             self.pidfiles,
-            find=lambda *_: {Group(7, Hook.READY)},
+            find=lambda *_: {HookGroup(7, Hook.READY)},
             killpg=gone,
         )
-        self.assertNoResult(orphans.settle())
+        self.assertNoResult(orphans.wait_for_leftovers())

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from upparat.hooks.pidfiles import Group, Leader, Pidfiles, find_groups
+from upparat.hooks.pidfiles import HookGroup, PidfileEntry, Pidfiles, find_groups
 from upparat.job import Hook
 
-INSTALL = Group(7, Hook.INSTALL)
-LEADER = Leader(7, Hook.INSTALL, 500)
+INSTALL = HookGroup(7, Hook.INSTALL)
+ENTRY = PidfileEntry(7, Hook.INSTALL, 500)
 
 
 class ProcTestCase(SynchronousTestCase):
@@ -41,7 +41,7 @@ class ProcTestCase(SynchronousTestCase):
 class MarkedTests(ProcTestCase):
     """Groups that only the environment tells of."""
 
-    def found(self) -> set[Group]:
+    def found(self) -> set[HookGroup]:
         return find_groups("/state", (), self.proc)
 
     def test_a_group(self) -> None:
@@ -82,8 +82,8 @@ class MarkedTests(ProcTestCase):
 class KnownTests(ProcTestCase):
     """Groups whose hook has a pidfile."""
 
-    def found(self) -> set[Group]:
-        return find_groups("/state", [LEADER], self.proc)
+    def found(self) -> set[HookGroup]:
+        return find_groups("/state", [ENTRY], self.proc)
 
     def test_whatever_the_environment_says(self) -> None:
         self.without_environment(7, 7)
@@ -120,7 +120,7 @@ class PidfilesTests(ProcTestCase):
     def test_read_by_the_next_agent(self) -> None:
         self.process(7, 7)
         self.pidfiles().write(Hook.INSTALL, 7)
-        self.assertEqual(self.pidfiles().read(), {LEADER})
+        self.assertEqual(self.pidfiles().read(), {ENTRY})
         self.assertEqual(self.directory.stat().st_mode & 0o777, 0o700)
 
     def test_removed(self) -> None:
@@ -151,7 +151,7 @@ class PidfilesTests(ProcTestCase):
         self.boot_id.unlink()
         self.process(7, 7)
         self.pidfiles().write(Hook.INSTALL, 7)
-        self.assertEqual(self.pidfiles().read(), {LEADER})
+        self.assertEqual(self.pidfiles().read(), {ENTRY})
 
     def test_a_process_that_has_ended_already(self) -> None:
         self.pidfiles().write(Hook.INSTALL, 7)

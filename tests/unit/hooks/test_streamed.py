@@ -8,9 +8,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.support.downloads import make_job
-from tests.unit.hooks.test_runner import HookTestCase
+from tests.unit.hooks.case import HookTestCase
 from upparat.hooks.launcher import GUARD_FD, RELEASE
-from upparat.hooks.streamed import DEAF, NO_GUARD, UNVERIFIED
+from upparat.hooks.streamed import NO_GUARD, STDIN_CLOSED_EARLY, UNVERIFIED
 from upparat.job import Hook, Job
 from upparat.ports import STREAM
 from upparat.streaming import StreamConsumer
@@ -126,7 +126,7 @@ class UnverifiedTests(Bench):
         self.reactor.last.flushes()
         self.assertEqual(self.kills(), [KILL])
         self.reactor.last.ends(signal=KILL)
-        self.assertEqual(self.told(), [("hook_failed", "install", DEAF)])
+        self.assertEqual(self.told(), [("hook_failed", "install", STDIN_CLOSED_EARLY)])
 
     def test_end_of_the_file_that_nobody_has_read(self) -> None:
         outlet = self.begin()
@@ -153,7 +153,7 @@ class UnverifiedTests(Bench):
 
     def test_the_file_comes_anew(self) -> None:
         outlet = self.begin()
-        outlet.start_over("no ranges")
+        outlet.run_again("no ranges")
         self.assertEqual(self.kills(), [KILL])
         self.reactor.last.ends(signal=KILL)
         self.assertEqual(self.told(), [])
@@ -170,7 +170,7 @@ class UnverifiedTests(Bench):
         self.reactor.last.ends(7)
         self.successResultOf(outlet.write(b"1"))
         self.successResultOf(outlet.fail())
-        outlet.start_over("late")
+        outlet.run_again("late")
         self.assertEqual(len(self.reactor.processes), 1)
 
     def test_the_job_is_cancelled(self) -> None:

@@ -331,7 +331,6 @@ class BrokenFileTests(RecordBench):
             *(("update", odd) for odd in (*ODD[1:], [1], "x", 1, {"job_id": "a"})),
             *(("update", {**data["update"], "execution_number": odd}) for odd in ("2", 2.0, True)),
             *(("update", {**data["update"], "restarting": odd}) for odd in (1, None)),
-            ("update", {**data["update"], "new": 1}),
             *(("owed", odd) for odd in (None, 1, "x", [1], ["x"], *([odd] for odd in ODD))),
             *(("owed", [{**data["owed"][0], "state": odd}]) for odd in ("nonsense", 1)),
         ):
@@ -410,7 +409,7 @@ class JournalTests(RecordBench):
         return record
 
     def tries(self, hook: Hook = Hook.INSTALL) -> tuple[int, float] | None:
-        return self.record().tries(key(), hook)
+        return self.record().last_attempt(key(), hook)
 
     def test_nothing_yet(self) -> None:
         self.record().working(key())
@@ -435,8 +434,8 @@ class JournalTests(RecordBench):
         self.assertEqual(self.tries(), (2, 30.0))
         record = self.record()
         record.over(key(), Hook.VERSION)
-        self.assertIsNone(record.tries(key(), Hook.VERSION))
-        self.assertEqual(record.tries(key(), Hook.INSTALL), (2, 30.0))
+        self.assertIsNone(record.last_attempt(key(), Hook.VERSION))
+        self.assertEqual(record.last_attempt(key(), Hook.INSTALL), (2, 30.0))
 
     def test_only_of_the_update_in_hand(self) -> None:
         record = self.begun()
@@ -456,7 +455,7 @@ class JournalTests(RecordBench):
     def test_over(self) -> None:
         record = self.begun()
         record.over(key(), Hook.INSTALL)
-        self.assertIsNone(record.tries(key(), Hook.INSTALL))
+        self.assertIsNone(record.last_attempt(key(), Hook.INSTALL))
 
     def test_what_is_over_is_over_after_a_power_cut_too(self) -> None:
         """A long download may follow, in which nothing else is noted."""
@@ -480,6 +479,56 @@ class JournalTests(RecordBench):
         self.record().begun(key(), Hook.VERSION, 0, 0.0)
         memory = self.remembered()
         self.assertFalse(memory and memory.same_boot)
+
+
+class FormatTests(RecordBench):
+    """An older or a newer agent must be able to read the record after an update of the agent."""
+
+    TEXT = (
+        '{"schema": 1, "boot_id": "boot 1", "update": {"job_id": "a", "execution_number": 2, '
+        '"queued_at": 1700000000, "restarting": true, "restarts": 1, "restarted": false}, '
+        '"tries": [{"hook": "restart", "retry": 2, "elapsed": 30.0, "first": 970.0, '
+        '"boot_id": "boot 1"}], "owed": [{"job_id": "b", "execution_number": 1, "queued_at": 100, '
+        '"version_number": 1, "state": "version_hook_failed", '
+        '"message": "exit status 1 \\u00e9"}]}'
+    )
+
+    def check(self) -> None:
+        """The record says what the text above says."""
+        record = self.record()
+        expected = Memory(
+            key("a", 2, 1700000000), restart_accepted=True, same_boot=True, restart_attempts=1
+        )
+        self.assertEqual(self.memory, expected)
+        self.assertEqual(record.last_attempt(key("a", 2, 1700000000), Hook.RESTART), (2, 30.0))
+        ((of, report),) = record.owed()
+        self.assertEqual((of.key, report.state), (key("b"), FAILED.state))
+        self.assertEqual(report.details, FAILED.details)
+        self.assertFalse(self.bad.exists())
+
+    def test_the_text_on_disk(self) -> None:
+        record = self.record()
+        record.restarting(key("a", 2, 1700000000))
+        record.begun(key("a", 2, 1700000000), Hook.RESTART, 2, 30.0)
+        record.add(execution("b"), FAILED)
+        self.assertEqual(self.path.read_text(), self.TEXT)
+        self.check()
+
+    def test_unknown_keys_of_a_newer_agent_are_ignored(self) -> None:
+        data = json.loads(self.TEXT)
+        for place in (data, data["update"], data["tries"][0], data["owed"][0]):
+            for name, odd in (("new", 1), ("later", None), ("key", {"job_id": "z"})):
+                place[name] = odd
+            self.put(json.dumps(data).encode())
+            self.check()
+
+    def test_they_are_gone_with_the_next_change(self) -> None:
+        data = json.loads(self.TEXT)
+        data["new"] = data["update"]["new"] = 1
+        self.put(json.dumps(data).encode())
+        record = self.record()
+        record.add(execution("b"), FAILED)
+        self.assertEqual(self.path.read_text(), self.TEXT)
 
 
 class UnwritableTests(RecordBench):

@@ -1,0 +1,254 @@
+"""The settings: all options, and their defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+from tests.support.certs import make_certs
+from tests.unit.config.bench import PROXY, ConfigBench, certificate, public_keys
+from upparat.config import reader as config
+from upparat.config.settings import Broker, Download, Hooks, Require, Service, Settings, Verify
+from upparat.job import Downgrades, Hook
+from upparat.net.proxy import NO_PROXIES, Proxies, Proxy
+
+ALL = """
+[service]
+sentry_dsn = https://key@sentry.example.com/42
+log_level = debug
+download_location = {directory}/downloads
+state_dir = {directory}/memory
+job_id_prefix = upparat_
+progress_interval = 0.5
+poll_interval = 60
+
+[broker]
+host = mqtt.example.com
+port = 8883
+thing_name = my:thing-1
+client_id = agent 1
+cafile = {certs.cafile}
+certfile = {certs.client_cert}
+keyfile = {certs.client_key}
+username = me
+password = se;cr#et
+keepalive = 1200
+connect_timeout = 5
+proxy = http://a%%40b:se%%3Acret@[::1]:8080/
+
+[hooks]
+version = {hook} version
+download = {hook}
+install = {hook} --slot "B 1" 'x y'
+restart = {hook} restart
+ready = {hook} ready
+timeout = 100
+timeout_install = 7200.5
+retry_interval = 1.5
+max_retries = 3
+restart_grace = 2
+restart_timeout = 90
+restart_attempts = 5
+kill_on_cancel = yes
+install_stream = yes
+
+[download]
+connect_timeout = 3
+idle_timeout = 4
+max_attempts = 7
+max_rate = 100000
+allow_http = on
+cafile = {certs.cafile}
+proxy = http://proxy.example.com:3128
+
+[verify]
+require = signature
+public_keys = {certs.client_cert} {certs.server_cert}
+cafile = {certs.cafile}
+bind_version = no
+allow_downgrade = forced
+"""
+
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "service": {
+        "sentry_dsn": "",
+        "log_level": "WARNING",
+        "job_id_prefix": "",
+        "progress_interval": 5.0,
+        "poll_interval": 300.0,
+    },
+    "broker": {
+        "host": "127.0.0.1",
+        "port": 1883,
+        "client_id": "upparat",
+        "cafile": "",
+        "certfile": "",
+        "keyfile": "",
+        "username": "",
+        "password": "",
+        "keepalive": 60,
+        "connect_timeout": 30.0,
+        "proxy": None,
+    },
+    "hooks": {
+        "commands": {},
+        "timeouts": dict.fromkeys(Hook, 3600.0),
+        "retry_interval": 60.0,
+        "max_retries": 60,
+        "restart_grace": 10.0,
+        "restart_timeout": 300.0,
+        "restart_attempts": 3,
+        "kill_on_cancel": False,
+        "install_stream": False,
+    },
+    "download": {
+        "connect_timeout": 30.0,
+        "idle_timeout": 60.0,
+        "max_attempts": 30,
+        "max_rate": 0,
+        "allow_http": False,
+        "cafile": "",
+        "proxy": NO_PROXIES,
+    },
+    "verify": {
+        "require": Require.NONE,
+        "keys": (),
+        "authorities": (),
+        "bind_version": True,
+        "allow_downgrade": Downgrades.YES,
+    },
+}
+
+
+class SettingsTests(ConfigBench):
+    def test_all(self) -> None:
+        certs = make_certs(self.directory / "certs")
+        text = ALL.format(directory=self.directory, certs=certs, hook=self.hook)
+        hook = str(self.hook)
+        self.assertEqual(
+            config.load(self.write(text)),
+            Settings(
+                Service(
+                    sentry_dsn="https://key@sentry.example.com/42",
+                    log_level="DEBUG",
+                    download_location=self.directory / "downloads" / "upparat",
+                    state_dir=self.directory / "memory",
+                    job_id_prefix="upparat_",
+                    progress_interval=0.5,
+                    poll_interval=60.0,
+                ),
+                Broker(
+                    host="mqtt.example.com",
+                    port=8883,
+                    thing_name="my:thing-1",
+                    client_id="agent 1",
+                    cafile=certs.cafile,
+                    certfile=certs.client_cert,
+                    keyfile=certs.client_key,
+                    username="me",
+                    password="se;cr#et",
+                    keepalive=1200,
+                    connect_timeout=5.0,
+                    proxy=Proxy("::1", 8080, "Basic YUBiOnNlOmNyZXQ="),
+                ),
+                Hooks(
+                    commands={
+                        Hook.VERSION: (hook, "version"),
+                        Hook.DOWNLOAD: (hook,),
+                        Hook.INSTALL: (hook, "--slot", "B 1", "x y"),
+                        Hook.RESTART: (hook, "restart"),
+                        Hook.READY: (hook, "ready"),
+                    },
+                    timeouts={**dict.fromkeys(Hook, 100.0), Hook.INSTALL: 7200.5},
+                    retry_interval=1.5,
+                    max_retries=3,
+                    restart_grace=2.0,
+                    restart_timeout=90.0,
+                    restart_attempts=5,
+                    kill_on_cancel=True,
+                    install_stream=True,
+                ),
+                Download(
+                    connect_timeout=3.0,
+                    idle_timeout=4.0,
+                    max_attempts=7,
+                    max_rate=100_000,
+                    allow_http=True,
+                    cafile=certs.cafile,
+                    proxy=Proxies(PROXY, PROXY),
+                ),
+                Verify(
+                    require=Require.SIGNATURE,
+                    keys=(*public_keys(certs.client_cert), *public_keys(certs.server_cert)),
+                    authorities=(certificate(certs.cafile),),
+                    bind_version=False,
+                    allow_downgrade=Downgrades.FORCED,
+                ),
+            ),
+        )
+
+    def test_all_means_all(self) -> None:
+        """No option that the settings have may be missing above."""
+        for section in dataclasses.fields(Settings):
+            part = ALL.partition(f"[{section.name}]")[2].partition("\n[")[0]
+            kind = {
+                "service": Service,
+                "broker": Broker,
+                "hooks": Hooks,
+                "download": Download,
+                "verify": Verify,
+            }
+            names = {"keys": "public_keys", "authorities": "cafile"}
+            for option in dataclasses.fields(kind[section.name]):
+                if option.name not in ("commands", "timeouts"):
+                    self.assertIn(f"\n{names.get(option.name, option.name)} = ", part)
+
+    def test_defaults(self) -> None:
+        settings = self.load()
+        for section, options in DEFAULTS.items():
+            for name, value in options.items():
+                self.assertEqual(getattr(getattr(settings, section), name), value, name)
+        self.assertFalse(settings.broker.tls)
+        directory = Path(tempfile.gettempdir(), "upparat").absolute()
+        self.assertEqual(settings.service.download_location, directory)
+        self.assertEqual(settings.service.state_dir, directory / ".state")
+
+    def test_without_a_file(self) -> None:
+        self.assertEqual(config.load(None, "thing"), self.load())
+
+    def test_defaults_of_the_values_are_those_of_the_file(self) -> None:
+        settings, values = self.load(), Settings()
+        self.assertEqual(settings.hooks, values.hooks)
+        self.assertEqual(settings.download, values.download)
+        self.assertEqual(settings.verify, values.verify)
+        self.assertEqual(settings.broker, dataclasses.replace(values.broker, thing_name="thing"))
+        self.assertEqual(settings.service, values.service)
+
+    def test_an_empty_option_is_a_missing_one(self) -> None:
+        names = {section: [*options] for section, options in DEFAULTS.items()}
+        names["hooks"] = [name for name in names["hooks"] if name not in ("commands", "timeouts")]
+        names["hooks"] += [*Hook, "timeout", *(f"timeout_{hook}" for hook in Hook)]
+        names["verify"] = ["public_keys", "cafile", "require", "bind_version", "allow_downgrade"]
+        names["service"] += ["download_location", "state_dir", "sentry"]
+        text = "".join(
+            f"[{section}]\n" + "".join(f"{name} =\n" for name in options)
+            for section, options in names.items()
+        )
+        self.assertEqual(self.load(text), self.load())
+
+    def test_settings_are_frozen(self) -> None:
+        settings = self.load(f"[hooks]\nversion = {self.hook}")
+        for part in (settings, settings.service, settings.broker, settings.hooks):
+            self.assertRaises(dataclasses.FrozenInstanceError, setattr, part, "host", "x")
+        for mapping in (settings.hooks.commands, settings.hooks.timeouts):
+            self.assertNotIsInstance(mapping, MutableMapping)
+
+    def test_secrets_do_not_show(self) -> None:
+        settings = self.load(
+            "[service]\nsentry_dsn = https://secret@h/1\n[broker]\nusername = me\npassword = secret"
+        )
+        self.assertNotIn("secret", repr(settings))

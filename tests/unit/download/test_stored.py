@@ -1,0 +1,320 @@
+"""A file on its way to the disk."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from typing import Any
+from unittest import mock
+
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from tests.support.downloads import KEY
+from tests.unit.download.bench import (
+    CONTENT,
+    SHA256,
+    URL,
+    Answer,
+    Bench,
+    broken,
+    rest,
+    whole,
+)
+from upparat.config.settings import Require, Verify
+from upparat.download.transfer import DISK_PAUSE
+from upparat.job import State
+from upparat.storage.part import PartialFile
+
+
+class ResumeTests(Bench):
+    def asked_ranges(self) -> list[str | None]:
+        return [headers.get("Range") for _, headers in self.asked]
+
+    def test_a_part_is_continued_after_a_restart(self) -> None:
+        self.leave_part()
+        self.start(rest(4), sha256=SHA256)
+        self.assertEqual(self.heard.events[-1][0], "downloaded")
+        self.assertEqual(self.asked, [(URL, {"Range": "bytes=4-", "If-Match": '"e"'})])
+
+    def test_a_part_that_cannot_belong_to_the_file_is_not(self) -> None:
+        for note, job in (
+            ({"path": "/other"}, {}),
+            ({"etag": "", "total": None}, {}),
+            ({"total": 11}, {"size": 10}),
+            ({"total": None}, {"size": 3}),
+        ):
+            self.leave_part(**note)
+            self.start(Answer(500), **job)
+            self.assertEqual(self.asked.pop(), (URL, {}), note)
+            self.assertEqual(self.files.part.stat().st_size, 0)
+            self.downloader.stop()
+
+    def test_a_complete_part_needs_no_request(self) -> None:
+        self.leave_part(CONTENT)
+        self.start(sha256=SHA256)
+        self.assertEqual(self.heard.events[-1][0], "downloaded")
+        self.assertEqual(self.asked, [])
+
+    def test_a_part_that_cannot_be_read_comes_anew(self) -> None:
+        self.leave_part()
+        trouble = OSError(errno.EIO, "Input/output error")
+        with mock.patch.object(PartialFile, "rehash", side_effect=trouble):
+            self.start(whole())
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+        self.assertEqual([headers.get("Range") for _, headers in self.asked], [None])
+
+    def test_a_part_of_another_boot_may_hold_zeros(self) -> None:
+        """It was not synced: only the digest of the job could tell."""
+        self.leave_part(bytes(4), boot_id="another")
+        self.start(whole())
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+        self.assertEqual(self.files.complete.read_bytes(), CONTENT)
+
+    def test_a_part_of_another_boot_with_a_digest_is_continued(self) -> None:
+        self.leave_part(boot_id="another")
+        self.start(rest(4), sha256=SHA256)
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+
+    def test_stop_while_it_is_hashed(self) -> None:
+        self.leave_part()
+        self.reactor.pool.held = []
+        self.start()
+        self.downloader.stop()
+        self.reactor.pool.held.pop()()
+        self.assertEqual((self.heard.events, self.asked), ([], []))
+        self.assertEqual(self.files.part.read_bytes(), CONTENT[:4])
+
+    def test_a_complete_file_is_used_again_only_if_it_is_right(self) -> None:
+        self.start(whole())
+        for values, content, requests in (
+            ({"sha256": SHA256}, CONTENT, 0),
+            ({"sha256": "0" * 64}, CONTENT, 1),
+            ({"size": 11}, CONTENT, 1),
+            ({}, CONTENT[::-1], 1),
+            ({}, CONTENT[1:], 1),
+        ):
+            self.new()
+            self.files.complete.write_bytes(content)
+            self.asked.clear()
+            self.start(Answer(404), **values)
+            self.assertEqual(len(self.asked), requests, (values, content))
+
+    def test_a_complete_file_that_goes_away_meanwhile_is_fetched(self) -> None:
+        self.start(whole())
+        self.new()
+        self.reactor.pool.held = []
+        self.start(whole())
+        self.files.complete.unlink()
+        hashing, self.reactor.pool.held = self.reactor.pool.held, None
+        hashing.pop()()
+        self.assertEqual(self.heard.events[-1][0], "downloaded")
+
+    def test_stop_between_the_sync_and_the_name(self) -> None:
+        self.reactor.pool.held = []
+        self.start(whole())
+        self.downloader.stop()
+        self.reactor.pool.held.pop()()
+        self.assertFalse(self.files.complete.exists())
+        self.assertEqual(self.heard.outcome, None)
+
+
+class DiskTests(Bench):
+    def fail_with(self, number: int, method: str) -> tuple[Any, ...]:
+        error = OSError(number, os.strerror(number))
+        with mock.patch.object(PartialFile, method, side_effect=error):
+            self.start(whole(), whole(), whole())
+            self.reactor.pump([DISK_PAUSE] * 2)
+        assert self.heard.outcome is not None
+        return self.heard.outcome
+
+    def test_no_room(self) -> None:
+        failed = ("download_failed", State.INSUFFICIENT_STORAGE, "No space left on device")
+        self.assertEqual(self.fail_with(errno.ENOSPC, "write"), failed)
+        self.assertEqual(os.listdir(self.directory), [])
+
+    def test_others_make_room(self) -> None:
+        error = OSError(errno.ENOSPC, "full")
+        with mock.patch.object(PartialFile, "write", side_effect=error):
+            self.start(whole(), whole())
+        self.assertIsNone(self.heard.outcome)
+        self.reactor.advance(DISK_PAUSE)
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+
+    def test_no_room_is_seen_before(self) -> None:
+        failed = ("download_failed", State.INSUFFICIENT_STORAGE, "No space left on device")
+        self.assertEqual(self.fail_with(errno.ENOSPC, "make_room"), failed)
+
+    def test_a_broken_disk(self) -> None:
+        for method in ("write", "commit", "syncing"):
+            failed = (
+                "download_failed",
+                State.DOWNLOAD_FAILED,
+                "the file cannot be stored: Input/output error",
+            )
+            self.assertEqual(self.fail_with(errno.EIO, method), failed)
+
+    def test_removing_that_fails_too(self) -> None:
+        with mock.patch("pathlib.Path.unlink", side_effect=OSError(errno.EROFS, "read-only")):
+            outcome = self.fail_with(errno.ENOSPC, "write")
+        self.assertEqual(outcome[1], State.INSUFFICIENT_STORAGE)
+
+    def test_a_sync_that_fails_leaves_nothing_to_build_upon(self) -> None:
+        """Linux identifies it once, and takes the pages for written."""
+        trouble = [OSError(errno.EIO, "Input/output error"), None]
+        with mock.patch("os.fdatasync", side_effect=trouble):
+            self.start(whole(), whole(), sha256=SHA256)
+            self.assertEqual(self.files.part.read_bytes(), b"")
+            self.reactor.advance(DISK_PAUSE)
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+        self.assertEqual([headers.get("Range") for _, headers in self.asked], [None, None])
+
+    def test_bytes_that_come_again_renew_the_attempts(self) -> None:
+        parts = [broken(2), *(rest(n, n + 1) for n in range(2, 9)), rest(9)]
+        trouble = [OSError(errno.EIO, "Input/output error"), None]
+        with mock.patch("os.fdatasync", side_effect=trouble):
+            self.start(whole(), *parts, sha256=SHA256)
+            self.reactor.pump([DISK_PAUSE] * 10)
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+        self.assertGreater(len(parts), self.settings.max_attempts)
+
+    def test_a_directory_that_cannot_be_synced_at_first(self) -> None:
+        trouble = [OSError(errno.EIO, "Input/output error"), None]
+        with mock.patch("upparat.storage.part.sync_directory", side_effect=trouble):
+            self.start(whole(), sha256=SHA256)
+            self.assertFalse(self.files.complete.exists())
+            self.reactor.advance(DISK_PAUSE)
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+        self.assertEqual(self.files.complete.read_bytes(), CONTENT)
+        self.assertEqual(len(self.asked), 1)
+
+    def test_a_directory_in_the_way(self) -> None:
+        self.directory.write_bytes(b"")
+        self.start(whole())
+        self.assertEqual(self.heard.outcome[:2], ("download_failed", State.DOWNLOAD_FAILED))  # type: ignore[index]
+
+    def test_a_directory_with_the_files_name(self) -> None:
+        (self.directory / "job").mkdir(parents=True)
+        self.start(whole())
+        self.reactor.pump([DISK_PAUSE] * 2)
+        failed = (
+            "download_failed",
+            State.DOWNLOAD_FAILED,
+            "the file cannot be stored: Is a directory",
+        )
+        self.assertEqual(self.heard.outcome, failed)
+
+
+class VerificationTests(Bench):
+    def test_one_damaged_part_is_forgiven(self) -> None:
+        self.leave_part(b"xxxx")
+        self.start(rest(4), whole(), sha256=SHA256)
+        self.assertEqual(self.waits(), 1)
+        self.reactor.advance(1)
+        self.assertEqual(self.heard.events[-1][0], "downloaded")
+
+    def test_the_second_download_has_a_budget_of_its_own(self) -> None:
+        """Bytes that a damaged file had before are new ones then."""
+        self.leave_part(b"xxxx")
+        headers = {"etag": '"e"'}
+        pieces = [
+            Answer(
+                206,
+                {**headers, "content-range": f"bytes {n}-9/10"},
+                10 - n,
+                [CONTENT[n : n + 1]],
+                ConnectionError(),
+            )
+            for n in range(1, 10)
+        ]
+        self.start(rest(4), broken(1), *pieces, sha256=SHA256)
+        for _ in range(10):
+            self.assertEqual(self.waits(), 1)
+            self.reactor.advance(1)
+        self.assertEqual(self.heard.events[-1][0], "downloaded")
+
+    def test_a_wrong_file_is_not_fetched_a_third_time(self) -> None:
+        self.start(whole(), whole(), whole(), sha256="0" * 64)
+        self.reactor.advance(1)
+        message = f"sha256: expected {'0' * 64}, got {SHA256}"
+        failed = ("download_failed", State.VERIFICATION_FAILED, message)
+        self.assertEqual(self.heard.outcome, failed)
+        self.assertEqual(len(self.asked), 2)
+        self.assertEqual(os.listdir(self.directory), [])
+
+    def test_a_short_file(self) -> None:
+        for size in (9, 11):
+            self.heard.events.clear()
+            self.downloader.discard(self.start(whole(), whole(), size=size).key)
+            self.start(whole(), whole(), size=size)
+            self.reactor.advance(1)
+            message = f"size: expected {size} bytes, the server has 10"
+            failed = ("download_failed", State.VERIFICATION_FAILED, message)
+            self.assertEqual(self.heard.outcome, failed)
+
+    def test_sha512(self) -> None:
+        sha512 = hashlib.sha512(CONTENT).hexdigest()
+        self.start(whole(), sha512=sha512)
+        self.assertEqual(self.heard.events[-1][0], "downloaded")
+        self.downloader.discard(KEY)
+        self.start(whole(), whole(), sha512="0" * 128)
+        self.reactor.advance(1)
+        message = f"sha512: expected {'0' * 128}, got {sha512}"
+        failed = ("download_failed", State.VERIFICATION_FAILED, message)
+        self.assertEqual(self.heard.outcome, failed)
+        self.assertEqual(os.listdir(self.directory), [])
+
+    def test_a_part_of_another_boot_with_a_sha512_is_continued(self) -> None:
+        self.leave_part(boot_id="another")
+        self.start(rest(4), sha512=hashlib.sha512(CONTENT).hexdigest())
+        self.assertEqual(self.asked[0][1]["Range"], "bytes=4-")
+        self.assertEqual(self.heard.events[-1][0], "downloaded")
+
+
+class SignatureTests(Bench):
+    """With a signature over the file itself."""
+
+    def setUp(self) -> None:
+        self.key = ed25519.Ed25519PrivateKey.generate()
+        self.verify = Verify(Require.SIGNATURE, (self.key.public_key(),), bind_version=False)
+        super().setUp()
+
+    def failure(self) -> object:
+        """Why the verification failed, with nothing left behind."""
+        outcome = self.heard.outcome
+        assert outcome is not None
+        self.assertEqual(outcome[:2], ("download_failed", State.VERIFICATION_FAILED))
+        self.assertEqual(os.listdir(self.directory), [])
+        return outcome[2]
+
+    def test_good(self) -> None:
+        self.start(whole(), signature=self.key.sign(CONTENT))
+        self.assertEqual(self.heard.events[-1][0], "downloaded")
+
+    def test_a_wrong_one_has_a_second_chance(self) -> None:
+        self.start(whole(), whole(), signature=self.key.sign(b"other"))
+        self.reactor.advance(1)
+        self.assertEqual(self.failure(), "signature: no key of ours has made it")
+        self.assertEqual(len(self.asked), 2)
+
+    def test_a_wrong_one_for_what_is_surely_the_file_has_none(self) -> None:
+        self.start(whole(), sha256=SHA256, signature=self.key.sign(b"other"))
+        self.assertEqual(self.failure(), "signature: no key of ours has made it")
+
+    def test_without_one_nothing_is_fetched(self) -> None:
+        self.directory.mkdir()
+        self.leave_part()
+        self.start()
+        self.assertEqual(self.failure(), "signature: is missing in the job document")
+        self.assertEqual(self.asked, [])
+
+    def test_a_complete_file_is_checked_again(self) -> None:
+        """The owner may have changed the keys meanwhile."""
+        signature = self.key.sign(CONTENT)
+        self.start(whole(), signature=signature)
+        other = ed25519.Ed25519PrivateKey.generate().public_key()
+        self.verify = Verify(Require.SIGNATURE, (other,), bind_version=False)
+        self.new()
+        self.start(whole(), whole(), signature=signature)
+        self.reactor.advance(1)
+        self.assertEqual(self.failure(), "signature: no key of ours has made it")

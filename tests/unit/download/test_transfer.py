@@ -1,0 +1,65 @@
+"""The attempts of a transfer, and the waits between them."""
+
+from __future__ import annotations
+
+from tests.unit.download.bench import (
+    Answer,
+    Bench,
+    broken,
+    rest,
+    whole,
+)
+from upparat.config.settings import Download
+from upparat.download.response import SLOW_DOWN
+from upparat.job import State
+
+
+class BackOffTests(Bench):
+    settings = Download(max_attempts=20)
+
+    def test_waits_double_up_to_a_cap(self) -> None:
+        self.start(*[ConnectionError()] * 20)
+        waits = []
+        while not self.heard.outcome:
+            waits.append(self.waits())
+            self.reactor.advance(waits[-1])
+        self.assertEqual(waits, [1, 2, 4, 8, 16, 32] + [64] * 13)
+        failed = ("download_failed", State.DOWNLOAD_FAILED, "ConnectionError (20 attempts)")
+        self.assertEqual(self.heard.outcome, failed)
+        self.assertEqual(len(self.asked), 20)
+
+    def test_a_new_byte_renews_it(self) -> None:
+        self.start(ConnectionError(), ConnectionError(), broken(4), ConnectionError(), rest(4))
+        for wait in (1, 2, 1, 1):
+            self.assertEqual(self.waits(), wait)
+            self.reactor.advance(wait)
+        self.assertEqual(self.heard.events[-1][0], "downloaded")
+
+    def test_the_same_bytes_again_do_not(self) -> None:
+        self.start(*[broken(4) for _ in range(4)], whole())  # Range is ignored
+        for wait in (1, 1, 2, 4):
+            self.assertEqual(self.waits(), wait)
+            self.reactor.advance(wait)
+        self.assertEqual(self.heard.events[-1][0], "downloaded")
+
+    def test_retry_after_is_honoured(self) -> None:
+        self.start(Answer(503, {"retry-after": "100"}), Answer(503, {"retry-after": "1"}), whole())
+        self.assertEqual(self.waits(), 100)
+        self.reactor.advance(100)
+        self.assertEqual(self.waits(), 2)
+        self.reactor.advance(2)
+        self.assertEqual(self.heard.events[-1][0], "downloaded")
+
+    def test_a_fleet_is_spread(self) -> None:
+        """The random number is 1 here, and otherwise less."""
+        slow = b"<Error><Code>SlowDown</Code></Error>"
+        self.start(Answer(503, body=slow), Answer(503, {"retry-after": "100"}, body=slow), whole())
+        self.assertEqual(self.waits(), 2 * SLOW_DOWN)
+        self.reactor.advance(2 * SLOW_DOWN)
+        self.assertEqual(self.waits(), 100 + SLOW_DOWN)
+
+    def test_stop_ends_the_wait(self) -> None:
+        self.start(ConnectionError())
+        self.downloader.stop()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertEqual(self.heard.events, [])

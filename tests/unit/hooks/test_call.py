@@ -1,0 +1,43 @@
+"""The arguments and the environment of a hook."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from tests.unit.hooks.case import JOB, HookTestCase
+from upparat.job import Hook
+
+
+class CallTests(HookTestCase):
+    def test_arguments(self) -> None:
+        own = {Hook.INSTALL: [b"/tmp/f"], Hook.RESTART: [b"True"]}
+        for hook in Hook:
+            self.run_hook(hook, file="/tmp/f" if hook is Hook.INSTALL else "")
+            expected = [b"/hooks/" + hook.value.encode(), b"--flag", b"0", b"0", "mäta".encode()]
+            self.assertEqual(self.command(), [*expected, *own.get(hook, [])])
+            self.reactor.last.ends()
+
+    def test_no_force_is_an_empty_argument(self) -> None:
+        self.run_hook(Hook.RESTART, replace(JOB, force=False, meta=""))
+        self.assertEqual(self.command()[2:], [b"0", b"0", b"", b""])
+        self.assertEqual(self.reactor.last.env[b"UPPARAT_FORCE"], b"")
+
+    def test_environment(self) -> None:
+        self.run_hook(Hook.INSTALL, file="/tmp/f")
+        added = {
+            b"UPPARAT_JOB_ID": b"job",
+            b"UPPARAT_VERSION": b"2.0",
+            b"UPPARAT_FILE": b"/tmp/f",
+            b"UPPARAT_META": "mäta".encode(),
+            b"UPPARAT_FORCE": b"True",
+            b"UPPARAT_RETRY": b"0",
+            b"UPPARAT_ELAPSED": b"0",
+            b"UPPARAT_HOOK": b"install",
+            b"UPPARAT_AGENT": b"/state",
+        }
+        self.assertEqual(self.reactor.last.env, {**os.environb, **added})
+
+    def test_lone_surrogates_do_not_raise(self) -> None:
+        self.run_hook(Hook.VERSION, replace(JOB, meta="a\ud800b"))
+        self.assertEqual(self.command()[-1], b"a?b")

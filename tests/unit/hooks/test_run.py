@@ -1,0 +1,238 @@
+"""One hook for one job: attempts, time-outs, outcomes."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from twisted.logger import LogLevel, capturedLogs
+
+from tests.unit.hooks.case import JOB, TERM, HookTestCase
+from upparat.hooks.child import GRACE
+from upparat.job import Hook
+
+
+class ResultTests(HookTestCase):
+    """Exit statuses, retries and failures."""
+
+    def test_success(self) -> None:
+        names = ("version_known", "download_allowed", "installed", "restarted", "ready")
+        for hook, name in zip(Hook, names, strict=True):
+            self.run_hook(hook)
+            self.reactor.last.ends()
+            self.assertEqual(self.told(), [(name, "") if hook is Hook.VERSION else (name,)])
+        self.assert_idle()
+
+    def test_exit_code(self) -> None:
+        self.run_hook(Hook.DOWNLOAD)
+        self.reactor.last.ends(7)
+        self.assertEqual(self.told(), [("hook_failed", "download", "Exit code: 7")])
+        self.assert_idle()
+
+    def test_signal(self) -> None:
+        for number, name in ((11, "SIGSEGV"), (40, "real-time signal")):
+            self.run_hook(Hook.READY)
+            self.reactor.last.ends(signal=number)
+            message = f"Killed by signal {number} ({name})"
+            self.assertEqual(self.told(), [("hook_failed", "ready", message)])
+
+    def test_retry(self) -> None:
+        self.run_hook(Hook.DOWNLOAD)
+        self.reactor.advance(2.9)
+        self.reactor.last.ends(3)
+        self.assertEqual(self.told(), [])
+        self.reactor.advance(9.9)
+        self.assertEqual(len(self.reactor.processes), 1)
+        self.reactor.advance(0.2)
+        self.assertEqual(self.command()[2:4], [b"13", b"1"])
+        self.assertEqual(self.reactor.last.env[b"UPPARAT_RETRY"], b"1")
+        self.assertEqual(self.reactor.last.env[b"UPPARAT_ELAPSED"], b"13")
+        self.reactor.last.launched()
+        self.reactor.last.ends()
+        self.assertEqual(self.told(), [("download_allowed",)])
+        self.assert_idle()
+
+    def test_retries_used_up(self) -> None:
+        self.runner.run(Hook.READY, JOB)
+        for _ in range(3):
+            self.assertEqual(self.told(), [])
+            self.reactor.last.launched()
+            self.reactor.last.ends(3)
+            self.reactor.advance(10)
+        self.assertEqual(self.told(), [("hook_failed", "ready", "Timeout after 30s")])
+        self.assertEqual(len(self.reactor.processes), 3)
+        self.assert_idle()
+
+    def test_no_wait_after_the_last_retry(self) -> None:
+        self.make(max_retries=1)
+        self.run_hook(Hook.READY)
+        self.reactor.last.ends(3)
+        self.assertEqual(self.told(), [("hook_failed", "ready", "Timeout after 10s")])
+
+    def test_retries_start_anew_with_the_next_run(self) -> None:
+        self.make(max_retries=1)
+        for _ in range(2):
+            self.reactor.advance(5)
+            self.run_hook(Hook.READY)
+            self.assertEqual(self.command()[2:4], [b"0", b"0"])
+            self.reactor.last.ends(3)
+
+    def test_not_configured(self) -> None:
+        self.make(commands={})
+        self.runner.run(Hook.READY, JOB)
+        self.assertEqual(self.told(), [("hook_failed", "ready", "is not configured")])
+
+
+class TimeOutTests(HookTestCase):
+    """Each attempt has a time-out of its own."""
+
+    def test_each_try_has_its_own(self) -> None:
+        self.run_hook(Hook.DOWNLOAD)
+        self.reactor.advance(99)
+        self.reactor.last.ends(3)
+        self.reactor.advance(10)
+        self.reactor.last.launched()
+        self.reactor.advance(99)
+        self.assertEqual(self.reactor.kills, [])
+        self.reactor.advance(1)
+        self.assertEqual(self.reactor.kills, [(1001, TERM)])
+
+
+class StderrTests(HookTestCase):
+    """What a hook writes to stderr goes to the log."""
+
+    def stderr(self, code: int) -> list[tuple[Any, str]]:
+        with capturedLogs() as logs:
+            self.run_hook(Hook.READY)
+            self.prints(b"a\x1b[1mb\n\x07\nlast", fd=2)
+            self.reactor.last.ends(code)
+        return [(log["log_level"], log["line"]) for log in logs if "stderr" in log["log_format"]]
+
+    def test_stderr_of_a_failed_hook_is_a_warning(self) -> None:
+        self.assertEqual(self.stderr(1), [(LogLevel.warn, "ab"), (LogLevel.warn, "last")])
+
+    def test_stderr_of_others_is_information(self) -> None:
+        self.assertEqual(self.stderr(0), [(LogLevel.info, "ab"), (LogLevel.info, "last")])
+        self.assertEqual(self.stderr(3), [(LogLevel.info, "ab"), (LogLevel.info, "last")])
+
+    def test_secrets_stay_out_of_the_log(self) -> None:
+        with capturedLogs() as logs:
+            for hook in Hook:
+                self.run_hook(hook)
+                self.reactor.last.ends(1)
+        self.assertNotIn("secret", repr(logs))
+        self.assertNotIn("mäta", repr(logs))
+
+
+class AttemptsTests(HookTestCase):
+    """Counters that go on after a crash."""
+
+    def test_every_run_is_noted_before_it_begins(self) -> None:
+        self.run_hook(Hook.READY)
+        self.reactor.last.ends(3)
+        self.reactor.advance(10)
+        self.reactor.last.launched()
+        self.assertEqual(self.attempts.calls, [(Hook.READY, 0, 0.0), (Hook.READY, 1, 10.0)])
+        self.reactor.last.ends()
+        self.assertEqual(self.attempts.calls[2:], [("over", Hook.READY)])
+
+    def test_a_run_that_was_cut_off_counts(self) -> None:
+        self.attempts.before = (1, 40.0)
+        self.run_hook(Hook.READY)
+        self.assertEqual(self.command()[2:4], [b"40", b"2"])
+        self.reactor.last.ends(3)
+        self.assertEqual(self.told(), [("hook_failed", "ready", "Timeout after 30s")])
+
+    def test_a_hook_that_takes_the_agent_down_each_time(self) -> None:
+        self.attempts.before = (3, 40.0)
+        self.runner.run(Hook.READY, JOB)
+        message = "Given up: the agent was stopped in the last of 4 runs"
+        self.assertEqual(self.told(), [("hook_failed", "ready", message)])
+        self.assertEqual(self.attempts.calls, [("over", Hook.READY)])
+
+    def test_a_restart_hook_that_stops_the_agent_has_restarted_it(self) -> None:
+        self.run_hook(Hook.RESTART)
+        self.successResultOf(self.runner.shut_down())
+        self.assertEqual(self.attempts.calls[1:], [("left",)])
+
+    def test_a_restart_hook_that_falls_with_the_device_has_not_failed(self) -> None:
+        self.make(restart_grace=5.0)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL):
+            self.attempts.calls.clear()
+            self.run_hook(Hook.RESTART)
+            self.reactor.last.ends(signal=number)
+            self.assertEqual((self.told(), self.attempts.calls[1:]), ([], [("left",)]))
+            self.reactor.advance(5)
+            [(told, hook, message)] = self.told()
+            self.assertEqual((told, hook), ("hook_failed", "restart"))
+            self.assertTrue(message.startswith(f"Killed by signal {number:d}"))
+
+    def test_another_signal_is_its_own_fault(self) -> None:
+        self.run_hook(Hook.RESTART)
+        self.reactor.last.ends(signal=signal.SIGSEGV)
+        self.assertEqual(self.told()[0][:2], ("hook_failed", "restart"))
+
+    def test_the_device_goes_down_in_that_time(self) -> None:
+        self.run_hook(Hook.RESTART)
+        self.reactor.last.ends(signal=signal.SIGTERM)
+        self.successResultOf(self.runner.shut_down())
+        self.assertEqual((self.told(), self.reactor.getDelayedCalls()), ([], []))
+
+    def test_one_that_waits_for_its_next_try_has_not(self) -> None:
+        self.run_hook(Hook.RESTART)
+        self.reactor.last.ends(3)
+        self.successResultOf(self.runner.shut_down())
+        self.assertEqual(self.attempts.calls, [(Hook.RESTART, 0, 0.0)])
+
+    def test_a_stop_of_the_agent_forgets_nothing(self) -> None:
+        self.run_hook(Hook.READY)
+        self.reactor.last.ends(3)
+        self.successResultOf(self.runner.shut_down())
+        self.assertEqual(self.attempts.calls, [(Hook.READY, 0, 0.0)])
+
+
+class PidfileTests(HookTestCase):
+    """A run writes and removes the pidfile of its hook."""
+
+    def test_there_while_the_hook_runs(self) -> None:
+        for hook in Hook:
+            self.run_hook(hook)
+            self.assertEqual(self.pidfiles.pids, {hook: self.reactor.last.group})
+            self.reactor.last.ends()
+            self.assertEqual(self.pidfiles.pids, {})
+
+    def test_written_before_the_command_may_begin(self) -> None:
+        seen: list[bytes] = []
+        self.patch(self.pidfiles, "write", lambda hook, pid: seen.append(self.reactor.last.stdin))
+        self.run_hook(Hook.INSTALL)
+        self.assertEqual((seen, self.reactor.last.stdin), ([b""], b"\n"))
+
+    def test_without_a_group_there_is_none(self) -> None:
+        self.reactor.failures.append(OSError(2, "no Python"))
+        self.runner.run(Hook.INSTALL, JOB)
+        self.assertEqual((self.pidfiles.pids, self.reactor.last.stdin), ({}, b""))
+        self.assertTrue(self.reactor.last.empty_stdin)
+
+    def test_kept_for_a_restart_hook_that_goes_on(self) -> None:
+        self.run_hook(Hook.RESTART)
+        self.successResultOf(self.runner.shut_down())
+        self.assertEqual(list(self.pidfiles.pids), [Hook.RESTART])
+
+    def test_kept_for_what_cannot_be_ended(self) -> None:
+        self.run_hook(Hook.READY)
+        self.reactor.forbidden = True
+        self.reactor.pump([100, GRACE, GRACE])
+        self.assertEqual(list(self.pidfiles.pids), [Hook.READY])
+
+
+class BrokenTests(HookTestCase):
+    """A fault of the agent ends the hook."""
+
+    def test_a_fault_of_ours_ends_the_hook(self) -> None:
+        def raises(*_: object) -> None:
+            raise ValueError("nonsense")
+
+        self.patch(self.attempts, "begun", raises)
+        self.runner.run(Hook.READY, JOB)
+        self.assertEqual(self.told(), [("hook_failed", "ready", "cannot be run: nonsense")])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)

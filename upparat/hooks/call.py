@@ -1,0 +1,58 @@
+"""Makes the arguments and the environment of a hook."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from upparat.job import Hook, Job
+
+from .pidfiles import AGENT, HOOK
+
+
+@dataclass(frozen=True)
+class Call:
+    """The facts that a hook gets. Never log ``meta`` and the job's URL.
+
+    ``agent`` is the agent's state directory.
+    """
+
+    hook: Hook
+    job: Job
+    file: str = ""
+    retry: int = 0
+    elapsed: int = 0
+    agent: str = ""
+
+    @property
+    def force(self) -> str:
+        """The force flag as 1.x passed it: ``True`` or nothing."""
+        return "True" if self.job.force else ""
+
+    def arguments(self) -> list[bytes]:
+        """Seconds since the first attempt, retry count, meta, and the argument of this hook."""
+        words = [str(self.elapsed), str(self.retry), self.job.meta]
+        if self.hook is Hook.INSTALL:
+            words.append(self.file)
+        elif self.hook is Hook.RESTART:
+            words.append(self.force)
+        return [_encode(word) for word in words]
+
+    def environment(self) -> dict[bytes, bytes]:
+        """The agent's own environment with the same facts, and some more, by name."""
+        facts = {
+            "UPPARAT_JOB_ID": self.job.job_id,
+            "UPPARAT_VERSION": self.job.version,
+            "UPPARAT_FILE": self.file,
+            "UPPARAT_META": self.job.meta,
+            "UPPARAT_FORCE": self.force,
+            "UPPARAT_RETRY": str(self.retry),
+            "UPPARAT_ELAPSED": str(self.elapsed),
+            HOOK: self.hook.value,
+            AGENT: self.agent,
+        }
+        return {**os.environb, **{name.encode(): _encode(value) for name, value in facts.items()}}
+
+
+def _encode(text: str) -> bytes:
+    return text.encode(errors="replace")  # JSON can hold lone surrogates
