@@ -12,7 +12,7 @@ SEED := $(or $(SEED),$(shell date +%s))
 # Tests start hundreds of agents: each would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test sweep check docs diagram house torture fuzz bench clean
+.PHONY: demo test sweep check docs diagram house torture fuzz mutants bench clean
 
 demo: $(VENV)/local.stamp
 	$(BIN)/python -m upparat.local.demo
@@ -20,11 +20,14 @@ demo: $(VENV)/local.stamp
 test: $(VENV)/test.stamp
 	$(BIN)/python -m tests
 
-# Every crash point and fault, kills at random, and ten times as many examples, chosen at random.
+# Every crash point and fault, kills at random, many more examples that chance chooses, and a run
+# of the unit tests under trial
 # SEED=1 make sweep
 sweep: $(VENV)/test.stamp
 	@echo "SEED=$(SEED)"
-	UPPARAT_SWEEP=1 UPPARAT_SEED=$(SEED) $(BIN)/python -m pytest -n 4 --hypothesis-seed=$(SEED) \
+	UPPARAT_CASES=1 $(BIN)/python -m twisted.trial --reporter=text tests.unit
+	UPPARAT_SWEEP=1 UPPARAT_SEED=$(SEED) \
+		$(BIN)/python -m pytest -n 4 --dist worksteal --hypothesis-seed=$(SEED) \
 		tests/unit tests/e2e/test_crash_points.py tests/e2e/test_fault_matrix.py \
 		tests/e2e/test_torture.py
 
@@ -44,6 +47,11 @@ fuzz: $(VENV)/test.stamp
 		$(BIN)/python -m pytest -n auto --hypothesis-seed=$(SEED) \
 		tests/unit/test_job.py tests/unit/test_minisign.py tests/unit/download/test_response.py \
 		tests/unit/net/test_proxy.py tests/unit/net/test_http_connect.py
+
+# MODULES=upparat/job.py make mutants
+mutants: $(VENV)/test.stamp
+	$(BIN)/$(PIP_INSTALL) --editable '.[mutants]'
+	$(BIN)/python -m tests.mutants $(MODULES)
 
 # Only on a machine that is idle otherwise
 bench: $(VENV)/test.stamp

@@ -237,7 +237,7 @@ def jobs(directory: Path, count: int) -> Iterator[str]:
     yield f"| {spread(own, 's')} | {1 / statistics.median(own):.2f} |"
 
 
-def queues(directory: Path, runs: int, burst: int = BURST) -> Iterator[str]:
+def queues(directory: Path, runs: int, burst: int = BURST, pending: int = PENDING) -> Iterator[str]:
     """Each beside a job with nothing in its way, in the same run."""
     yield "| a job | time | ratio | resident |"
     yield "|---|---|---|---|"
@@ -250,8 +250,8 @@ def queues(directory: Path, runs: int, burst: int = BURST) -> Iterator[str]:
             device.notify(burst)
             crowded.append(device.job())
         yield _beside(f"{burst} notifications before it", crowded, alone, resident(pid))
-        queued = [device.job(PENDING) for _ in range(runs)]
-        yield _beside(f"each of {PENDING} jobs created at once", queued, alone, resident(pid))
+        queued = [device.job(pending) for _ in range(runs)]
+        yield _beside(f"each of {pending} jobs created at once", queued, alone, resident(pid))
         device.foreign(LISTED - 1)
         behind = [device.job() for _ in range(runs)]
         yield _beside(f"{LISTED - 1} jobs of others in front", behind, alone, resident(pid))

@@ -250,13 +250,15 @@ def bench(directory: Path, sizes: Sequence[int], runs: int) -> Iterator[str]:
                 yield from rows(measure(task, size, runs))
 
 
-def shaped(directory: Path, size: int, runs: int) -> Iterator[str]:
+def shaped(
+    directory: Path, size: int, runs: int, congestions: Sequence[str] = CONGESTION
+) -> Iterator[str]:
     """The same over a line that is slow and lossy, beside the peer alone."""
     if not can_be_shaped():
         yield "\nNot measured: that needs root, /dev/net/tun and ip.\n"
         return
     certs = make_certs(directory / "certs", (SERVER,))
-    for congestion in CONGESTION:
+    for congestion in congestions:
         with (
             ShapedLink(congestion=congestion) as link,
             Nginx(directory / congestion, certs, SERVER, link.server) as server,

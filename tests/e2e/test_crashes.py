@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.e2e.updates import SUCCEEDED, Updates
 from tests.simulator.faults import lost
-from tests.support.scripts import copy_file, hang, leave, wait_for_file
+from tests.support.scripts import copy_file, hang, leave, show, wait_for_file, write
 from tests.support.waiting import runs, wait_until
 
 
@@ -46,8 +46,12 @@ def test_an_installer_whose_environment_was_taken_away_is_found_as_well(updates:
 
 def test_a_restart_hook_that_outlives_the_agent_is_not_overtaken(updates: Updates) -> None:
     """Not by ``restart_timeout``, not by a second one, and not by the next job's installation."""
-    go_on = updates.hooks.directory / "go-on"
-    updates.hooks.restart([wait_for_file(go_on), updates.hooks.become("2.0")])
+    hooks = updates.hooks
+    go_on, done = hooks.directory / "go-on", hooks.directory / "done"
+    hooks.restart([wait_for_file(go_on), hooks.become("2.0"), write(done, "")])
+    # An answer from before the end that is heard after it would be worth a second restart.
+    version = show(hooks.version_file)
+    hooks.version(*[[version]] * 5, [wait_for_file(done), version])
     device = updates.start(hooks={"restart_timeout": 1, "restart_grace": 0})
     updates.create()
     updates.hooks.wait_for_call("restart")

@@ -108,20 +108,6 @@ def test_others_cannot_take_the_room_that_was_set_aside(mount: Mount, updates: U
     assert updates.file.requests[-1].range is not None
 
 
-def test_others_fill_the_disk_during_a_download_of_unknown_size(
-    mount: Mount, updates: Updates
-) -> None:
-    disk = mount("disk")
-    half_way(updates, disk, endless=True, sha256=updates.file.sha256)
-    stuff = fill(disk, leave=0)
-    updates.file.release()
-    end = updates.cloud.wait_for_end("job-1", timeout=60)
-    assert end.state == "insufficient_storage"
-    assert "install" not in updates.hooks.names()
-    stuff.unlink()
-    the_next_job_works(updates)
-
-
 def test_others_make_room_in_time(mount: Mount, updates: Updates) -> None:
     disk = mount("disk")
     device = half_way(updates, disk, endless=True, sha256=updates.file.sha256)

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 CONFTEST = Path(__file__).parent.parent / "conftest.py"
 
 TESTS = """
@@ -36,7 +34,7 @@ def run(directory: Path, text: str, no_skips: str) -> subprocess.CompletedProces
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir=.", "-q", "-ra"],
         cwd=directory,
-        env=os.environ | {"UPPARAT_NO_SKIPS": no_skips},
+        env=os.environ | {"UPPARAT_NO_SKIPS": no_skips, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -57,8 +55,7 @@ def test_a_module_that_skips_itself_fails(tmp_path: Path) -> None:
     assert ran.returncode != 0
 
 
-@pytest.mark.parametrize("value", ["", "0"])
-def test_otherwise_skips_are_reported(tmp_path: Path, value: str) -> None:
-    ran = run(tmp_path, TESTS, value)
+def test_otherwise_skips_are_reported(tmp_path: Path) -> None:
+    ran = run(tmp_path, TESTS, "0")
     assert "3 skipped, 1 xfailed" in ran.stdout
     assert ran.returncode == 0

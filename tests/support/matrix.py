@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "faults.md"
@@ -130,6 +130,12 @@ MATRIX["delete"] = {
     "select_job": Cell("", "the second refusal ends it; there is no restart", installs=None),
 }
 MATRIX["hook crash"] = MATRIX["hook hang"]
+
+# Played by the tests that kill the agent around each start of a hook and each change of state.
+MATRIX["agent kill"] = {
+    state: cell if cell is LATER else replace(cell, test="test_crash_points.py")
+    for state, cell in MATRIX["agent kill"].items()
+}
 
 FAULTS = (
     "network cut",

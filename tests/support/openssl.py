@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +58,23 @@ class KeyPair:
 
 
 def make_keys(directory: Path, kind: str, name: str = "key") -> KeyPair:
+    """The same pair for the same kind and name: openssl needs a while to find an RSA key."""
     directory.mkdir(parents=True, exist_ok=True)
     pair = KeyPair(directory / f"{name}-{kind}.key", directory / f"{name}-{kind}.pem")
-    openssl("genpkey", "-algorithm", *KINDS[kind], "-out", pair.private)
-    openssl("pkey", "-in", pair.private, "-pubout", "-out", pair.public)
+    private, public = _generated(kind, name)
+    pair.private.touch(mode=0o600)
+    pair.private.write_bytes(private)
+    pair.public.write_bytes(public)
     return pair
+
+
+@functools.cache
+def _generated(kind: str, name: str) -> tuple[bytes, bytes]:
+    """A private and its public key; another pair for each name."""
+    with tempfile.TemporaryDirectory() as directory:
+        private = Path(directory, name)
+        openssl("genpkey", "-algorithm", *KINDS[kind], "-out", private)
+        return private.read_bytes(), openssl("pkey", "-in", private, "-pubout")
 
 
 class Signers:

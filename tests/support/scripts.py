@@ -25,7 +25,7 @@ from .waiting import wait_until
 Step = list[Any]
 
 _ENGINE = """#!{python} -IS
-import hashlib, json, os, signal, sys, time
+import json, os, signal, sys, time
 NAME, DIRECTORY, FILE = {name!r}, {directory!r}, sys.argv[4:5]
 journal = os.path.join(DIRECTORY, "calls.jsonl")
 
@@ -55,6 +55,7 @@ def run(kind, *values):
         with open(FILE[0], "rb") as source, open(values[0], "wb") as target:
             target.write(source.read())
     elif kind == "digest":
+        import hashlib
         with open(FILE[0], "rb") as source:
             seen = hashlib.sha256(source.read()).hexdigest()
         note(event="digest", job=os.environ["UPPARAT_JOB_ID"], digest=seen)

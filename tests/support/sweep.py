@@ -6,5 +6,5 @@ import os
 
 SWEEP = os.environ.get("UPPARAT_SWEEP") == "1"
 """Whether all cases are played, and chance may choose among those that have no end."""
-EXAMPLES = int(os.environ.get("UPPARAT_CASES", "1000" if SWEEP else "100"))
+EXAMPLES = int(os.environ.get("UPPARAT_CASES", "1000" if SWEEP else "50"))
 """Examples of each property; the same ones with every run unless all cases are played."""

@@ -133,6 +133,20 @@ class NameTests(SynchronousTestCase):
         self.assertEqual(names - set(modules(plain=True)), set(WITHOUT_MODULE))
 
 
+class TrialTests(SynchronousTestCase):
+    def test_unit_tests_need_no_pytest(self) -> None:
+        """They run under trial as well."""
+        for path in sorted((ROOT / "tests" / "unit").rglob("*.py")):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    names = [alias.name for alias in node.names]
+                    modules = names if isinstance(node, ast.Import) else [node.module or ""]
+                    self.assertNotIn("pytest", {name.partition(".")[0] for name in modules}, path)
+            for each in tree.body:
+                self.assertFalse(getattr(each, "name", "").startswith("test_"), path)
+
+
 class LogicTests(SynchronousTestCase):
     def test_logic(self) -> None:
         for source in (

@@ -1,0 +1,96 @@
+"""Changes the code and looks whether a test notices: ``python -m tests.mutants [MODULE …]``.
+
+cosmic-ray makes the changes, one at a time, each in a copy of the tree. A mutant survives if the
+tests of the module's name pass with it. Prints each survivor; not part of the tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = Path(sys.executable).parent
+
+MODULES = {
+    "upparat/download/response.py": "tests/unit/download/test_response.py",
+    "upparat/iotjobs/reports.py": "tests/unit/iotjobs/test_reports.py",
+    "upparat/iotjobs/requests.py": "tests/unit/iotjobs/test_requests.py",
+    "upparat/job.py": "tests/unit/test_job.py",
+    "upparat/machine/guard.py": "tests/unit/machine/test_guard.py",
+    "upparat/machine/ignored.py": "tests/unit/machine",
+    "upparat/machine/life.py": "tests/unit/machine/test_life.py",
+    "upparat/machine/model.py": "tests/unit/machine",
+    "upparat/storage/record.py": "tests/unit/storage/test_record.py",
+}
+"""The modules that decide, and the tests that must notice."""
+
+CONFIG = """\
+[cosmic-ray]
+module-path = "{module}"
+timeout = 60.0
+excluded-modules = []
+test-command = "{python} -m pytest -x -q -p no:cacheprovider {tests}"
+[cosmic-ray.distributor]
+name = "local"
+[cosmic-ray.filters.operators-filter]
+exclude-operators = [
+    # Of annotations, which nobody evaluates, and of numbers by all that is far from them
+    "core/ReplaceBinaryOperator_(?!Add_Sub|Sub_Add|Mul_Div|Div_Mul).*",
+    # Of members of an enumeration, and by what raises TypeError
+    "core/ReplaceComparisonOperator_(?!Eq_NotEq|NotEq_Eq|Is_IsNot|IsNot_Is|In_NotIn|NotIn_In).*(Eq|Is|In)_.*",
+    "core/ReplaceComparisonOperator_(?!Lt_LtE|LtE_Lt|Gt_GtE|GtE_Gt)(Lt|LtE|Gt|GtE)_.*",
+]
+"""
+
+
+def run(directory: Path, *words: str) -> str:
+    """Run a program of this Python in a directory, and return what it prints."""
+    environment = {**os.environ, "UPPARAT_CASES": "20"}
+    return subprocess.run(
+        [str(SCRIPTS / words[0]), *words[1:]],
+        cwd=directory,
+        env=environment,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+
+
+def mutate(module: str) -> str:
+    """The report of one module: its survivors, and how many mutants there were."""
+    with tempfile.TemporaryDirectory(prefix="upparat-mutants-") as name:
+        directory = Path(name, "tree")
+        shutil.copytree(ROOT, directory, ignore=shutil.ignore_patterns(".*", "build", "*.pyc"))
+        config = CONFIG.format(module=module, tests=MODULES[module], python=sys.executable)
+        (directory / "cosmic-ray.toml").write_text(config, encoding="utf-8")
+        files = ("cosmic-ray.toml", "session.sqlite")
+        run(directory, "cosmic-ray", "init", *files)
+        run(directory, "cr-filter-operators", *reversed(files))
+        run(directory, "cosmic-ray", "baseline", files[0])
+        run(directory, "cosmic-ray", "exec", *files)
+        return run(directory, "cr-report", "--surviving-only", "--show-diff", files[1])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants")
+    parser.add_argument("modules", nargs="*", default=list(MODULES), metavar="MODULE")
+    parser.add_argument("--at-once", type=int, default=os.cpu_count())
+    arguments = parser.parse_args(argv)
+    with ThreadPoolExecutor(arguments.at_once) as pool:
+        for module, report in zip(
+            arguments.modules, pool.map(mutate, arguments.modules), strict=True
+        ):
+            print(f"=== {module}\n{report}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
