@@ -58,7 +58,7 @@ ALLOWED = {
     "config": ("job", "net", "signing", "text"),
     "storage": ("job", "linux", "ports"),
     "mqtt": ("backoff", "config", "net", "oneshot"),
-    "iotjobs": ("backoff", "job", "mqtt", "oneshot", "ports"),
+    "iotjobs": ("backoff", "job", "mqtt", "oneshot", "ports", "text"),
     "hooks": ("config", "job", "linux", "oneshot", "ports", "streaming", "text"),
     "download": (
         "backoff",

@@ -2,166 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.ports import Bench, Call, execution, key
-from upparat import machine
+from tests.support.ports import execution, key
+from tests.unit.machine.bench import IN_PROGRESS, QUEUED, Life, ended, summary
 from upparat.job import Downgrades, ExecutionKey, Hook, JobExecutionSummary, State, Status
-from upparat.machine import IGNORED, Inputs
 from upparat.machine.life import MAX_URL_REQUESTS
 from upparat.ports import Installation, Memory, Stage
-
-IN_PROGRESS = Status.IN_PROGRESS
-QUEUED = Status.QUEUED
-
-
-def summary(
-    job_id: str = "a", status: Status = QUEUED, queued_at: int = 100
-) -> JobExecutionSummary:
-    return JobExecutionSummary(key(job_id, queued_at=queued_at), status)
-
-
-def ended(job_id: str, state: str, message: str = "none", *, discard: bool = True) -> list[Call]:
-    """The effects of a job's end."""
-    return [
-        ("report", job_id, state, message),
-        ("clear record",),
-        *([("discard", job_id)] if discard else []),
-        ("fetch",),
-    ]
-
-
-class Life(Bench):
-    """A bench that can be brought into each state."""
-
-    def started(self, memory: Memory | None = None) -> Life:
-        self.machine.start(memory)
-        return self
-
-    def selecting(self) -> Life:
-        self.started().machine.pending([], [summary()])
-        return self
-
-    def verifying(self) -> Life:
-        self.selecting().machine.described(execution())
-        return self
-
-    def asking_to_download(self) -> Life:
-        self.verifying().machine.version_known("1.0")
-        return self
-
-    def downloading(self) -> Life:
-        self.asking_to_download().machine.download_allowed()
-        return self
-
-    def downloading_without_hooks(self) -> Life:
-        self.selecting().machine.described(execution())
-        return self
-
-    def streaming(self) -> Life:
-        self.downloading().machine.stream_ready()
-        return self
-
-    def installing(self) -> Life:
-        self.downloading().machine.downloaded("/file")
-        return self
-
-    def restarting(self) -> Life:
-        self.installing().machine.installed()
-        return self
-
-    def restart_running(self) -> Life:
-        self.restarting().machine.delivered(State.REBOOT_START)
-        return self
-
-    def checking(self) -> Life:
-        self.restart_running().machine.restarted()
-        self.machine.timeout()
-        return self
-
-    def winding_down(self) -> Life:
-        self.installing().machine.cancelled()
-        return self
-
-    def quiet(self) -> Life:
-        self.taken()
-        return self
-
-
-class TableTests(SynchronousTestCase):
-    def test_every_pair_is_decided(self) -> None:
-        automaton = machine.machine.__automat_automaton__
-        transitions = automaton.allTransitions()
-        decided = {(old.name, name) for old, name, _, _ in transitions}
-        states = {old.name for old, *_ in transitions} | {new.name for _, _, new, _ in transitions}
-        inputs = {name for name in dir(Inputs) if not name.startswith("__") and name[:4] != "_abc"}
-        inputs -= {"_is_protocol", "_is_runtime_protocol"}
-        self.assertEqual(set(product(states, inputs)) - decided, set())
-        self.assertEqual(len(decided), len(transitions))
-
-    def test_the_states_are_those_of_the_design(self) -> None:
-        self.assertEqual(
-            set(IGNORED),
-            {
-                "idle",
-                "fetch_jobs",
-                "monitor",
-                "select_job",
-                "verify_job",
-                "download",
-                "install",
-                "restart",
-                "verify_installation",
-                "wind_down",
-                "stopped",
-            },
-        )
-
-    def test_ignored_inputs_have_no_effect(self) -> None:
-        arguments: dict[str, tuple[object, ...]] = {
-            "start": (None,),
-            "pending": ([], []),
-            "described": (execution("z"),),
-            "describe_failed": ("z", True),
-            "delivered": (State.REBOOT_START,),
-            "undeliverable": (State.REBOOT_START,),
-            "version_known": ("2.0",),
-            "install_output": ("line",),
-            "hook_failed": (Hook.INSTALL, "no"),
-            "progressed": (1, 2),
-            "downloaded": ("/f",),
-            "url_expired": ("old",),
-            "download_failed": (State.DOWNLOAD_FAILED, "no"),
-        }
-        for state, life in self.lives().items():
-            self.assertEqual(life.state, state)
-            for ignored in IGNORED[state]:
-                if not ignored.__name__.startswith("_"):
-                    getattr(life.machine, ignored.__name__)(*arguments.get(ignored.__name__, ()))
-                    self.assertEqual((life.state, life.taken()), (state, []), ignored.__name__)
-
-    def lives(self) -> dict[str, Life]:
-        monitoring = Life().started()
-        monitoring.machine.pending([], [])
-        stopped = Life().started()
-        stopped.machine.stop()
-        lives = {
-            "idle": Life(),
-            "fetch_jobs": Life().started(),
-            "monitor": monitoring,
-            "select_job": Life().selecting(),
-            "verify_job": Life().verifying(),
-            "download": Life().downloading(),
-            "install": Life().installing(),
-            "restart": Life().restarting(),
-            "verify_installation": Life().checking(),
-            "wind_down": Life().winding_down(),
-            "stopped": stopped,
-        }
-        return {state: life.quiet() for state, life in lives.items()}
 
 
 class HappyPathTests(SynchronousTestCase):
@@ -1131,11 +980,3 @@ class StopTests(SynchronousTestCase):
         ):
             life.quiet().machine.stop()
             self.assertEqual((life.state, life.taken()), ("stopped", effects))
-
-
-class TraceTests(SynchronousTestCase):
-    def test_nobody_has_to_listen(self) -> None:
-        bench = Bench()
-        made = machine.make_machine(bench.core)
-        made.start(None)
-        self.assertEqual(bench.taken(), [("fetch",)])
