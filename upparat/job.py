@@ -254,7 +254,7 @@ def parse_document(execution: JobExecution, *, installed: bool = False) -> Job:
     document = execution.document
     if not isinstance(document, dict):
         raise InvalidDocument("the document is not an object")
-    reader = _Reader({key: value for key, value in document.items() if value is not None})
+    reader = _DocumentReader({key: value for key, value in document.items() if value is not None})
     job = Job(execution, version=reader.version(), file="")
     if not installed:
         job = reader.with_file(job)
@@ -264,7 +264,7 @@ def parse_document(execution: JobExecution, *, installed: bool = False) -> Job:
     return replace(job, meta=reader.meta(), force=reader.flag("force")) if installed else job
 
 
-class _Reader:
+class _DocumentReader:
     """Reads the keys of a document and collects their problems."""
 
     def __init__(self, document: Mapping[str, object]) -> None:

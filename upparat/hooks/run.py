@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from upparat.config.settings import Hooks
+from upparat.config.settings import HookSettings
 from upparat.job import Hook
 from upparat.oneshot import OneShot
 from upparat.text import printable
@@ -79,7 +79,7 @@ class HookRun:
     def __init__(
         self,
         reactor: ChildReactor,
-        settings: Hooks,
+        settings: HookSettings,
         call: Call,
         on_output: Callable[[Sequence[str]], None],
         on_outcome: Callable[[Outcome], None],

@@ -28,11 +28,11 @@ from .model import (
     Artifact,
     Check,
     Core,
+    Downloading,
     Fetching,
     Inputs,
     Restart,
     Selection,
-    Transfer,
     Work,
 )
 
@@ -70,12 +70,12 @@ def verify(inputs: Inputs, core: Core, job: Job) -> Work:
     return Work(job)
 
 
-def prepare_download(inputs: Inputs, core: Core, job: Job) -> Transfer:
+def prepare_download(inputs: Inputs, core: Core, job: Job) -> Downloading:
     if Hook.DOWNLOAD in core.policy.hooks and not job.force:
         core.hooks.run(Hook.DOWNLOAD, job)
     else:
         inputs.download_allowed()
-    return Transfer(job)
+    return Downloading(job)
 
 
 def install_file(inputs: Inputs, core: Core, artifact: Artifact) -> Artifact:
@@ -407,7 +407,7 @@ def _note_installation(core: Core, job: Job, stage: Stage) -> None:
 
 
 @download.upon(Inputs.download_allowed).loop()
-def start_transfer(inputs: Inputs, core: Core, transfer: Transfer) -> None:
+def start_transfer(inputs: Inputs, core: Core, transfer: Downloading) -> None:
     transfer.running = True
     core.jobs.report(transfer.job.execution, Report(State.DOWNLOAD_START))
     core.downloads.start(transfer.job)
@@ -455,12 +455,12 @@ def request_url(inputs: Inputs, core: Core, work: Fetching) -> None:
 
 
 @download.upon(Inputs.downloaded).loop()
-def have_file(inputs: Inputs, core: Core, transfer: Transfer, path: str) -> None:
+def have_file(inputs: Inputs, core: Core, transfer: Downloading, path: str) -> None:
     inputs._install(Artifact(transfer.job, path))
 
 
 @download.upon(Inputs.stream_ready).loop()
-def have_stream(inputs: Inputs, core: Core, transfer: Transfer) -> None:
+def have_stream(inputs: Inputs, core: Core, transfer: Downloading) -> None:
     inputs._install(Artifact(transfer.job, STREAM))
 
 
@@ -736,7 +736,7 @@ for _unreported in (select_job, verify_job, restart, verify_installation, wind_d
 
 
 @download.upon(Inputs.stop).to(stopped)
-def interrupt_download(inputs: Inputs, core: Core, transfer: Transfer) -> None:
+def interrupt_download(inputs: Inputs, core: Core, transfer: Downloading) -> None:
     if transfer.running:
         report = Report(State.DOWNLOAD_INTERRUPT, "The agent was stopped")
         core.jobs.report(transfer.job.execution, report)

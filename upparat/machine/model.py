@@ -115,7 +115,7 @@ class Fetching(Work):
 
 
 @dataclass
-class Transfer(Fetching):
+class Downloading(Fetching):
     """A job whose file is downloaded; ``running`` once the download hook has allowed it."""
 
     running: bool = False
