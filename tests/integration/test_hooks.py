@@ -231,7 +231,7 @@ async def test_line_of_10_mb(bench: MakeBench) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_flood_neither_fills_the_memory_nor_starves_the_reactor(bench: MakeBench) -> None:
-    one = bench("#!/bin/sh\nyes 'a line of output' | head -n 200000; yes '' | head -c 2000000\n")
+    one = bench(f"#!/bin/sh\nyes '{'x' * 299}' | head -n 20000; yes '' | head -c 200000\n")
     one.install_output = lambda line: None  # type: ignore[method-assign]
     ticks = []
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -11,43 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 ROOT = Path(__file__).parent.parent.parent
 
 ELSEWHERE: Mapping[str, str] = {
-    "commands/check": "to be split by module",
-    "commands/run": "to be split by module",
-    "config/settings": "to be split by module",
-    "download/agent": "to be split by module",
-    "download/attempt": "to be split by module",
-    "download/budget": "to be split by module",
+    "commands/configured": "to be split by module",
     "download/client": "to be split by module",
-    "download/errors": "to be split by module",
-    "download/exchange": "to be split by module",
-    "download/http": "to be split by module",
-    "download/partial": "to be split by module",
-    "download/pool": "to be split by module",
-    "download/stored": "to be split by module",
-    "download/transfer": "to be split by module",
-    "download/url": "to be split by module",
-    "download/work": "to be split by module",
-    "hooks/child": "to be split by module",
-    "hooks/launcher": "to be split by module",
-    "hooks/output": "to be split by module",
-    "hooks/run": "to be split by module",
-    "hooks/streamed_child": "to be split by module",
     "local/agent": "to be split by module",
-    "local/aws": "to be split by module",
-    "local/cli": "to be split by module",
-    "local/demo": "to be split by module",
-    "local/device": "to be split by module",
-    "local/die_with_parent": "to be split by module",
-    "local/loopback": "to be split by module",
-    "local/ministack": "to be split by module",
     "local/policies": "to be split by module",
-    "local/screen": "to be split by module",
-    "local/watch": "to be split by module",
     "machine/ignored": "to be split by module",
     "machine/machine": "to be split by module",
     "machine/model": "to be split by module",
-    "signing/command": "to be split by module",
-    "signing/keys": "to be split by module",
 }
 """Modules with logic and no tests of their name, each with the reason and the tests it has."""
 
@@ -56,7 +26,6 @@ WITHOUT_MODULE = {
     "docs": "README.md and docs/",
     "examples": "examples/",
     "tests": "this module",
-    "local/local": "to be split by module",
     "machine/world": "a model of the world around the machine",
 }
 """Unit tests of something else than a module of their name."""
