@@ -23,8 +23,9 @@ def printable(text: str) -> str:
     White space and control characters become single spaces, because words must not run together.
     Invisible format characters, surrogates and unassigned code points are dropped.
     """
-    kept = map(_one_line, _ESCAPES.sub("", text))
-    return " ".join("".join(kept).split())
+    if not text.isprintable():  # most is, and a hook may print megabytes
+        text = "".join(map(_one_line, _ESCAPES.sub("", text)))
+    return " ".join(text.split())
 
 
 def _one_line(char: str) -> str:

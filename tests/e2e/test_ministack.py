@@ -14,6 +14,7 @@ import pytest
 from tests.e2e.updates import ALL_CALLS, SUCCEEDED
 from tests.simulator.inspector import Inspector
 from tests.support.agent import Agent, kill_marked, marked
+from tests.support.bridge import PASSWORD, USER, bridge_config
 from tests.support.files import FileServer
 from tests.support.mosquitto import MOSQUITTO, requires_mosquitto
 from tests.support.scripts import Hooks
@@ -277,20 +278,7 @@ def test_stopped_in_mid_download(
 def bridge(aws: LocalAws, device: Device, tmp_path: Path) -> Iterator[int]:
     """The port of a mosquitto that is set up as the example says."""
     port = free_port()
-    text = (EXAMPLES / "mosquitto-bridge.conf").read_text()
-    for old, new in {
-        "listener 1883": f"listener {port}",
-        "ENDPOINT-ats.iot.REGION.amazonaws.com:8883": f"127.0.0.1:{aws.mqtt_port}",
-        "/etc/mosquitto/certs/AmazonRootCA1.pem": str(device.cafile),
-        "/etc/mosquitto/certs/device.crt": str(device.certfile),
-        "/etc/mosquitto/certs/device.key": str(device.keyfile),
-        "THING": device.thing_name,
-    }.items():
-        assert old in text
-        text = text.replace(old, new)
-    config = tmp_path / "mosquitto.conf"
-    # mosquitto gives up root's rights, and with them the right to read the key.
-    config.write_text(text + "user root\n")
+    config = bridge_config(tmp_path, port, device, aws.mqtt_port)
     with (tmp_path / "mosquitto.log").open("wb") as log:
         process = subprocess.Popen(
             [str(MOSQUITTO), "-c", str(config)], stderr=log, start_new_session=True
@@ -304,7 +292,11 @@ def bridge(aws: LocalAws, device: Device, tmp_path: Path) -> Iterator[int]:
 def test_an_update_through_a_bridge(
     aws: LocalAws, device: Device, hooks: Hooks, reports: Reports, bridge: int
 ) -> None:
-    with running(device, hooks, {"port": bridge, "client_id": "upparat"}):
+    with running(
+        device,
+        hooks,
+        {"port": bridge, "client_id": "upparat", "username": USER, "password": PASSWORD},
+    ):
         job = document(aws.upload("bridged.bin", CONTENT))
         aws.create_job("bridged", job, [device.thing_name])
         aws.wait("bridged", device.thing_name)

@@ -16,6 +16,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.simulator.thing import Thing
+from tests.support.bridge import PASSWORD, USER, bridge_config
 from tests.support.mosquitto import MOSQUITTO, free_port, requires_mosquitto
 from tests.support.waiting import wait_until
 from upparat.job import Status
@@ -53,34 +54,12 @@ def answers(port: int) -> bool:
 def test_the_bridge_lets_a_device_work_its_jobs(aws: LocalAws, tmp_path: Path) -> None:
     device = aws.create_device(tmp_path, "bridged")
     port = free_port()
-    text = (EXAMPLES / "mosquitto-bridge.conf").read_text()
-    for old, new in {
-        "listener 1883": f"listener {port}",
-        "ENDPOINT-ats.iot.REGION.amazonaws.com:8883": f"127.0.0.1:{aws.mqtt_port}",
-        "/etc/mosquitto/certs/AmazonRootCA1.pem": str(device.cafile),
-        "/etc/mosquitto/certs/device.crt": str(device.certfile),
-        "/etc/mosquitto/certs/device.key": str(device.keyfile),
-        "THING": "bridged",
-        "/etc/mosquitto/upparat.acl": str(tmp_path / "acl"),
-        "password_file /etc/mosquitto/upparat.passwd": f"password_file {tmp_path / 'passwd'}",
-    }.items():
-        assert old in text
-        text = text.replace(old, new)
-    passwords = tmp_path / "passwd"
-    subprocess.run(
-        ["mosquitto_passwd", "-b", "-c", passwords, "upparat", "secret"], check=True, timeout=30
-    )
-    subprocess.run(["mosquitto_passwd", "-b", passwords, "other", "x"], check=True, timeout=30)
-    rules = tmp_path / "acl"
-    rules.write_text((EXAMPLES / "mosquitto-bridge.acl").read_text().replace("THING", "bridged"))
-    config = tmp_path / "mosquitto.conf"
-    # mosquitto gives up root's rights, and with them the right to read the key.
-    config.write_text(text + "user root\n")
+    config = bridge_config(tmp_path, port, device, aws.mqtt_port)
     aws.create_job("job", {"a": 1}, ["bridged"])
     with mosquitto(config):
         wait_until(lambda: answers(port))
         assert refused(port)
-        with Thing("bridged", port, client_id="upparat", login=("upparat", "secret")) as thing:
+        with Thing("bridged", port, client_id="upparat", login=(USER, PASSWORD)) as thing:
             wait_until(lambda: listed(thing) == ["job"])
             pretend(port)
             assert thing.ask("job/get")["execution"]["jobDocument"] == {"a": 1}
@@ -107,7 +86,7 @@ def refused(port: int) -> bool:
 
 def pretend(port: int) -> None:
     """Play AWS as a local user: with a password, but without the right to any topic."""
-    for user, password in (("other", "x"), ("upparat", "secret")):
+    for user, password in (("other", "x"), (USER, PASSWORD)):
         client = Client(CallbackAPIVersion.VERSION2, f"pretender-{user}")
         client.username_pw_set(user, password)
         client.connect("127.0.0.1", port)

@@ -231,7 +231,7 @@ async def test_line_of_10_mb(bench: MakeBench) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_flood_neither_fills_the_memory_nor_starves_the_reactor(bench: MakeBench) -> None:
-    one = bench("#!/bin/sh\nyes 'a line of output' | head -n 200000; yes '' | head -c 2000000\n")
+    one = bench(f"#!/bin/sh\nyes '{'x' * 299}' | head -n 20000; yes '' | head -c 200000\n")
     one.install_output = lambda line: None  # type: ignore[method-assign]
     ticks = []
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -453,9 +453,9 @@ from twisted.internet import reactor
 from tests.integration.test_hooks import JOB
 from tests.support.processes import FakeAttempts
 from upparat.hooks.runner import HookRunner
-from upparat.config.settings import Hooks
+from upparat.config.settings import HookSettings
 from upparat.job import Hook
-hooks = Hooks(commands={Hook.RESTART: (sys.argv[1],)})
+hooks = HookSettings(commands={Hook.RESTART: (sys.argv[1],)})
 runner = HookRunner(reactor, hooks, agent=sys.argv[2], attempts=FakeAttempts())
 reactor.callWhenRunning(runner.run, Hook.RESTART, JOB)
 reactor.run()

@@ -121,9 +121,8 @@ class Agent:
         """What an update has left behind: processes but for the agent itself, and files."""
         found, agent = marked(self.directory), self.living
         rest = [f"process {pid}" for pid in found if pid != agent]
-        for name in ("*.part", "record.*"):
-            rest += map(str, self.directory.rglob(name))
-        return rest
+        files = [*self.directory.rglob("*.part"), *self.directory.rglob("record.*")]
+        return rest + [str(path) for path in files if not _outlives_its_job(path)]
 
     @property
     def starts(self) -> int:
@@ -301,3 +300,12 @@ def kill_marked(directory: Path) -> None:
         except ProcessLookupError:
             continue
     wait_until(lambda: not marked(directory))
+
+
+def _outlives_its_job(record: Path) -> bool:
+    """Whether this is a record of nothing but an installation that is not confirmed."""
+    try:
+        content = json.loads(record.read_text())
+    except (OSError, ValueError):
+        return False
+    return bool(content.get("installation")) and not content["update"] and not content["owed"]

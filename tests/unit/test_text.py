@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -56,7 +56,6 @@ class PrintableTests(SynchronousTestCase):
             self.assertTrue(safe(printable(text)))
 
     @given(ANY | ODD)
-    @settings(max_examples=200, deadline=None)
     def test_any(self, text: str) -> None:
         line = printable(text)
         self.assertTrue(safe(line))
@@ -79,7 +78,6 @@ class StatusValueTests(SynchronousTestCase):
     @example("\U0001f600" * 2000)
     @example("a " * 2000)
     @example("\x1b[" * 2000)
-    @settings(max_examples=200, deadline=None)
     def test_any(self, text: str) -> None:
         value = status_value(text)
         self.assertLessEqual(len(value), STATUS_VALUE_LENGTH)
@@ -102,7 +100,6 @@ class WithoutQueryTests(SynchronousTestCase):
             self.assertEqual(without_query(url), bare)
 
     @given(ANY, ANY)
-    @settings(max_examples=100, deadline=None)
     def test_any(self, start: str, end: str) -> None:
         self.assertTrue(safe(without_query(start + "?" + end)))
         self.assertNotIn("?", without_query(start + "?" + end))

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.support.model import Device, document
-from tests.support.sweep import EXAMPLES
 from upparat.job import ExecutionKey, Status
 
 STEPS = 50
@@ -240,5 +239,5 @@ class UpdateModel(RuleBasedStateMachine):
 
 TestUpdateModel = UpdateModel.TestCase
 TestUpdateModel.settings = settings(
-    max_examples=2 * EXAMPLES, stateful_step_count=STEPS, suppress_health_check=list(HealthCheck)
+    stateful_step_count=STEPS, suppress_health_check=list(HealthCheck)
 )
