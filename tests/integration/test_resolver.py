@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
+from threading import Event
+from threading import enumerate as enumerate_threads
+from typing import Any
+
+import pytest
 import pytest_twisted
 from twisted.internet.address import IPv4Address
 
 from tests.support.python import run_python
 from tests.support.reactor import reactor, until
+from tests.support.waiting import PATIENCE
 from tests.unit.net.test_resolver import Receiver
 from upparat.net.resolver import DaemonResolver
 
@@ -26,6 +34,31 @@ async def test_a_real_name() -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_name_that_is_not_valid() -> None:
     assert await look_up("a" * 64) == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_cancelled_lookup_reports_nothing_and_its_thread_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, answer = Event(), Event()
+
+    def wait(*_: object, **__: object) -> Sequence[Any]:
+        asked.set()
+        answer.wait(PATIENCE)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 443))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", wait)
+    threads = set(enumerate_threads())
+    receiver = Receiver()
+    resolution = DaemonResolver(reactor).resolveHostName(receiver, "files.example")
+    await until(asked.is_set)
+    resolution.cancel()
+    answer.set()
+    await until(lambda: set(enumerate_threads()) <= threads)
+    turned = Event()
+    reactor.callFromThread(turned.set)
+    await until(turned.is_set)
+    assert (receiver.addresses, receiver.complete) == ([], 0)
 
 
 # --- the end of the process ---
