@@ -37,7 +37,7 @@ from tests.support.rawbroker import (
     suback,
 )
 from tests.support.world import THING, World
-from upparat.config.settings import Broker, Service
+from upparat.config.settings import BrokerSettings, ServiceSettings
 
 FLOOR = "import twisted.internet.reactor, twisted.application.service, paho.mqtt.client, automat"
 """What any agent of this kind has to import."""
@@ -163,7 +163,7 @@ def idle(directory: Path, seconds: float) -> Iterator[str]:
         time.sleep(seconds)
         share = (cpu(agent.pid) - before) / seconds
         memory = resident(agent.pid)
-    pings, polls = 3600 / Broker().keepalive, 3600 / Service().poll_interval
+    pings, polls = 3600 / BrokerSettings().keepalive, 3600 / ServiceSettings().poll_interval
     ping = len(packet(PINGREQ)) + len(packet(PINGRESP))
     size = pings * ping + polls * clocked.lists[0]
     yield "| resident | CPU | MQTT packets in an hour | MQTT bytes in an hour |"

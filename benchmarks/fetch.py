@@ -44,13 +44,13 @@ def with_upparat(
 
     from tests.support.downloads import Heard, make_job
     from tests.support.reactor import reactor
-    from upparat.config.settings import Download
+    from upparat.config.settings import DownloadSettings
     from upparat.download.client import Client
     from upparat.download.downloader import Downloader
     from upparat.reactor import prepare_reactor
 
     prepare_reactor(reactor)
-    settings = Download(allow_http=True, cafile=cafile)
+    settings = DownloadSettings(allow_http=True, cafile=cafile)
     downloader = Downloader(reactor, settings, directory)
     if not at_first:
         Client(reactor, settings).load()

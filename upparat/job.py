@@ -10,7 +10,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -222,6 +222,11 @@ class Report:
         return self.status.ended and self.state is not State.NO_INSTALLATION_HOOK_PROVIDED
 
     @property
+    def confirms(self) -> bool:
+        """Whether the installation is done, as far as the hooks can tell."""
+        return self.status is Status.SUCCEEDED and self.state not in _NOTHING_INSTALLED
+
+    @property
     def details(self) -> dict[str, str]:
         """The ``statusDetails`` of the update, within AWS's rules for their values."""
         return {
@@ -230,41 +235,36 @@ class Report:
         }
 
 
+_NOTHING_INSTALLED = (State.VERSION_ALREADY_INSTALLED, State.NO_INSTALLATION_HOOK_PROVIDED)
+
+
 class InvalidDocument(ValueError):
     """A job document that can never work; the message names every wrong key."""
 
 
-def parse_document(execution: JobExecution, *, file_required: bool = True) -> Job:
+def parse_document(execution: JobExecution, *, installed: bool = False) -> Job:
     """Read the document of an execution that is ours.
 
     An object member that is ``null`` counts as absent: AWS drops those when it re-serialises.
 
-    :param file_required: whether the file is still to be fetched. If not, ``file`` may be anything,
-        and the job has an empty one.
+    :param installed: the file is installed already, and only the version matters: AWS may no longer
+        be able to fill a placeholder elsewhere. Everything about the file is left out.
     :raises InvalidDocument: with all problems at once, by key.
     """
     document = execution.document
     if not isinstance(document, dict):
         raise InvalidDocument("the document is not an object")
-    reader = _Reader({key: value for key, value in document.items() if value is not None})
-    job = Job(
-        execution=execution,
-        version=reader.text("version"),
-        file=reader.file() if file_required else "",
-        meta=reader.meta(),
-        force=reader.flag("force"),
-        size=reader.size(),
-        sha256=reader.digest("sha256", 64),
-        sha512=reader.digest("sha512", 128),
-        signature=reader.signature(),
-        certificate=reader.certificate(),
-    )
+    reader = _DocumentReader({key: value for key, value in document.items() if value is not None})
+    job = Job(execution, version=reader.version(), file="")
+    if not installed:
+        job = reader.with_file(job)
     if reader.problems:
         raise InvalidDocument("; ".join(reader.problems))
-    return job
+    # The hooks get the rest as it is: it was valid when the job began.
+    return replace(job, meta=reader.meta(), force=reader.flag("force")) if installed else job
 
 
-class _Reader:
+class _DocumentReader:
     """Reads the keys of a document and collects their problems."""
 
     def __init__(self, document: Mapping[str, object]) -> None:
@@ -273,6 +273,30 @@ class _Reader:
 
     def _problem(self, key: str, what: str) -> None:
         self.problems.append(f"{key}: {what}")
+
+    def with_file(self, job: Job) -> Job:
+        """Add everything but the version."""
+        return replace(
+            job,
+            file=self.file(),
+            meta=self.meta(),
+            force=self.flag("force"),
+            size=self.size(),
+            sha256=self.digest("sha256", 64),
+            sha512=self.digest("sha512", 128),
+            signature=self.signature(),
+            certificate=self.certificate(),
+        )
+
+    def version(self) -> str:
+        """Read a version that a version hook can print: its answer is one line without blanks
+        around it, and any other version would never match."""
+        version = self.text("version")
+        if version != version.strip():
+            self._problem("version", "begins or ends with white space")
+        elif not version.isprintable():
+            self._problem("version", "holds a character that cannot be printed")
+        return version
 
     def text(self, key: str) -> str:
         """Read a required string; it can be an argument of a command."""
@@ -316,6 +340,7 @@ class _Reader:
             return ""
         if "\0" in text:
             self._problem("meta", "holds a NUL character")
+            return ""
         return text
 
     def size(self) -> int | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from .job import ExecutionKey, Hook, Job, JobExecution, JobExecutionSummary, Report, State
@@ -47,6 +48,9 @@ class JobsEvents(Protocol):
 
     def delivered(self, state: State) -> None:
         """AWS has accepted the report with this state, of the execution that is followed."""
+
+    def undeliverable(self, state: State) -> None:
+        """AWS does not accept the report with this state, of the execution that is followed."""
 
     def cancelled(self) -> None:
         """The execution that is followed is over in AWS, and the agent did not end it."""
@@ -210,6 +214,8 @@ class Memory:
     :ivar same_boot: the device has not gone down since the record was written.
     :ivar restart_attempts: how often the restart hook was begun.
     :ivar restart_done: the last run of the restart hook has exited with 0.
+    :ivar restart_waiting: the last run of the restart hook has asked for another one later.
+    :ivar verified: the success that an earlier agent had reported, and AWS has not accepted.
     """
 
     key: ExecutionKey
@@ -217,6 +223,29 @@ class Memory:
     same_boot: bool = False
     restart_attempts: int = 0
     restart_done: bool = False
+    restart_waiting: bool = False
+    verified: State | None = None
+
+
+class Stage(StrEnum):
+    """How far an installation has got that is not confirmed yet."""
+
+    INSTALLING = "installing"
+    """The install hook was begun. It may have done half of its work."""
+
+    INSTALLED = "installed"
+    """The install hook has exited with 0. The device may still run the old version."""
+
+    RESTARTED = "restarted"
+    """The version hook named the new version after a restart. The ready hook has not agreed."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """An installation by the agent that was begun and not confirmed yet."""
+
+    version: str
+    stage: Stage
 
 
 class Record(Protocol):
@@ -237,3 +266,9 @@ class Record(Protocol):
 
     def clear(self) -> None:
         """No update is in hand."""
+
+    def unconfirmed(self) -> Installation | None:
+        """The last installation, unless it was confirmed: it outlives its job."""
+
+    def note_installation(self, installation: Installation | None) -> None:
+        """Remember how far an installation has got; ``None``: the last one is confirmed."""

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from . import __version__, sentry
 from .config.settings import Settings
 from .download.downloader import Downloader
-from .download.exchange import Reactor as DownloadReactor
+from .download.exchange import DownloadReactor
 from .download.verifier import Verifier
 from .hooks.child import ChildReactor
 from .hooks.runner import HookRunner
@@ -37,7 +37,7 @@ LONGEST = 20.0
 takes longer is left behind."""
 
 
-class Reactor(MqttReactor, ChildReactor, DownloadReactor):
+class AgentReactor(MqttReactor, ChildReactor, DownloadReactor):
     """The interfaces of a reactor that the agent needs."""
 
 
@@ -50,7 +50,7 @@ class UpparatService(Service):
     log = Logger()
 
     def __init__(
-        self, reactor: Reactor, settings: Settings, abort: Callable[[], None] = lambda: None
+        self, reactor: AgentReactor, settings: Settings, abort: Callable[[], None] = lambda: None
     ) -> None:
         self._reactor = reactor
         self._settings = settings

@@ -46,6 +46,11 @@ def status_value(text: str) -> str:
     return "…" + safe[-(STATUS_VALUE_LENGTH - 1) :]
 
 
+def ascii_value(text: str) -> str:
+    """A status value in ASCII alone, in case AWS knows a character as unassigned that we do not."""
+    return re.sub(r"[^\x20-\x7e]", "?", text)
+
+
 def without_query(url: str) -> str:
     """Remove user info, query and fragment from ``url``, because they may hold secrets."""
     bare = re.split(r"[?#]", url, maxsplit=1)[0]

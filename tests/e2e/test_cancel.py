@@ -118,12 +118,18 @@ def test_kill_on_cancel(updates: Updates) -> None:
 
 
 def test_while_the_device_waits_whether_it_goes_down(updates: Updates) -> None:
-    device = updates.start(hooks={"restart_grace": 600, "restart_timeout": 900})
+    """Nothing begins until it is known whether the device goes down."""
+    device = updates.start(hooks={"restart_grace": 3})
     updates.create()
     device.wait_for_log("restart hook done")
     cancel(updates, device)
     updates.hooks.version_file.write_text("1.0")
-    the_next_job_runs(updates)
+    updates.create("job-2", version="1.0")
+    device.wait_for_log("restart -> wind_down")
+    assert updates.cloud.execution("job-2").status is Status.QUEUED
+    updates.cloud.wait_for_end("job-2")
+    log = device.log
+    assert log.index("wind_down -> fetch_jobs") < log.rindex("select_job -> verify_job")
 
 
 def test_while_the_installation_is_verified(updates: Updates) -> None:

@@ -215,11 +215,11 @@ def test_updates_are_refused_though_they_are_right(updates: Updates, job: str) -
 
 
 def test_details_that_are_refused(updates: Updates, job: str) -> None:
-    """Should AWS not like what is said, it hears the bare status, and keeps the last details."""
+    """Should AWS not like what is said, it hears the state alone."""
     updates.cloud.on("update", faults.rejected("InvalidRequest"), state="complete_soft_restart")
     updates.start()
     assert updates.cloud.wait_for_end(job).status is Status.SUCCEEDED
-    assert updates.history(job) == [*SUCCEEDED[:3], ("SUCCEEDED", "reboot_start", "none")]
+    assert updates.history(job) == [*SUCCEEDED[:3], ("SUCCEEDED", "complete_soft_restart", "")]
     assert updates.hooks.names() == ALL_CALLS
 
 

@@ -510,7 +510,7 @@ async def test_other_refusals_of_the_url(
         (410, b"", "HTTP 410 Gone"),
         (400, b"<Error><Code>InvalidRequest</Code></Error>", "HTTP 400 InvalidRequest"),
         (304, b"", "HTTP 304 Not Modified"),
-        (412, b"", "HTTP 412 Precondition Failed"),
+        (412, b"", "HTTP 412 Precondition DownloadFailed"),
     ],
 )
 async def test_final_answers(

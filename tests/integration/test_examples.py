@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.simulator.thing import Thing
 from tests.support.mosquitto import MOSQUITTO, free_port, requires_mosquitto
@@ -59,21 +61,61 @@ def test_the_bridge_lets_a_device_work_its_jobs(aws: LocalAws, tmp_path: Path) -
         "/etc/mosquitto/certs/device.crt": str(device.certfile),
         "/etc/mosquitto/certs/device.key": str(device.keyfile),
         "THING": "bridged",
+        "/etc/mosquitto/upparat.acl": str(tmp_path / "acl"),
+        "password_file /etc/mosquitto/upparat.passwd": f"password_file {tmp_path / 'passwd'}",
     }.items():
         assert old in text
         text = text.replace(old, new)
+    passwords = tmp_path / "passwd"
+    subprocess.run(
+        ["mosquitto_passwd", "-b", "-c", passwords, "upparat", "secret"], check=True, timeout=30
+    )
+    subprocess.run(["mosquitto_passwd", "-b", passwords, "other", "x"], check=True, timeout=30)
+    rules = tmp_path / "acl"
+    rules.write_text((EXAMPLES / "mosquitto-bridge.acl").read_text().replace("THING", "bridged"))
     config = tmp_path / "mosquitto.conf"
     # mosquitto gives up root's rights, and with them the right to read the key.
     config.write_text(text + "user root\n")
     aws.create_job("job", {"a": 1}, ["bridged"])
     with mosquitto(config):
         wait_until(lambda: answers(port))
-        with Thing("bridged", port, client_id="upparat") as thing:
+        assert refused(port)
+        with Thing("bridged", port, client_id="upparat", login=("upparat", "secret")) as thing:
             wait_until(lambda: listed(thing) == ["job"])
+            pretend(port)
             assert thing.ask("job/get")["execution"]["jobDocument"] == {"a": 1}
             thing.ask("job/update", status="SUCCEEDED")
-            assert thing.heard.get(timeout=10)[0] == "notify"
+            heard = thing.heard.get(timeout=10)
+            assert heard[0] == "notify"
+            assert "pretended" not in str(heard), "another user plays AWS"
     assert aws.wait("job", "bridged").status is Status.SUCCEEDED
+
+
+def refused(port: int) -> bool:
+    """Whether a client without a password is sent away."""
+    answer: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    client = Client(CallbackAPIVersion.VERSION2, "anonymous")
+    client.on_connect = lambda _, __, ___, code, ____: answer.put(code.is_failure)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    try:
+        return answer.get(timeout=10)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def pretend(port: int) -> None:
+    """Play AWS as a local user: with a password, but without the right to any topic."""
+    for user, password in (("other", "x"), ("upparat", "secret")):
+        client = Client(CallbackAPIVersion.VERSION2, f"pretender-{user}")
+        client.username_pw_set(user, password)
+        client.connect("127.0.0.1", port)
+        client.loop_start()
+        told = client.publish("$aws/things/bridged/jobs/notify", '{"pretended": 1}', qos=1)
+        told.wait_for_publish(10)
+        client.disconnect()
+        client.loop_stop()
 
 
 def listed(thing: Thing) -> list[str]:

@@ -1,4 +1,4 @@
-"""Hooks as real child processes."""
+"""HookSettings as real child processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.ports import execution
 from tests.support.processes import FakeAttempts, Listener
 from tests.support.reactor import reactor
 from tests.support.waiting import PATIENCE, runs, wait_until
-from upparat.config.settings import Hooks
+from upparat.config.settings import HookSettings
 from upparat.hooks import child as process
 from upparat.hooks.output import HALF
 from upparat.hooks.runner import HookRunner
@@ -64,7 +64,7 @@ class Bench(Listener):
         }
         self.runner = HookRunner(
             reactor,
-            Hooks(**{**defaults, **settings}),
+            HookSettings(**{**defaults, **settings}),
             agent=str(directory / "state"),
             attempts=FakeAttempts(),
         )

@@ -27,7 +27,7 @@ from tests.support.reactor import reactor, until
 from tests.support.tinyproxy import Tinyproxy, requires_tinyproxy
 from tests.support.waiting import PATIENCE
 from upparat.backoff import Backoff
-from upparat.config.settings import Broker
+from upparat.config.settings import BrokerSettings
 from upparat.mqtt import dial as mqtt_dial
 from upparat.mqtt.dial import Abandoned, Dial
 from upparat.mqtt.service import MqttService
@@ -86,7 +86,9 @@ async def stop(service: MqttService) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Broker, filters: tuple[str, ...] = ()) -> AsyncIterator[SessionUser]:
+async def running(
+    settings: BrokerSettings, filters: tuple[str, ...] = ()
+) -> AsyncIterator[SessionUser]:
     """A user that is stopped at the end, when nothing of it may be left on the reactor."""
     before = set(reactor.getDelayedCalls()), set(reactor.getReaders() + reactor.getWriters())
     user = SessionUser(MqttService(reactor, settings, backoff=IMPATIENT), filters)
@@ -115,7 +117,7 @@ def certs(tmp_path_factory: pytest.TempPathFactory) -> Certs:
     return make_certs(tmp_path_factory.mktemp("certs"))
 
 
-def settings(port: int, certs: Certs | None = None, **more: Any) -> Broker:
+def settings(port: int, certs: Certs | None = None, **more: Any) -> BrokerSettings:
     files: dict[str, Any] = {}
     if certs is not None:
         files = {
@@ -124,7 +126,7 @@ def settings(port: int, certs: Certs | None = None, **more: Any) -> Broker:
             "keyfile": certs.client_key,
         }
     given: dict[str, Any] = {"host": "127.0.0.1", "client_id": "device", "connect_timeout": 600.0}
-    return Broker(port=port, **(given | files | more))
+    return BrokerSettings(port=port, **(given | files | more))
 
 
 def server_context(certs: Certs) -> ssl.SSLContext:
@@ -367,7 +369,7 @@ async def test_server_name(certs: Certs) -> None:
 # --- through a proxy ---
 
 
-def behind(url: str, port: int, certs: Certs | None = None, **more: Any) -> Broker:
+def behind(url: str, port: int, certs: Certs | None = None, **more: Any) -> BrokerSettings:
     """The settings for a broker that this proxy leads to."""
     return settings(port, certs, proxy=parse(url), **more)
 

@@ -20,7 +20,7 @@ from tests.support.mosquitto import free_port
 from tests.support.rawbroker import Peer, RawBroker
 from tests.support.reactor import until
 from tests.support.tinyproxy import Tinyproxy, requires_tinyproxy
-from upparat.config.settings import Download
+from upparat.config.settings import DownloadSettings
 from upparat.job import State
 from upparat.net.http_connect import HEAD_LIMIT
 from upparat.net.proxy import Proxies, parse
@@ -67,7 +67,7 @@ def guarded(tmp_path: Path) -> Iterator[Tinyproxy]:
         yield proxy
 
 
-def through(url: str, certs: Certs | None = None, *exempt: str) -> Download:
+def through(url: str, certs: Certs | None = None, *exempt: str) -> DownloadSettings:
     """Settings that have this proxy in the way."""
     proxies = Proxies(parse(url), parse(url), exempt)
     return replace(SETTINGS, proxy=proxies, cafile=certs.cafile if certs else "")

@@ -17,12 +17,19 @@ class Thing:
     """Connects at once; the ``with`` block starts when it has subscribed."""
 
     def __init__(
-        self, thing_name: str, port: int, device: Device | None = None, client_id: str = ""
+        self,
+        thing_name: str,
+        port: int,
+        device: Device | None = None,
+        client_id: str = "",
+        login: tuple[str, str] | None = None,
     ) -> None:
         self.base = f"$aws/things/{thing_name}/jobs/"
         self.heard: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.events: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.client = Client(CallbackAPIVersion.VERSION2, client_id or thing_name)
+        if login is not None:
+            self.client.username_pw_set(*login)
         if device is not None:
             self.client.tls_set(str(device.cafile), str(device.certfile), str(device.keyfile))
         self.client.on_message = lambda _, __, message: self.heard.put(

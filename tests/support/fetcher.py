@@ -12,12 +12,14 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from tests.support.downloads import Heard
 from tests.support.reactor import reactor, until
 from tests.support.waiting import PATIENCE
-from upparat.config.settings import Download
+from upparat.config.settings import DownloadSettings
 from upparat.download.downloader import Downloader
 from upparat.job import Job, State
 
 CONTENT = bytes(range(256)) * 800
-SETTINGS = Download(connect_timeout=10.0, idle_timeout=10.0, max_attempts=5, allow_http=True)
+SETTINGS = DownloadSettings(
+    connect_timeout=10.0, idle_timeout=10.0, max_attempts=5, allow_http=True
+)
 
 
 @contextlib.contextmanager
@@ -34,7 +36,7 @@ def clean_log() -> Iterator[list[LogEvent]]:
 class Fetcher:
     """A downloader without back-off, and what it has told."""
 
-    def __init__(self, directory: Path, settings: Download = SETTINGS) -> None:
+    def __init__(self, directory: Path, settings: DownloadSettings = SETTINGS) -> None:
         self.directory = directory
         self.heard = Heard()
         self.downloader = Downloader(reactor, settings, directory, random=lambda: 0.0)
@@ -63,7 +65,9 @@ class Fetcher:
 
 
 @contextlib.asynccontextmanager
-async def fetching(directory: Path, settings: Download = SETTINGS) -> AsyncIterator[Fetcher]:
+async def fetching(
+    directory: Path, settings: DownloadSettings = SETTINGS
+) -> AsyncIterator[Fetcher]:
     """A fetcher that is shut down at the end, when nothing of it may be left on the reactor."""
     before = _on_reactor()
     fetcher = Fetcher(directory, settings)

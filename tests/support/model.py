@@ -43,6 +43,10 @@ class Device:
         self.boots = 0
         self.version = "1.0"
         self.staged = "1.0"
+        self.good = self.older_good = "1.0"  # the ready hook has said yes to them
+        self.ready = True  # since the last restart
+        self.unconfirmed: str | None = None  # begun to install, and the ready hook has not said yes
+        self.fallen_back = False
         self.files: set[ExecutionKey] = set()
         self.ended: set[ExecutionKey] = set()
         self.lingering: Job | None = None
@@ -72,12 +76,32 @@ class Device:
             self.reboot()
         self.agent = Agent(self)
 
+    def switch(self) -> None:
+        """Run what is installed."""
+        self.version = self.staged
+        self.ready = False
+
+    def confirm(self) -> None:
+        """The ready hook says yes."""
+        if self.version != self.good:
+            self.older_good, self.good = self.good, self.version
+        self.ready = True
+        self.unconfirmed = None
+
+    def fall_back(self) -> None:
+        """The boot loader, or the owner, goes back to what has worked before."""
+        self.version = self.good if self.version != self.good else self.older_good
+        self.good = self.staged = self.version
+        self.ready = False
+        self.fallen_back = True
+        self.crash(reboot=True)
+
     def stop_lingering(self) -> None:
         """The restart hook of an earlier agent has done its work."""
         if self.lingering is not None:
             self.restarted.add(self.lingering.key)
             self.lingering = None
-            self.version = self.staged
+            self.switch()
             self.agent.hooks.nothing_lingers()
 
     def announced(self, key: ExecutionKey) -> bool:
@@ -113,7 +137,14 @@ class Agent:
     def _start(self) -> None:
         """As the service does it."""
         memory = self.record.load()
-        for execution, report in self.record.owed():
+        owed = self.record.owed()
+        # A success that could not be delivered is in doubt again.
+        alive = {
+            ExecutionKey(each.job_id, each.number, each.queued_at)
+            for each in self.device.store.pending()
+        }
+        self.device.ended -= alive - {execution.key for execution, _ in owed}
+        for execution, report in owed:
             self.core.ended.append(execution.key)
             self.jobs.report(execution, report)
             if report.discards:
@@ -133,6 +164,8 @@ class Agent:
             self.downloads.finish()
         elif self.hooks.running is not None:
             self.hooks.finish()
+        elif self.hooks.again is not None:
+            self.hooks.go_on()
         elif self.device.lingering is not None:
             self.device.stop_lingering()
         else:
@@ -176,10 +209,15 @@ class ModelJobs:
         device = self.agent.device
         if report.state.value.startswith("complete") and execution.document is not None:
             assert device.version == _version(execution), "a lie"
+            assert device.ready, "the ready hook has not said yes since the restart"
+        if report.state is State.VERSION_ALREADY_INSTALLED and execution.document is not None:
+            assert device.version == _version(execution), "a lie"
+            assert device.unconfirmed != device.version, "nobody has confirmed what runs"
         if report.state is State.VERSION_MISMATCH and execution.document is not None:
             assert device.version != _version(execution), "a lie"
             tried = device.restarts[execution.key] >= self.agent.core.policy.restart_attempts
-            assert tried or execution.key in device.restarted, "given up too early"
+            known = device.fallen_back or execution.key in device.restarted
+            assert tried or known, "given up too early"
         if report.status.ended:
             device.ended.add(execution.key)
             self.agent.record.add(execution, report)
@@ -345,6 +383,7 @@ class ModelHooks:
         self.agent = agent
         self.running: tuple[Hook, Job] | None = None
         self.waiting: tuple[Hook, Job, str] | None = None
+        self.again: tuple[Hook, Job] | None = None
         self.released = False
         self.unverified = False
 
@@ -373,6 +412,7 @@ class ModelHooks:
     def run(self, hook: Hook, job: Job, file: str = "") -> None:
         device = self.agent.device
         assert self.running is None, "two hooks at a time"
+        assert self.again is None, "another hook in between"
         assert job.key not in device.ended, "work on what has ended"
         if hook in DELICATE and self.restart_lingers():
             self.waiting = (hook, job, file)
@@ -381,6 +421,7 @@ class ModelHooks:
             assert file == (STREAM if device.streamed else str(job.key)), "another job's file"
             assert device.streamed or job.key in device.files, "a file that is not there"
             assert not device.announced(job.key), "installed again after the restart"
+            device.unconfirmed = job.version
         if hook is Hook.RESTART:
             assert device.announced(job.key), "restarted unannounced"
             device.restarts[job.key] += 1
@@ -391,7 +432,7 @@ class ModelHooks:
             self.agent.downloads.start(job)
 
     def release(self) -> None:
-        self.waiting = None
+        self.waiting = self.again = None
         if self.running is not None and self.running[0] in DELICATE and not self.unverified:
             self.released = True
         else:
@@ -400,7 +441,7 @@ class ModelHooks:
             self.agent.machine.released()
 
     def shut_down(self) -> None:
-        self.waiting = None
+        self.waiting = self.again = None
         if self.running is not None and self.running[0] is Hook.RESTART:
             self.agent.record.left(self.running[1].key)
             self.agent.device.restarted.add(self.running[1].key)  # as far as anybody can know
@@ -421,7 +462,9 @@ class ModelHooks:
             device.staged = job.version
         elif hook is Hook.RESTART:
             device.restarted.add(job.key)
-            device.version = device.staged
+            device.switch()
+        elif hook is Hook.READY:
+            device.confirm()
         self._over(job, hook)
         if self.released:
             self.released = False
@@ -430,6 +473,21 @@ class ModelHooks:
             machine.version_known(device.version)
         else:
             _tell(machine, hook)
+
+    def ask_for_another_try(self) -> None:
+        """The hook exits with 3."""
+        if self.running is not None and not self.unverified and not self.released:
+            hook, job = self.again = self.running
+            self.running = None
+            self.agent.record.waiting(job.key, hook)
+
+    def go_on(self) -> None:
+        """It is time for the other try."""
+        again, self.again = self.again, None
+        if again is not None:
+            hook, job = again
+            self.agent.record.begun(job.key, hook, 1, 60.0)
+            self.running = again
 
     def fail(self) -> None:
         if self.running is None:
@@ -449,7 +507,7 @@ class ModelHooks:
         device = self.agent.device
         if self.running is None or self.running[0] is not Hook.RESTART:
             return
-        device.version = device.staged
+        device.switch()
         device.restarted.add(self.running[1].key)
         if orderly:
             self.agent.stop()

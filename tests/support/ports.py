@@ -6,7 +6,7 @@ from typing import Any
 
 from upparat.job import ExecutionKey, Hook, Job, JobExecution, Report, Status
 from upparat.machine import Core, Inputs, Policy, make_machine
-from upparat.ports import Downloads, Hooks, Jobs, Record, Timer
+from upparat.ports import Downloads, Hooks, Installation, Jobs, Record, Timer
 
 Call = tuple[Any, ...]
 
@@ -81,6 +81,7 @@ class FakeRecord:
 
     def __init__(self, calls: list[Call]) -> None:
         self.calls = calls
+        self.installation: Installation | None = None
 
     def working(self, key: ExecutionKey) -> None:
         self.calls.append(("record working", key.job_id))
@@ -94,6 +95,14 @@ class FakeRecord:
 
     def clear(self) -> None:
         self.calls.append(("clear record",))
+
+    def unconfirmed(self) -> Installation | None:
+        return self.installation
+
+    def note_installation(self, installation: Installation | None) -> None:
+        if installation != self.installation:
+            self.calls.append(("installation", installation.stage.value if installation else None))
+        self.installation = installation
 
 
 def _are_ports(

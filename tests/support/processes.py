@@ -196,6 +196,9 @@ class FakeAttempts:
     def begun(self, key: ExecutionKey, hook: Hook, retry: int, elapsed: float) -> None:
         self.calls.append((hook, retry, elapsed))
 
+    def waiting(self, key: ExecutionKey, hook: Hook) -> None:
+        self.calls.append(("waiting", hook))
+
     def over(self, key: ExecutionKey, hook: Hook) -> None:
         self.calls.append(("over", hook))
 

@@ -58,7 +58,7 @@ ALLOWED = {
     "config": ("job", "net", "signing", "text"),
     "storage": ("job", "linux", "ports"),
     "mqtt": ("backoff", "config", "net", "oneshot"),
-    "iotjobs": ("backoff", "job", "mqtt", "oneshot", "ports"),
+    "iotjobs": ("backoff", "job", "mqtt", "oneshot", "ports", "text"),
     "hooks": ("config", "job", "linux", "oneshot", "ports", "streaming", "text"),
     "download": (
         "backoff",
@@ -164,6 +164,15 @@ class Architecture(SynchronousTestCase):
         for name, target in imported("upparat.iotjobs"):
             if within(target, "upparat.mqtt"):
                 self.assertTrue(within(target, "upparat.mqtt.session"), f"{name} imports {target}")
+
+    def test_no_two_public_classes_have_one_name(self) -> None:
+        """A reader who looks for a name finds one thing."""
+        places: dict[str, list[str]] = {}
+        for name, tree in modules():
+            for node in tree.body:
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(name)
+        self.assertEqual({name: found for name, found in places.items() if len(found) > 1}, {})
 
     def test_the_picture_shows_the_house(self) -> None:
         self.assertEqual(PICTURE.read_text(encoding="utf-8"), dot(module_graph()))

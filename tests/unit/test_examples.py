@@ -29,6 +29,7 @@ from upparat.job import (
 )
 from upparat.local import policies
 from upparat.local.device import Device
+from upparat.version import older
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 CONFIGS = ("aws.conf", "bridge.conf", "local.conf")
@@ -155,8 +156,30 @@ class HookRuns(SynchronousTestCase):
         self.assertEqual(self.run_hook("version", 0, 0, "").stdout, "1.2\n")
 
     def test_version_dpkg(self) -> None:
-        self.tool("dpkg-query", 'for last; do :; done; [ "$last" = some-package ] && echo 1.2-3')
-        self.assertEqual(self.run_hook("version-dpkg", "some-package", 0, 0, "").stdout, "1.2-3\n")
+        for known, told in (
+            ("installed 1.2-3", "1.2-3"),
+            ("half-configured 1.2-3", "1.2-3~halfconfigured"),
+            ("config-files 1.2-3", "1.2-3~configfiles"),
+            ("not-installed ", "0~notinstalled"),
+        ):
+            self.tool("dpkg-query", f'for last; do :; done; [ "$last" = some ] && echo "{known}"')
+            self.assertEqual(self.run_hook("version-dpkg", "some", 0, 0, "").stdout, f"{told}\n")
+        self.tool("dpkg-query", "exit 1")
+        unknown = self.run_hook("version-dpkg", "some", 0, 0, "")
+        self.assertEqual((unknown.returncode, unknown.stdout), (0, "0~notinstalled\n"))
+
+    def test_half_a_package_is_older_than_the_whole(self) -> None:
+        self.assertTrue(older("1.2-3~halfconfigured", "1.2-3"))
+        self.assertTrue(older("0~notinstalled", "0"))
+
+    def test_install_dpkg_goes_on_where_an_older_version_cannot_be_finished(self) -> None:
+        calls = self.directory / "calls"
+        self.tool("dpkg", f'echo "dpkg $*" >>{calls}; [ "$1" != --configure ]')
+        ended = self.run_hook("install-dpkg", 0, 0, "", "f.deb", DPKG_LOCK=self.directory / "lock")
+        self.assertEqual(ended.returncode, 0)
+        self.assertEqual(
+            self.calls(), ["dpkg --configure --pending", "dpkg --install --force-confold f.deb"]
+        )
 
     def test_download_waits_for_the_user_and_needs_room(self) -> None:
         self.assertEqual(self.run_hook("download", 0, 0, "", NEEDED_KB=1).returncode, 0)
@@ -307,6 +330,23 @@ class PolicyCoversTheAgent(SynchronousTestCase):
 
 
 class Bridge(SynchronousTestCase):
+    def test_nobody_connects_without_a_password(self) -> None:
+        lines = read("mosquitto-bridge.conf").splitlines()
+        self.assertIn("allow_anonymous false", lines)
+        self.assertNotIn("allow_anonymous true", lines)
+
+    def test_the_agent_writes_requests_and_reads_answers(self) -> None:
+        topics = Topics("THING")
+        lines = [line.split() for line in read("mosquitto-bridge.acl").splitlines() if line]
+        rules = {tuple(line) for line in lines if line[0] != "#"}
+        requests = {topics.get, topics.describe("+"), topics.update("+")}
+        self.assertEqual(
+            rules,
+            {("user", "upparat")}
+            | {("topic", "write", topic) for topic in requests}
+            | {("topic", "read", topic) for topic in topics.filters},
+        )
+
     def test_it_passes_on_exactly_what_the_agent_uses(self) -> None:
         lines = [line.split() for line in read("mosquitto-bridge.conf").splitlines()]
         topics = Topics("THING")

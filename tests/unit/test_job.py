@@ -153,11 +153,30 @@ class DocumentTests(SynchronousTestCase):
 
     def test_a_file_that_is_not_required(self) -> None:
         for file in ("${aws:iot:s3-presigned-url:https://s3/b/k}", 1, None):
-            job = parse_document(execution(file=file), file_required=False)
+            job = parse_document(execution(file=file), installed=True)
             self.assertEqual((job.version, job.file), ("2.0", ""))
-        self.assertRaises(
-            InvalidDocument, parse_document, execution(version=1), file_required=False
-        )
+        self.assertRaises(InvalidDocument, parse_document, execution(version=1), installed=True)
+
+    def test_only_the_version_matters_once_it_is_installed(self) -> None:
+        broken: dict[str, Any] = {"size": -1, "sha256": "x", "certificate": 1, "force": "yes"}
+        broken["signature"] = "${aws:iot:code-sign-signature:s3://r.b/f@1}"
+        job = parse_document(execution(**broken, meta="m"), installed=True)
+        self.assertEqual((job.version, job.meta, job.force), ("2.0", "m", False))
+        self.assertEqual((job.signature, job.size, job.sha256), (None, None, None))
+        job = parse_document(execution(meta="a\0b"), installed=True)
+        self.assertEqual(job.meta, "")
+
+    def test_a_version_that_no_version_hook_can_print(self) -> None:
+        for version in ("2.0\n", " 2.0", "2.0\t", "\u20032.0"):
+            self.assertEqual(
+                self.problems(version=version), "version: begins or ends with white space"
+            )
+        for version in ("2\n0", "2\x1b0", "2\u200b0", "2\ud8000"):
+            self.assertEqual(
+                self.problems(version=version), "version: holds a character that cannot be printed"
+            )
+        for version in ("2.0", "release 2 (beta)", "2.0~rc1+build:7", "ä"):
+            self.assertEqual(self.parse(version=version).version, version)
 
     def test_null_is_absent(self) -> None:
         absent = dict.fromkeys(("meta", "force", "size", "sha256"))

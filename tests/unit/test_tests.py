@@ -11,13 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 ROOT = Path(__file__).parent.parent.parent
 
 ELSEWHERE: Mapping[str, str] = {
-    "commands/configured": "to be split by module",
-    "download/client": "to be split by module",
-    "local/agent": "to be split by module",
-    "local/policies": "to be split by module",
-    "machine/ignored": "to be split by module",
-    "machine/machine": "to be split by module",
-    "machine/model": "to be split by module",
+    "download/client": "needs a server: tests/integration/test_download.py",
+    "local/agent": "needs processes: tests/integration/test_local_cli.py, test_aws_walkthrough.py",
+    "local/policies": "compared with examples/: tests/unit/test_examples.py",
 }
 """Modules with logic and no tests of their name, each with the reason and the tests it has."""
 

@@ -21,13 +21,13 @@ from .settings import (
     NAME,
     SECTIONS,
     STATE,
-    Broker,
-    Download,
-    Hooks,
+    BrokerSettings,
+    DownloadSettings,
+    HookSettings,
     Require,
-    Service,
+    ServiceSettings,
     Settings,
-    Verify,
+    VerifySettings,
 )
 
 if TYPE_CHECKING:
@@ -68,14 +68,14 @@ def load(path: str | os.PathLike[str] | None, thing_name: str = "") -> Settings:
             parser.add_section("broker")
         parser.set("broker", "thing_name", thing_name.replace("%", "%%"))
     ini = Ini(parser, SECTIONS)
-    settings = _Reader(ini).settings()
+    settings = _SettingsReader(ini).settings()
     ini.unknown()
     if ini.problems:
         raise ConfigError(ini.problems)
     return settings
 
 
-class _Reader:
+class _SettingsReader:
     """Makes each section; a function for each option that needs others or the file system."""
 
     def __init__(self, ini: Ini) -> None:
@@ -84,7 +84,7 @@ class _Reader:
     def settings(self) -> Settings:
         return Settings(self.service(), self.broker(), self.hooks(), self.download(), self.verify())
 
-    def service(self) -> Service:
+    def service(self) -> ServiceSettings:
         base = self.ini.text("service", "download_location", tempfile.gettempdir())
         location = Path(os.path.abspath(base), NAME)
         state = Path(self.ini.text("service", "state_dir", str(location / STATE)))
@@ -94,7 +94,7 @@ class _Reader:
             return Path(os.path.abspath(path))
 
         return self.ini.section(
-            Service,
+            ServiceSettings,
             "service",
             download_location=lambda: directory("download_location", location),
             state_dir=lambda: directory("state_dir", state),
@@ -108,9 +108,9 @@ class _Reader:
             self.ini.passes("service", "sentry_dsn", checks.sentry_dsn, dsn)
         return dsn
 
-    def broker(self) -> Broker:
+    def broker(self) -> BrokerSettings:
         return self.ini.section(
-            Broker,
+            BrokerSettings,
             "broker",
             thing_name=lambda: self.ini.value("broker", "thing_name", socket.gethostname()),
             client_id=self._client_id,
@@ -153,10 +153,10 @@ class _Reader:
         text = self.ini.text(section, "proxy")
         return self.ini.attempt(section, "proxy", configured, text, None) if text else None
 
-    def hooks(self) -> Hooks:
+    def hooks(self) -> HookSettings:
         timeout = self.ini.value("hooks", "timeout", HOOK_TIMEOUT)
         return self.ini.section(
-            Hooks,
+            HookSettings,
             "hooks",
             commands=self._commands,
             install_stream=self._install_stream,
@@ -180,8 +180,10 @@ class _Reader:
             self.ini.problem("hooks", "install_stream", "needs install")
         return install_stream
 
-    def download(self) -> Download:
-        return self.ini.section(Download, "download", cafile=self._cafile, proxy=self._proxies)
+    def download(self) -> DownloadSettings:
+        return self.ini.section(
+            DownloadSettings, "download", cafile=self._cafile, proxy=self._proxies
+        )
 
     def _cafile(self) -> str:
         cafile = self.ini.text("download", "cafile")
@@ -199,9 +201,9 @@ class _Reader:
             self.ini.problem("download", "proxy", str(error))
             return NO_PROXIES
 
-    def verify(self) -> Verify:
+    def verify(self) -> VerifySettings:
         return self.ini.section(
-            Verify,
+            VerifySettings,
             "verify",
             require=self._require,
             keys=self._public_keys,

@@ -42,7 +42,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "EXCEPTION")
 
 
 @dataclass(frozen=True)
-class Service:
+class ServiceSettings:
     """``[service]``; both directories belong to the agent alone."""
 
     download_location: Path = own(
@@ -80,7 +80,7 @@ class Service:
 
 
 @dataclass(frozen=True)
-class Broker:
+class BrokerSettings:
     """``[broker]``: the connection uses TLS if and only if the three files are set."""
 
     thing_name: str = pattern(
@@ -128,7 +128,7 @@ _HOOKS = {
 
 
 @dataclass(frozen=True)
-class Hooks:
+class HookSettings:
     """``[hooks]``: commands are argument lists with an absolute executable."""
 
     commands: Mapping[Hook, tuple[str, ...]] = several(
@@ -173,7 +173,7 @@ class Hooks:
 
 
 @dataclass(frozen=True)
-class Download:
+class DownloadSettings:
     """``[download]``."""
 
     connect_timeout: float = seconds(30.0, "Until a connection to the server is made.", least=0.1)
@@ -207,7 +207,7 @@ class Require(StrEnum):
 
 
 @dataclass(frozen=True)
-class Verify:
+class VerifySettings:
     """``[verify]``: any of ``keys`` may match; ``authorities`` vouch for other signers."""
 
     require: Require = choice(
@@ -235,17 +235,17 @@ class Verify:
 class Settings:
     """The settings of all sections."""
 
-    service: Service = field(default_factory=Service)
-    broker: Broker = field(default_factory=Broker)
-    hooks: Hooks = field(default_factory=Hooks)
-    download: Download = field(default_factory=Download)
-    verify: Verify = field(default_factory=Verify)
+    service: ServiceSettings = field(default_factory=ServiceSettings)
+    broker: BrokerSettings = field(default_factory=BrokerSettings)
+    hooks: HookSettings = field(default_factory=HookSettings)
+    download: DownloadSettings = field(default_factory=DownloadSettings)
+    verify: VerifySettings = field(default_factory=VerifySettings)
 
 
 SECTIONS: Mapping[str, type] = {
-    "service": Service,
-    "broker": Broker,
-    "hooks": Hooks,
-    "download": Download,
-    "verify": Verify,
+    "service": ServiceSettings,
+    "broker": BrokerSettings,
+    "hooks": HookSettings,
+    "download": DownloadSettings,
+    "verify": VerifySettings,
 }

@@ -24,14 +24,14 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from upparat.config.settings import Download
+from upparat.config.settings import DownloadSettings
 from upparat.net.endpoints import TunnelEndpoint
 from upparat.net.http_connect import ProxyError
 from upparat.net.proxy import Proxy
 
-from .connection import Connection, WatchedEndpoint
+from .connection import HttpConnection, WatchedEndpoint
 from .errors import explain
-from .exchange import Reactor
+from .exchange import DownloadReactor
 
 
 @implementer(IAgent)
@@ -82,9 +82,9 @@ class AgentFactory:
 
     def __init__(
         self,
-        reactor: Reactor,
-        settings: Download,
-        on_connected: Callable[[Connection], None],
+        reactor: DownloadReactor,
+        settings: DownloadSettings,
+        on_connected: Callable[[HttpConnection], None],
     ) -> None:
         self._reactor = reactor
         self._settings = settings

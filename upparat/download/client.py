@@ -6,15 +6,15 @@ are imported for the first download.
 
 from __future__ import annotations
 
-from upparat.config.settings import Download
+from upparat.config.settings import DownloadSettings
 
-from .exchange import CancelScope, Exchange, Reactor
+from .exchange import CancelScope, DownloadReactor, Exchange
 
 
 class Client:
     """Makes exchanges."""
 
-    def __init__(self, reactor: Reactor, settings: Download) -> None:
+    def __init__(self, reactor: DownloadReactor, settings: DownloadSettings) -> None:
         self._reactor = reactor
         self._settings = settings
 

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 
-class Connection(ProtocolWrapper):
+class HttpConnection(ProtocolWrapper):
     """Stands between the transport and the HTTP protocol of one request."""
 
     def __init__(self, factory: WrappingFactory[Any], wrapped: IProtocol) -> None:
@@ -58,18 +58,18 @@ class WatchedEndpoint:
     """Reports each new connection before a request goes out on it."""
 
     def __init__(
-        self, endpoint: IStreamClientEndpoint, on_connected: Callable[[Connection], None]
+        self, endpoint: IStreamClientEndpoint, on_connected: Callable[[HttpConnection], None]
     ) -> None:
         self._endpoint = endpoint
         self._on_connected = on_connected
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        factory = WrappingFactory[Connection](protocolFactory)
+        factory = WrappingFactory[HttpConnection](protocolFactory)
         factory.noisy = False
-        factory.protocol = Connection
+        factory.protocol = HttpConnection
         return self._endpoint.connect(factory).addCallback(self._unwrap)
 
     def _unwrap(self, protocol: IProtocol) -> IProtocol:
-        connection = cast(Connection, protocol)
+        connection = cast(HttpConnection, protocol)
         self._on_connected(connection)
         return connection.wrappedProtocol

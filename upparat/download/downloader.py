@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from upparat.config.settings import Download, Verify
+from upparat.config.settings import DownloadSettings, VerifySettings
 from upparat.job import ExecutionKey, Job, State
 from upparat.ports import DownloadEvents, Downloads
 from upparat.storage.directory import Store, UnsafePath
@@ -20,10 +20,10 @@ from upparat.text import without_query
 
 from .budget import Budget
 from .client import Client
-from .exchange import ExchangeFactory, Reactor
+from .exchange import DownloadReactor, ExchangeFactory
 from .response import UrlExpired
 from .stored import StoredDestination
-from .transfer import Done, Failed, Transfer, TransferContext
+from .transfer import DownloadFailed, FetchedFile, Transfer, TransferContext
 from .verifier import Verifier
 from .work import BackgroundWork
 
@@ -42,8 +42,8 @@ class BaseDownloader(ABC):
 
     def __init__(
         self,
-        reactor: Reactor,
-        settings: Download,
+        reactor: DownloadReactor,
+        settings: DownloadSettings,
         directory: Path,
         *,
         verifier: Verifier | None = None,
@@ -56,7 +56,7 @@ class BaseDownloader(ABC):
         self._context = TransferContext(
             reactor,
             settings,
-            verifier or Verifier(Verify()),
+            verifier or Verifier(VerifySettings()),
             random,
             lambda downloaded, total: self.events.progressed(downloaded, total),
             exchange or client.exchange,
@@ -117,7 +117,7 @@ class BaseDownloader(ABC):
         )
         run.addErrback(lambda failure: self.log.failure("Reporting on a download", failure))
 
-    def _ended(self, outcome: Done | UrlExpired, transfer: Transfer) -> None:
+    def _ended(self, outcome: FetchedFile | UrlExpired, transfer: Transfer) -> None:
         if self._transfer is not transfer:
             return
         if isinstance(outcome, UrlExpired):
@@ -127,7 +127,7 @@ class BaseDownloader(ABC):
             self._complete(outcome, transfer)
 
     @abstractmethod
-    def _complete(self, done: Done, transfer: Transfer) -> None:
+    def _complete(self, done: FetchedFile, transfer: Transfer) -> None:
         """Report that the file has arrived and is verified."""
 
     def _failed(self, failure: Failure, transfer: Transfer) -> None:
@@ -135,7 +135,7 @@ class BaseDownloader(ABC):
             return
         self._transfer = None
         problem = failure.value
-        if isinstance(problem, Failed):
+        if isinstance(problem, DownloadFailed):
             self._give_up(problem.state, str(problem))
         else:
             self.log.failure("{job_id}: download", failure, job_id=transfer.job.job_id)
@@ -166,7 +166,7 @@ class Downloader(BaseDownloader):
             self._budget = None
         super().discard(key)
 
-    def _complete(self, done: Done, transfer: Transfer) -> None:
+    def _complete(self, done: FetchedFile, transfer: Transfer) -> None:
         job_id = transfer.job.job_id
         self.log.info("{job_id}: {size} bytes are complete", job_id=job_id, size=done.size)
         self.events.progressed(done.size, done.size)

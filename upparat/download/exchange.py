@@ -61,7 +61,7 @@ class CancelScope:
         self.cancel()
 
 
-class Reactor(IReactorTime, IReactorPluggableNameResolver, IReactorTCP, IReactorThreads):
+class DownloadReactor(IReactorTime, IReactorPluggableNameResolver, IReactorTCP, IReactorThreads):
     """The interfaces of a reactor that a download needs."""
 
 

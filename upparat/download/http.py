@@ -17,13 +17,13 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 
 from upparat import __version__
-from upparat.config.settings import Download
+from upparat.config.settings import DownloadSettings
 from upparat.oneshot import OneShot
 
 from .agent import AgentFactory
-from .connection import Connection
+from .connection import HttpConnection
 from .errors import IdleTimeout
-from .exchange import CancelScope, Reactor
+from .exchange import CancelScope, DownloadReactor
 from .rate import Rate
 from .response import Head
 
@@ -46,7 +46,9 @@ class HttpExchange:
     on every error of Twisted's.
     """
 
-    def __init__(self, reactor: Reactor, settings: Download, scope: CancelScope) -> None:
+    def __init__(
+        self, reactor: DownloadReactor, settings: DownloadSettings, scope: CancelScope
+    ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._scope = scope
@@ -54,7 +56,7 @@ class HttpExchange:
         self._idle = OneShot(reactor)
         self._patience = settings.idle_timeout
         self._timed_out = ""
-        self._connection: Connection | None = None
+        self._connection: HttpConnection | None = None
         self._body: _Body | None = None
         self._paused = False
         self._rate = Rate(reactor, settings.max_rate)
@@ -149,7 +151,7 @@ class HttpExchange:
         finally:
             self._idle.cancel()
 
-    def _connected(self, connection: Connection) -> None:
+    def _connected(self, connection: HttpConnection) -> None:
         self._connection = connection
         self._rate.configure_transport(connection)
         connection.limit_bytes(HEAD, lambda: self._stop_waiting("the head has no end"))

@@ -16,7 +16,7 @@ from upparat.storage.part import PartialFile, Stored, hash_file
 from .budget import Budget
 from .partial import DiskError, FileMismatch, PartialDownload, disk_errors, mismatch
 from .response import Temporary
-from .transfer import Done, Failed, TransferContext, check_job, log_download
+from .transfer import DownloadFailed, FetchedFile, TransferContext, check_job, log_download
 from .work import BackgroundWork
 
 
@@ -37,7 +37,7 @@ class StoredDestination:
         self._part: PartialFile  # both are there once it is open
         self.partial: PartialDownload
 
-    async def open(self) -> Done | None:
+    async def open(self) -> FetchedFile | None:
         """Clean the directory, and take up what an earlier run has left for this execution."""
         self._check_job()
         try:
@@ -46,7 +46,7 @@ class StoredDestination:
                 self._store.prepare()
                 self._store.clean(self._job.key, complete=True)
         except UnsafePath as refused:
-            raise Failed(State.DOWNLOAD_FAILED, str(refused)) from None
+            raise DownloadFailed(State.DOWNLOAD_FAILED, str(refused)) from None
         if done := await self._completed_earlier(files):
             return done
         with disk_errors():
@@ -62,13 +62,13 @@ class StoredDestination:
     def _check_job(self) -> None:
         try:
             check_job(self._context, self._job)
-        except Failed:
+        except DownloadFailed:
             self._discard()
             raise
 
     # --- earlier runs ---
 
-    async def _completed_earlier(self, files: Files) -> Done | None:
+    async def _completed_earlier(self, files: Files) -> FetchedFile | None:
         """The file, if this very execution has completed it before. A wrong one is removed."""
         if not files.known_complete():
             return None
@@ -76,7 +76,7 @@ class StoredDestination:
             note = files.read_note()
             size = note.total or 0
             if await self._is_right(files.complete, size, note.digest):
-                return Done(size, files.complete)
+                return FetchedFile(size, files.complete)
         except DiskError as problem:
             self._log("cannot use what is complete: {problem}", problem=problem)
         with disk_errors():
@@ -111,7 +111,7 @@ class StoredDestination:
     def put(self, data: bytes) -> Deferred[None]:
         return self._work.write(lambda: self._part.write(data))
 
-    async def finish(self) -> Done:
+    async def finish(self) -> FetchedFile:
         self.partial.check()
         part = self._part
         content = Stored(part.files.part, part.length, part.sha256, self._work.wanted)
@@ -127,24 +127,24 @@ class StoredDestination:
             self._start_over()
             raise
         with disk_errors():
-            return Done(part.length, part.commit(self.partial.complete_note))
+            return FetchedFile(part.length, part.commit(self.partial.complete_note))
 
     def mismatch(self, problem: str) -> Temporary:
         """Discard the file. Retry once, because the partial file may have been damaged. Fail at the
         second mismatch, or if the SHA-256 is right and only the signature is wrong."""
         if self._budget.retried_mismatch or self.partial.proven:
             self._discard()
-            raise Failed(State.VERIFICATION_FAILED, problem)
+            raise DownloadFailed(State.VERIFICATION_FAILED, problem)
         self._start_over()
         self._budget.retried_mismatch = True
         return Temporary(problem)
 
-    def disk_failure(self, error: OSError) -> Failed:
+    def disk_failure(self, error: OSError) -> DownloadFailed:
         problem = error.strerror or str(error)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            return Failed(State.DOWNLOAD_FAILED, f"the file cannot be stored: {problem}")
+            return DownloadFailed(State.DOWNLOAD_FAILED, f"the file cannot be stored: {problem}")
         self._discard()
-        return Failed(State.INSUFFICIENT_STORAGE, problem)
+        return DownloadFailed(State.INSUFFICIENT_STORAGE, problem)
 
     def _start_over(self) -> None:
         self.partial.start_over()

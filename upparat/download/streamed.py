@@ -21,7 +21,7 @@ from .budget import Budget
 from .downloader import BaseDownloader
 from .partial import CannotRestart, FileMismatch, PartialDownload
 from .response import ResumePoint, Temporary
-from .transfer import Done, Failed, Transfer, TransferContext, check_job
+from .transfer import DownloadFailed, FetchedFile, Transfer, TransferContext, check_job
 from .work import BackgroundWork
 
 HELD_BACK = 1 << 16
@@ -36,7 +36,7 @@ def check_streamed(context: TransferContext, job: Job) -> None:
     check_job(context, job)
     if not context.verifier.identifies(job):
         needs = "[hooks] install_stream needs sha256, sha512 or a signature in the job document"
-        raise Failed(State.VERIFICATION_FAILED, needs)
+        raise DownloadFailed(State.VERIFICATION_FAILED, needs)
 
 
 class StreamSink:
@@ -139,7 +139,7 @@ class StreamDestination:
         self._job = job
         self._stream = stream
 
-    async def open(self) -> Done | None:
+    async def open(self) -> FetchedFile | None:
         check_streamed(self._context, self._job)
         self.partial.job = self._job
         return None
@@ -148,7 +148,7 @@ class StreamDestination:
         sink = self._stream.sink
         return self._work.write(lambda: sink.hash(data)).addCallback(lambda _: sink.pass_on(data))
 
-    async def finish(self) -> Done:
+    async def finish(self) -> FetchedFile:
         self.partial.check()
         sink, verifier = self._stream.sink, self._context.verifier
         check = self._work.run_to_end(lambda: verifier.check(self._job, sink), "check")
@@ -156,13 +156,13 @@ class StreamDestination:
             raise FileMismatch(problem)
         await self._work.scope.wait(sink.release())
         self._stream.consumer.finish_stdin()
-        return Done(self.partial.length)
+        return FetchedFile(self.partial.length)
 
     def mismatch(self, problem: str) -> Temporary:
-        raise Failed(State.VERIFICATION_FAILED, problem)
+        raise DownloadFailed(State.VERIFICATION_FAILED, problem)
 
-    def disk_failure(self, error: OSError) -> Failed:
-        return Failed(State.DOWNLOAD_FAILED, f"the file cannot be hashed: {error.strerror}")
+    def disk_failure(self, error: OSError) -> DownloadFailed:
+        return DownloadFailed(State.DOWNLOAD_FAILED, f"the file cannot be hashed: {error.strerror}")
 
     def close(self) -> None:
         """Nothing was opened."""
@@ -185,7 +185,7 @@ class StreamDownloader(BaseDownloader):
         self.stop()
         try:
             check_streamed(self._context, job)
-        except Failed as failed:
+        except DownloadFailed as failed:
             self.events.download_failed(failed.state, str(failed))
         else:
             self._tidy(lambda: self._store.clean(None, complete=True))
@@ -217,7 +217,7 @@ class StreamDownloader(BaseDownloader):
         destination = StreamDestination(context, work, job, stream)
         self._begin(Transfer(context, job, stream.budget, destination, work))
 
-    def _complete(self, done: Done, transfer: Transfer) -> None:
+    def _complete(self, done: FetchedFile, transfer: Transfer) -> None:
         self.log.info(
             "{job_id}: {size} bytes are verified, and with the install hook",
             job_id=transfer.job.job_id,

@@ -13,13 +13,13 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from upparat.backoff import Backoff
-from upparat.config.settings import Download
+from upparat.config.settings import DownloadSettings
 from upparat.job import Job, State
 from upparat.text import without_query
 
 from .attempt import Outcome, attempt
 from .budget import Budget
-from .exchange import Exchange, ExchangeFactory, Reactor
+from .exchange import DownloadReactor, Exchange, ExchangeFactory
 from .partial import DiskError, FileMismatch, PartialDownload
 from .response import FileChanged, Permanent, Temporary, UrlExpired
 from .url import url_problem
@@ -50,8 +50,8 @@ class TransferContext:
     :ivar load: imports what ``exchange`` needs; called in a thread.
     """
 
-    reactor: Reactor
-    settings: Download
+    reactor: DownloadReactor
+    settings: DownloadSettings
     verifier: Verifier
     random: Callable[[], float]
     on_progress: Callable[[int, int | None], None]
@@ -59,7 +59,7 @@ class TransferContext:
     load: Callable[[], None]
 
 
-class Failed(Exception):
+class DownloadFailed(Exception):
     """The download has failed for good; ``state`` is the one to report."""
 
     def __init__(self, state: State, message: str) -> None:
@@ -68,7 +68,7 @@ class Failed(Exception):
 
 
 @dataclass(frozen=True)
-class Done:
+class FetchedFile:
     """A file that has arrived and is verified.
 
     :ivar size: in bytes.
@@ -86,7 +86,7 @@ class Destination(Protocol):
     def partial(self) -> PartialDownload:
         """The bytes that are there; once :meth:`open` has returned ``None``."""
 
-    async def open(self) -> Done | None:
+    async def open(self) -> FetchedFile | None:
         """Make ready. Returns the file if an earlier run has completed it.
 
         :raises Failed: if the file need not, or cannot, be downloaded.
@@ -96,7 +96,7 @@ class Destination(Protocol):
     def put(self, data: bytes) -> Deferred[None]:
         """Take the next bytes of the file; fires when more may come."""
 
-    async def finish(self) -> Done:
+    async def finish(self) -> FetchedFile:
         """Verify the file: all bytes are there.
 
         :raises FileMismatch: if it is not the job's file.
@@ -109,7 +109,7 @@ class Destination(Protocol):
         :raises Failed: if another download cannot help.
         """
 
-    def disk_failure(self, error: OSError) -> Failed:
+    def disk_failure(self, error: OSError) -> DownloadFailed:
         """The failure to report when the disk has refused for good."""
 
     def close(self) -> None:
@@ -122,9 +122,9 @@ def check_job(context: TransferContext, job: Job) -> None:
     :raises Failed: if there is one.
     """
     if unfit := url_problem(job, allow_http=context.settings.allow_http):
-        raise Failed(State.DOWNLOAD_FAILED, f"file: {unfit}")
+        raise DownloadFailed(State.DOWNLOAD_FAILED, f"file: {unfit}")
     if objection := context.verifier.objection(job):
-        raise Failed(State.VERIFICATION_FAILED, objection)
+        raise DownloadFailed(State.VERIFICATION_FAILED, objection)
 
 
 class Transfer:
@@ -154,7 +154,7 @@ class Transfer:
         """End silently: :meth:`run` then raises ``CancelledError``."""
         self._work.scope.stop()
 
-    async def run(self) -> Done | UrlExpired:
+    async def run(self) -> FetchedFile | UrlExpired:
         """Download until the file is there, or a fresh URL is needed.
 
         :raises Failed: if the download has failed for good.
@@ -170,7 +170,7 @@ class Transfer:
 
     # --- attempts ---
 
-    async def _attempts(self) -> Done | UrlExpired:
+    async def _attempts(self) -> FetchedFile | UrlExpired:
         await self._work.run(self._context.load)
         while True:
             before = self._budget.high_water_mark
@@ -178,13 +178,13 @@ class Transfer:
             if isinstance(outcome, Temporary):
                 await self._back_off(outcome, gained=self._budget.high_water_mark > before)
             elif isinstance(outcome, Permanent):
-                raise Failed(State.DOWNLOAD_FAILED, outcome.reason)
+                raise DownloadFailed(State.DOWNLOAD_FAILED, outcome.reason)
             elif isinstance(outcome, UrlExpired):
                 return self._refused(outcome)
             else:
                 return outcome
 
-    async def _try(self) -> Done | Temporary | UrlExpired | Permanent:
+    async def _try(self) -> FetchedFile | Temporary | UrlExpired | Permanent:
         """Make one attempt, and verify the file if it is complete."""
         partial = self._destination.partial
         try:
@@ -209,12 +209,14 @@ class Transfer:
             return self._context.exchange(self._work.scope)
 
         def writer(exchange: Exchange) -> Writer:
-            put = self._destination.put
-            return Writer(self._context.reactor, partial, exchange, put, self._written)
+            return Writer(self._context.reactor, partial, exchange, self._put)
 
         outcome = await attempt(partial, exchange, writer)
         self._work.scope.check()  # the writer takes its own time to end
         return outcome
+
+    def _put(self, data: bytes) -> Deferred[None]:
+        return self._destination.put(data).addCallback(lambda _: self._written())
 
     def _written(self) -> None:
         if self._work.scope.stopped:
@@ -231,7 +233,7 @@ class Transfer:
         budget.attempts = 0 if gained else budget.attempts + 1
         if budget.attempts >= self._context.settings.max_attempts:
             message = f"{problem.reason} ({budget.attempts} attempts)"
-            raise Failed(State.DOWNLOAD_FAILED, message)
+            raise DownloadFailed(State.DOWNLOAD_FAILED, message)
         least = problem.after + problem.spread * self._context.random()
         delay = max(BACKOFF.delay(budget.attempts, self._context.random), least)
         self._log("tries again in {delay:.1f} s: {reason}", delay=delay, reason=problem.reason)
@@ -240,7 +242,7 @@ class Transfer:
     def _refused(self, expired: UrlExpired) -> UrlExpired:
         self._budget.refusals += 1
         if self._budget.refusals >= MAX_REFUSALS:
-            raise Failed(State.DOWNLOAD_FAILED, expired.reason)
+            raise DownloadFailed(State.DOWNLOAD_FAILED, expired.reason)
         return expired
 
     def _log(self, text: str, **values: object) -> None:

@@ -8,7 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from upparat import minisign
-from upparat.config.settings import Require, Verify
+from upparat.config.settings import Require, VerifySettings
 from upparat.job import Job
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Verifier:
     :param now: the time at which certificates have to be valid.
     """
 
-    def __init__(self, settings: Verify, now: Callable[[], datetime] = _now) -> None:
+    def __init__(self, settings: VerifySettings, now: Callable[[], datetime] = _now) -> None:
         self._settings = settings
         self._now = now
 

@@ -11,7 +11,7 @@ from twisted.internet.threads import deferToThreadPool
 from upparat.net.threads import defer_to_daemon_thread
 from upparat.storage.part import Stopped
 
-from .exchange import CancelScope, Reactor
+from .exchange import CancelScope, DownloadReactor
 from .partial import DiskError
 
 _T = TypeVar("_T")
@@ -23,7 +23,7 @@ class BackgroundWork:
     :ivar scope: stops the transfer; every wait goes through it.
     """
 
-    def __init__(self, reactor: Reactor) -> None:
+    def __init__(self, reactor: DownloadReactor) -> None:
         self.scope = CancelScope()
         self._reactor = reactor
 

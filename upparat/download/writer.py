@@ -39,7 +39,6 @@ class Writer:
     """Writes one body. Its methods are called in the reactor's thread.
 
     :param put: takes a batch to its destination; fires when the next one may come.
-    :param on_written: called after each batch.
     """
 
     def __init__(
@@ -48,12 +47,10 @@ class Writer:
         partial: PartialDownload,
         flow: Flow,
         put: Callable[[bytes], Deferred[None]],
-        on_written: Callable[[], None],
     ) -> None:
         self._partial = partial
         self._flow = flow
         self._put = put
-        self._on_written = on_written
         self._length = partial.length
         self._filling: list[bytes] = []
         self._size = 0
@@ -123,8 +120,7 @@ class Writer:
         self._flush.cancel()
         batch = self._empty()
         self._batch = self._put(b"".join(batch))
-        self._batch.addCallbacks(lambda _: self._on_written(), self._failed)
-        self._batch.addErrback(self._keep)  # an error of ``on_written``
+        self._batch.addErrback(self._failed)
         self._batch.addCallback(lambda _: self._next())
 
     def _empty(self) -> list[bytes]:
@@ -134,10 +130,6 @@ class Writer:
     def _failed(self, failure: Failure) -> None:
         problem = failure.value
         self._failure = Failure(DiskError(problem)) if isinstance(problem, OSError) else failure
-        self._empty()
-
-    def _keep(self, failure: Failure) -> None:
-        self._failure = failure
         self._empty()
 
     def _next(self) -> None:

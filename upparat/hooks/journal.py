@@ -17,6 +17,9 @@ class HookAttempts(Protocol):
     def begun(self, key: ExecutionKey, hook: Hook, retry: int, elapsed: float) -> None:
         """Note that an attempt begins; ``elapsed`` is in seconds since the first one."""
 
+    def waiting(self, key: ExecutionKey, hook: Hook) -> None:
+        """Note that the attempt has ended, and that the hook has asked for another one later."""
+
     def over(self, key: ExecutionKey, hook: Hook) -> None:
         """Forget the attempts: the hook has succeeded or failed for good."""
 

@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from upparat.config.settings import Hooks
+from upparat.config.settings import HookSettings
 from upparat.job import Hook
 from upparat.oneshot import OneShot
 from upparat.text import printable
@@ -25,6 +25,9 @@ from .pidfiles import Pidfiles
 
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
 """Signals that an init system sends to processes when the device shuts down."""
+
+_SCARCE = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""Errors of a fork that may succeed later: the device is short of something for the moment."""
 
 EXIT_RETRY = 3
 """The exit status of a hook that asks for another attempt."""
@@ -76,7 +79,7 @@ class HookRun:
     def __init__(
         self,
         reactor: ChildReactor,
-        settings: Hooks,
+        settings: HookSettings,
         call: Call,
         on_output: Callable[[Sequence[str]], None],
         on_outcome: Callable[[Outcome], None],
@@ -193,15 +196,23 @@ class HookRun:
             self._spawn(call)
         except OSError as error:
             self._child = None
-            self._over(Failed(cannot_execute(error.errno or 0, self._command[0])))
+            self._not_spawned(error)
+
+    def _not_spawned(self, error: OSError) -> None:
+        reason = cannot_execute(error.errno or 0, self._command[0])
+        if error.errno in _SCARCE:
+            self.log.warn("{job_id}: {reason}", job_id=self.job.job_id, reason=reason)
+            self._again()
+        else:
+            self._over(Failed(reason))
 
     def _spawn(self, call: Call) -> None:
         argv = [*map(os.fsencode, self._command), *call.arguments()]
         environment = call.environment()
         try:
             self._start_child(argv, environment)
-        except OSError:
-            if not self._launcher or self._needs_launcher:
+        except OSError as error:
+            if not self._launcher or self._needs_launcher or error.errno in _SCARCE:
                 raise
             self._without_launcher()
             self._start_child(argv, environment)
@@ -303,6 +314,7 @@ class HookRun:
                 hook=self.hook.value,
                 seconds=self._settings.retry_interval,
             )
+            self._attempts.waiting(self.job.key, self.hook)
             self._pause.start(self._settings.retry_interval, self._try)
 
     def _log_stderr(self, stderr_tail: Sequence[str], *, failed: bool) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from upparat.config.settings import Hooks as HookSettings
+from upparat.config.settings import HookSettings
 from upparat.job import Hook, Job
 from upparat.ports import STREAM, HookEvents, Hooks
 from upparat.streaming import StreamProducer

@@ -30,6 +30,10 @@ from .wire import Malformed, Topics, addressable, decode, execution, listed_keys
 SUBACK_TIMEOUT = 30.0
 """Seconds that the broker may take to grant the subscriptions."""
 
+MAX_DESCRIBE_ATTEMPTS = 8
+"""Attempts at a describe until the machine looks at the next execution. They take some minutes if
+AWS rejects each of them for the moment, and about 10 minutes if it answers none."""
+
 _OVER = frozenset({"ResourceNotFound", "TerminalStateReached"})
 """Codes of a rejected describe that mean that the execution does not exist or has ended."""
 
@@ -188,11 +192,11 @@ class JobsClient:
         AWS's copies are only eventually consistent.
         """
         topic, payload = self._topics.describe(job_id), {"includeJobDocument": with_document}
-        response = await self._requests.send(topic, payload)
+        response = await self._requests.send(topic, payload, MAX_DESCRIBE_ATTEMPTS)
         if response.code != "ResourceNotFound":
             return response
         await deferLater(self._clock, NOT_FOUND_RETRY_INTERVAL)
-        return await self._requests.send(topic, payload)
+        return await self._requests.send(topic, payload, MAX_DESCRIBE_ATTEMPTS)
 
     def _take(
         self, question: Deferred[Response], take: Callable[[Response], None]
@@ -311,7 +315,12 @@ class JobsClient:
     def execution_over(self, key: ExecutionKey) -> None:
         if self._follows(key):
             self.unfollow()
+            self._reports.drop(key)
             self.events.cancelled()
+
+    def report_given_up(self, key: ExecutionKey, report: Report) -> None:
+        if self._follows(key):
+            self.events.undeliverable(report.state)
 
     def reports_done(self) -> None:
         if self._drained is not None and not self._drained.called:

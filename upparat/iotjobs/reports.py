@@ -25,18 +25,18 @@ version mismatch, no       the report without a version, at once               o
 state
 not found                  the same report after 2 s                           once, then the
                                                                                execution is over
-invalid request            the report without status details, at once          once
+invalid request            the report with plainer details, at once: in        3 times
+                           ASCII, the state alone, none
 rejected otherwise         the same report after 300 s                         12 requests (about
                                                                                an hour); progress
-                                                                               not at all,
-                                                                               reboot_start always
+                                                                               not at all
 =========================  ==================================================  ====================
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
 
@@ -46,8 +46,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from upparat.job import ExecutionKey, JobExecution, Report, State
+from upparat.job import ExecutionKey, JobExecution, Report
 from upparat.oneshot import OneShot
+from upparat.text import ascii_value
 
 from .requests import Requests, Response
 from .wire import ExecutionState, Topics, execution_state
@@ -89,6 +90,9 @@ class ReportListener(Protocol):
     def execution_over(self, key: ExecutionKey) -> None:
         """The execution was ended by others, or does not exist; its reports are dropped."""
 
+    def report_given_up(self, key: ExecutionKey, report: Report) -> None:
+        """AWS does not accept this report."""
+
     def reports_done(self) -> None:
         """The queue is empty."""
 
@@ -112,16 +116,25 @@ class _SendAgain:
 class _QueuedReport:
     """A report, and what AWS has said about it so far.
 
-    :ivar without_details: whether the status details are left out.
+    :ivar details: the status details as they are sent; empty to send none.
+    :ivar plainer: details to send if AWS rejects these: a character or a value may be the reason.
     :ivar mismatches: rejections with the state of a live execution.
     """
 
     execution: JobExecution
     report: Report
-    without_details: bool = False
+    details: dict[str, str] = field(init=False)
+    plainer: list[dict[str, str]] = field(init=False)
     mismatches: int = 0
     not_found: int = 0
     rejections: int = 0
+
+    def __post_init__(self) -> None:
+        self.details = self.report.details
+        ascii_only = {name: ascii_value(value) for name, value in self.details.items()}
+        state_alone = {"state": self.report.state.value}
+        plainer: list[dict[str, str]] = [ascii_only, state_alone, {}]
+        self.plainer = [each for each in plainer if each != self.details]
 
 
 class ReportQueue:
@@ -153,6 +166,7 @@ class ReportQueue:
         self._undelivered = undelivered
         self._queue: deque[_QueuedReport] = deque()
         self._delivery: Deferred[_Outcome] | None = None
+        self._current: _QueuedReport | None = None
         self._progress_delay = OneShot(clock)
         self._next_progress = 0.0
         self._versions: dict[ExecutionKey, int] = {}
@@ -177,11 +191,23 @@ class ReportQueue:
         known = self._versions.get(execution.key, 0)
         self._versions[execution.key] = max(known, execution.version_number)
 
+    def drop(self, key: ExecutionKey) -> None:
+        """Drop the reports on an execution that others have ended."""
+        self._queue = deque(each for each in self._queue if each.execution.key != key)
+        if self._current is not None and self._current.execution.key == key:
+            self._stop_delivery()
+            self._send_next()
+            if self.empty:
+                self._listener.reports_done()
+
     def close(self) -> None:
         """Drop all reports; those that end an execution stay in ``undelivered``."""
         self._queue.clear()
         self._progress_delay.cancel()
-        delivery, self._delivery = self._delivery, None
+        self._stop_delivery()
+
+    def _stop_delivery(self) -> None:
+        delivery, self._delivery, self._current = self._delivery, None, None
         if delivery is not None:
             delivery.cancel()
 
@@ -196,7 +222,7 @@ class ReportQueue:
             self._progress_delay.start(wait, self._send_next)
             return
         self._progress_delay.cancel()
-        queued = self._queue.popleft()
+        queued = self._current = self._queue.popleft()
         delivery = self._delivery = Deferred.fromCoroutine(self._deliver(queued))
         # What follows a delivery runs outside of its coroutine, which could not cancel itself.
         ended = delivery.addCallbacks(
@@ -221,8 +247,8 @@ class ReportQueue:
             "status": queued.report.status.value,
             "includeJobExecutionState": True,
         }
-        if not queued.without_details:
-            payload["statusDetails"] = queued.report.details
+        if queued.details:
+            payload["statusDetails"] = queued.details
         if number := queued.execution.key.number:
             payload["executionNumber"] = number
         version = self._version(queued.execution)
@@ -252,8 +278,8 @@ class ReportQueue:
             return self._compare(queued, state, code)
         if code in _NOT_FOUND:
             return self._not_found(queued)
-        if code == "InvalidRequest" and not queued.without_details:
-            queued.without_details = True
+        if code == "InvalidRequest" and queued.plainer:
+            queued.details = queued.plainer.pop(0)
             return _SendAgain()
         if code == "VersionMismatch" and queued.mismatches < MAX_VERSION_MISMATCHES:
             queued.mismatches = MAX_VERSION_MISMATCHES  # AWS has not said which version it has
@@ -265,7 +291,7 @@ class ReportQueue:
     ) -> _Outcome | _SendAgain:
         """Look at the state of the execution, which AWS has sent with a rejection."""
         self._versions[queued.execution.key] = state.version_number
-        if state.status == queued.report.status and state.details == queued.report.details:
+        if state.status == queued.report.status and state.details == queued.details:
             return _Outcome.DELIVERED
         if state.status.ended:
             return self._over(queued, state.status.value)
@@ -287,11 +313,7 @@ class ReportQueue:
         return _Outcome.EXECUTION_OVER
 
     def _rejected(self, queued: _QueuedReport, code: str) -> _Outcome | _SendAgain:
-        """AWS rejected the request as invalid, which must be a fault of AWS or of the agent.
-
-        ``reboot_start`` is never given up, because the restart hook must not run before AWS has
-        accepted it.
-        """
+        """AWS rejected the request as invalid, which must be a fault of AWS or of the agent."""
         state = queued.report.state
         self.log.error(
             "{job_id}: AWS refuses the report {state} as {code}",
@@ -302,7 +324,7 @@ class ReportQueue:
         queued.rejections += 1
         if state.progress:
             return _Outcome.GIVEN_UP
-        if queued.rejections < MAX_REJECTIONS or state is State.REBOOT_START:
+        if queued.rejections < MAX_REJECTIONS:
             return _SendAgain(REJECTED_RETRY_INTERVAL)
         self.log.critical(
             "{job_id}: AWS will never know of {state} ({status}): {message}",
@@ -318,7 +340,7 @@ class ReportQueue:
     def _delivery_ended(self, outcome: _Outcome, queued: _QueuedReport) -> None:
         """Report the outcome, and send the next report; the listener may add reports meanwhile."""
         key = queued.execution.key
-        self._delivery = None
+        self._delivery = self._current = None
         if outcome is _Outcome.EXECUTION_OVER:
             self._queue = deque(each for each in self._queue if each.execution.key != key)
         if outcome is _Outcome.EXECUTION_OVER or queued.report.status.ended:
@@ -328,12 +350,14 @@ class ReportQueue:
             self._listener.report_delivered(key, queued.report)
         elif outcome is _Outcome.EXECUTION_OVER:
             self._listener.execution_over(key)
+        else:
+            self._listener.report_given_up(key, queued.report)
         self._send_next()
         if self.empty:
             self._listener.reports_done()
 
     def _delivery_failed(self, failure: Failure) -> None:
-        failure.trap(CancelledError)  # by `close`
+        failure.trap(CancelledError)  # by `drop` or `close`
 
     def _broken(self, failure: Failure) -> None:
         self.log.failure("The delivery of a report has raised", failure)

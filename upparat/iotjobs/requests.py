@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random as _random
 import secrets
 from collections.abc import Callable, Mapping
@@ -55,6 +56,7 @@ class _PendingRequest:
     payload: dict[str, object] = field(repr=False)
     response: Deferred[Response]
     timer: OneShot
+    max_attempts: float
     attempts: int = 0
 
 
@@ -86,11 +88,16 @@ class Requests:
         """Whether the subscriptions for responses stand."""
         return self._ready
 
-    def send(self, topic: str, payload: Mapping[str, object]) -> Deferred[Response]:
+    def send(
+        self, topic: str, payload: Mapping[str, object], max_attempts: float = math.inf
+    ) -> Deferred[Response]:
         """Publish a request until there is a response, now and after every reconnection.
 
         The Deferred fires with the response, accepted or rejected. Throttling and internal errors
         of AWS are retried here. Cancel the Deferred to forget the request.
+
+        :param max_attempts: after so many attempts a temporary rejection counts as well, and so
+            does a missing response, with the code ``NoResponse``.
         """
         token = secrets.token_hex(8)
         request = _PendingRequest(
@@ -98,6 +105,7 @@ class Requests:
             {**payload, "clientToken": token},
             Deferred(lambda _: self._remove(token)),
             OneShot(self._clock),
+            max_attempts,
         )
         self._pending[token] = request
         self._attempt(request)
@@ -131,7 +139,7 @@ class Requests:
             self.log.debug("A response on {topic} is not for us", topic=topic)
             return
         code = "" if accepted else _code(payload)
-        if code in _TEMPORARY:
+        if code in _TEMPORARY and request.attempts < request.max_attempts:
             self._retry_later(request, code)
         else:
             self._remove(token)
@@ -171,7 +179,9 @@ class Requests:
 
     def _timed_out(self, request: _PendingRequest) -> None:
         self.log.warn("No answer on {topic}", topic=request.topic)
-        if request.attempts % ATTEMPTS_PER_CONNECTION:
+        if request.attempts >= request.max_attempts:
+            self.answered(request.topic, False, {**request.payload, "code": "NoResponse"})
+        elif request.attempts % ATTEMPTS_PER_CONNECTION:
             self._attempt(request)
         else:
             self._session.disconnect_and_retry(f"no answer on {request.topic}")

@@ -44,7 +44,9 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
         Inputs._verify,
     ),
     # With a job in hand a changed list does not matter: the list is fetched when the job has ended.
-    "verify_job": _but(Inputs.version_known, Inputs._download, Inputs._check, *_END),
+    "verify_job": _but(
+        Inputs.version_known, Inputs._download, Inputs._restart, Inputs._check, *_END
+    ),
     "download": _but(
         Inputs.download_allowed,
         Inputs.progressed,
@@ -54,6 +56,7 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
         Inputs.download_failed,
         Inputs.described,
         Inputs.describe_failed,
+        Inputs.timeout,
         Inputs._install,
         *_END,
     ),
@@ -63,17 +66,25 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
         Inputs.download_failed,
         Inputs.described,
         Inputs.describe_failed,
+        Inputs.timeout,
         Inputs.install_output,
         Inputs.installed,
         Inputs._restart,
         *_END,
     ),
-    "restart": _but(Inputs.delivered, Inputs.restarted, Inputs.timeout, Inputs._check, *_END),
+    "restart": _but(
+        Inputs.delivered,
+        Inputs.undeliverable,
+        Inputs.restarted,
+        Inputs.timeout,
+        Inputs._check,
+        *_END,
+    ),
     "verify_installation": _but(
         Inputs.version_known, Inputs.ready, Inputs.timeout, Inputs._restart, *_END
     ),
-    # The job is over: only the end of its hook counts.
-    "wind_down": _but(Inputs.released),
+    # The job is over: only the end of its hook counts, and the time for a restart.
+    "wind_down": _but(Inputs.released, Inputs.timeout, Inputs._clean_up),
     "stopped": (*LATE, Inputs.stop),
 }
 """What each state ignores, by the state's name."""

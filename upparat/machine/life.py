@@ -20,12 +20,31 @@ from upparat.job import (
     Status,
     parse_document,
 )
-from upparat.ports import STREAM, Memory
+from upparat.ports import STREAM, Installation, Memory, Stage
 from upparat.version import older
 
-from .model import Artifact, Check, Core, Inputs, Restart, Selection, Transfer, Work
+from .model import (
+    Aftermath,
+    Artifact,
+    Check,
+    Core,
+    Downloading,
+    Fetching,
+    Inputs,
+    Restart,
+    Selection,
+    Work,
+)
 
 builder = TypeMachineBuilder(Inputs, Core)
+
+NO_URL = "AWS gives no fresh URL for the file"
+
+MAX_URL_REQUESTS = 60
+"""Requests in a row for a fresh URL until the download fails. Other jobs wait meanwhile."""
+
+LINGER_POLL = 1.0
+"""Seconds between two looks, at the least, at a restart hook that an earlier agent has left."""
 
 
 # --- entering a state starts its work ---------------------------------------------------------
@@ -51,16 +70,17 @@ def verify(inputs: Inputs, core: Core, job: Job) -> Work:
     return Work(job)
 
 
-def prepare_download(inputs: Inputs, core: Core, job: Job) -> Transfer:
+def prepare_download(inputs: Inputs, core: Core, job: Job) -> Downloading:
     if Hook.DOWNLOAD in core.policy.hooks and not job.force:
         core.hooks.run(Hook.DOWNLOAD, job)
     else:
         inputs.download_allowed()
-    return Transfer(job)
+    return Downloading(job)
 
 
 def install_file(inputs: Inputs, core: Core, artifact: Artifact) -> Artifact:
     if Hook.INSTALL in core.policy.hooks:
+        _note_installation(core, artifact.job, Stage.INSTALLING)
         core.jobs.report(artifact.job.execution, Report(State.INSTALLATION_START))
         core.hooks.run(Hook.INSTALL, artifact.job, artifact.path)
     else:
@@ -82,9 +102,11 @@ def announce_restart(inputs: Inputs, core: Core, job: Job) -> Work:
 
 def check_version(inputs: Inputs, core: Core, check: Check) -> Check:
     # A version hook may already name what was installed, before the device runs it.
-    can_ask = Hook.VERSION in core.policy.hooks and check.restart is not Restart.NEVER_BEGUN
-    if can_ask:
+    may_ask = check.restart not in (Restart.NEVER_BEGUN, Restart.WAITING)
+    if may_ask and Hook.VERSION in core.policy.hooks:
         core.hooks.run(Hook.VERSION, check.job)
+    elif check.restart is Restart.WAITING:
+        inputs._restart(check.job)  # that run was not cut short, so it does not count
     elif check.restart in (Restart.NEVER_BEGUN, Restart.UNFINISHED):
         _restart_again(inputs, core, check)
     else:
@@ -92,7 +114,7 @@ def check_version(inputs: Inputs, core: Core, check: Check) -> Check:
     return check
 
 
-def release_hooks(inputs: Inputs, core: Core, job: Job) -> Work:
+def release_hooks(inputs: Inputs, core: Core, job: Job, restarting: bool) -> Aftermath:
     core.log.warn("{job_id}: ended by others; nothing more is done for it", job_id=job.job_id)
     core.jobs.unfollow()
     core.timer.cancel()
@@ -100,7 +122,7 @@ def release_hooks(inputs: Inputs, core: Core, job: Job) -> Work:
     core.in_hand = None
     core.memory = None
     core.hooks.release()
-    return Work(job)
+    return Aftermath(job, restarting)
 
 
 # --- states -----------------------------------------------------------------------------------
@@ -274,8 +296,7 @@ def _continue_one(inputs: Inputs, core: Core, executions: Sequence[JobExecution]
 def _take(inputs: Inputs, core: Core, execution: JobExecution) -> None:
     """Work on this execution, or reject it because its document can never work."""
     try:
-        # AWS may no longer be able to sign the URL of a file that is installed already.
-        job = parse_document(execution, file_required=not _restarted(core, execution))
+        job = parse_document(execution, installed=_restarted(core, execution))
     except InvalidDocument as invalid:
         _end(core, execution, Report(State.INVALID_JOB_DOCUMENT, str(invalid)))
         inputs._fetch()
@@ -299,8 +320,9 @@ def _check_after_start(core: Core, job: Job) -> Check:
         core.record.restarted(job.key)  # only the status details are left, and they say so
         return Check(job, Restart.DONE, until=now)
     restart = _how_far(memory)
-    final = not memory.same_boot or restart is Restart.NEVER_BEGUN
-    return Check(job, restart, until=now if final else now + core.policy.restart_timeout)
+    final = not memory.same_boot or memory.verified or restart is Restart.NEVER_BEGUN
+    until = now if final else now + core.policy.restart_timeout
+    return Check(job, restart, until, memory.verified if memory.same_boot else None)
 
 
 def _how_far(memory: Memory) -> Restart:
@@ -309,6 +331,8 @@ def _how_far(memory: Memory) -> Restart:
     A restart hook that never began has not caused the reboot: that was a power cut. A hook that was
     running, and that nothing had told to end, may have caused it: only the version can tell.
     """
+    if memory.restart_waiting:
+        return Restart.WAITING
     if memory.restart_done:
         return Restart.DONE
     if memory.restart_attempts:
@@ -319,6 +343,7 @@ def _how_far(memory: Memory) -> Restart:
 # --- is it needed? ----------------------------------------------------------------------------
 
 verify_job.upon(Inputs._download).to(download).returns(None)
+verify_job.upon(Inputs._restart).to(restart).returns(None)
 verify_job.upon(Inputs._check).to(verify_installation).returns(None)
 
 
@@ -336,7 +361,10 @@ def _may_downgrade(core: Core, job: Job) -> bool:
 def compare(inputs: Inputs, core: Core, work: Work, version: str) -> None:
     job = work.job
     if version == job.version and _maybe_installed(job):
-        inputs._finish(Report(State.VERSION_ALREADY_INSTALLED))
+        _confirm(inputs, core, job)
+    elif not version and not _may_downgrade(core, job):
+        message = "The version that runs is not known: it may be newer"
+        inputs._finish(Report(State.DOWNGRADE_REFUSED, message))
     elif older(job.version, version) and not _may_downgrade(core, job):
         message = f"Version '{job.version}' is older than '{version}', which runs"
         inputs._finish(Report(State.DOWNGRADE_REFUSED, message))
@@ -350,11 +378,36 @@ def compare(inputs: Inputs, core: Core, work: Work, version: str) -> None:
         inputs._download(job)
 
 
+def _confirm(inputs: Inputs, core: Core, job: Job) -> None:
+    """The version hook names the job's version. Take it for installed, unless an earlier job of the
+    agent has left it half-way: then go on from there."""
+    installation = core.record.unconfirmed()
+    if installation is None or installation.version != job.version:
+        inputs._finish(Report(State.VERSION_ALREADY_INSTALLED))
+        return
+    core.log.info(
+        "{job_id}: {version} was left {stage}, and never confirmed: going on from there",
+        job_id=job.job_id,
+        version=installation.version,
+        stage=installation.stage.value,
+    )
+    if installation.stage is Stage.RESTARTED:
+        inputs._check(Check(job, Restart.DONE, until=core.timer.now()))
+    elif installation.stage is Stage.INSTALLED:
+        inputs._restart(job)
+    else:
+        inputs._download(job)
+
+
+def _note_installation(core: Core, job: Job, stage: Stage) -> None:
+    core.record.note_installation(Installation(job.version, stage))
+
+
 # --- download ---------------------------------------------------------------------------------
 
 
 @download.upon(Inputs.download_allowed).loop()
-def start_transfer(inputs: Inputs, core: Core, transfer: Transfer) -> None:
+def start_transfer(inputs: Inputs, core: Core, transfer: Downloading) -> None:
     transfer.running = True
     core.jobs.report(transfer.job.execution, Report(State.DOWNLOAD_START))
     core.downloads.start(transfer.job)
@@ -365,16 +418,17 @@ def refresh_url(inputs: Inputs, core: Core, work: Work, reason: str) -> None:
     core.jobs.describe(work.job.job_id)
 
 
-def resume_transfer(inputs: Inputs, core: Core, work: Work, execution: JobExecution) -> None:
-    _resume(inputs, core, work.job, execution)
+def resume_transfer(inputs: Inputs, core: Core, work: Fetching, execution: JobExecution) -> None:
+    _resume(inputs, core, work, execution)
 
 
-def _resume(inputs: Inputs, core: Core, job: Job, execution: JobExecution) -> bool:
+def _resume(inputs: Inputs, core: Core, work: Fetching, execution: JobExecution) -> bool:
     """Go on with the fresh URL. Returns ``False`` if there is none: the job has failed."""
-    if execution.key != job.key or execution.status.ended:
-        inputs._abandon(job)
+    if execution.key != work.job.key or execution.status.ended:
+        inputs._abandon(work.job, restarting=False)
         return True
     try:
+        work.url_requests = 0
         core.downloads.start(parse_document(execution))
     except InvalidDocument as invalid:
         inputs._finish(Report(State.DOWNLOAD_FAILED, str(invalid)))
@@ -382,17 +436,31 @@ def _resume(inputs: Inputs, core: Core, job: Job, execution: JobExecution) -> bo
     return True
 
 
-def give_up_transfer(inputs: Inputs, core: Core, work: Work, job_id: str, ended: bool) -> None:
-    inputs._abandon(work.job)
+def miss_url(inputs: Inputs, core: Core, work: Fetching, job_id: str, ended: bool) -> None:
+    if ended:
+        inputs._abandon(work.job, restarting=False)
+    elif _may_ask_again(core, work):
+        core.timer.start(core.policy.retry_interval)
+    else:
+        inputs._finish(Report(State.DOWNLOAD_FAILED, NO_URL))
+
+
+def _may_ask_again(core: Core, work: Fetching) -> bool:
+    work.url_requests += 1
+    return work.url_requests < MAX_URL_REQUESTS
+
+
+def request_url(inputs: Inputs, core: Core, work: Fetching) -> None:
+    core.jobs.describe(work.job.job_id)
 
 
 @download.upon(Inputs.downloaded).loop()
-def have_file(inputs: Inputs, core: Core, transfer: Transfer, path: str) -> None:
+def have_file(inputs: Inputs, core: Core, transfer: Downloading, path: str) -> None:
     inputs._install(Artifact(transfer.job, path))
 
 
 @download.upon(Inputs.stream_ready).loop()
-def have_stream(inputs: Inputs, core: Core, transfer: Transfer) -> None:
+def have_stream(inputs: Inputs, core: Core, transfer: Downloading) -> None:
     inputs._install(Artifact(transfer.job, STREAM))
 
 
@@ -412,7 +480,8 @@ def fail_download(inputs: Inputs, core: Core, work: Work, state: State, message:
 # The install hook may read the file while it is downloaded.
 download.upon(Inputs.url_expired).loop()(refresh_url)
 download.upon(Inputs.described).loop()(resume_transfer)
-download.upon(Inputs.describe_failed).loop()(give_up_transfer)
+download.upon(Inputs.describe_failed).loop()(miss_url)
+download.upon(Inputs.timeout).loop()(request_url)
 download.upon(Inputs.progressed).loop()(report_download)
 install.upon(Inputs.progressed).loop()(report_download)
 download.upon(Inputs.download_failed).loop()(fail_download)
@@ -440,7 +509,7 @@ def renew_stream(inputs: Inputs, core: Core, artifact: Artifact, reason: str) ->
 def resume_stream(inputs: Inputs, core: Core, artifact: Artifact, execution: JobExecution) -> None:
     if artifact.renewing:
         artifact.renewing = False
-        if not _resume(inputs, core, artifact.job, execution):
+        if not _resume(inputs, core, artifact, execution):
             core.hooks.release()  # the install hook waits for the rest of the file
 
 
@@ -449,11 +518,20 @@ def give_up_stream(
     inputs: Inputs, core: Core, artifact: Artifact, job_id: str, ended: bool
 ) -> None:
     if artifact.renewing:
-        give_up_transfer(inputs, core, artifact, job_id, ended)
+        miss_url(inputs, core, artifact, job_id, ended)
+        if artifact.url_requests >= MAX_URL_REQUESTS:
+            core.hooks.release()  # the install hook waits for the rest of the file
+
+
+@install.upon(Inputs.timeout).loop()
+def request_url_again(inputs: Inputs, core: Core, artifact: Artifact) -> None:
+    if artifact.renewing:
+        request_url(inputs, core, artifact)
 
 
 @install.upon(Inputs.installed).loop()
 def have_installed(inputs: Inputs, core: Core, artifact: Artifact) -> None:
+    _note_installation(core, artifact.job, Stage.INSTALLED)
     inputs._restart(artifact.job)
 
 
@@ -472,6 +550,13 @@ def run_restart(inputs: Inputs, core: Core, work: Work, state: State) -> None:
     else:
         # Restarts that are not counted could go on for ever.
         inputs._finish(Report(State.RESTART_HOOK_FAILED, "The record cannot be written"))
+
+
+@restart.upon(Inputs.undeliverable).loop()
+def give_restart_up(inputs: Inputs, core: Core, work: Work, state: State) -> None:
+    """Restart nothing unannounced: the whole update would run again after the restart."""
+    if state is State.REBOOT_START:
+        inputs._finish(Report(State.RESTART_HOOK_FAILED, "AWS does not accept reboot_start"))
 
 
 @restart.upon(Inputs.restarted).loop()
@@ -494,7 +579,9 @@ restart.upon(Inputs._check).to(verify_installation).returns(None)
 
 @verify_installation.upon(Inputs.version_known).loop()
 def compare_installed(inputs: Inputs, core: Core, check: Check, version: str) -> None:
-    if version == check.job.version:
+    if version == check.job.version and check.verified:
+        inputs._finish(Report(check.verified))
+    elif version == check.job.version:
         _check_ready(inputs, core, check)
     elif core.hooks.restart_lingers():
         # The time for the version to change counts from the hook's end.
@@ -522,6 +609,7 @@ def _have_another_version(inputs: Inputs, core: Core, check: Check, version: str
 
 def _check_ready(inputs: Inputs, core: Core, check: Check) -> None:
     if Hook.READY in core.policy.hooks:
+        _note_installation(core, check.job, Stage.RESTARTED)
         core.hooks.run(Hook.READY, check.job)
     else:
         inputs._finish(_completed(check, State.COMPLETE_NO_READY_CHECK))
@@ -565,6 +653,8 @@ def _completed(check: Check, after_start: State) -> Report:
 def finish(inputs: Inputs, core: Core, work: Work, report: Report) -> None:
     core.in_hand = None
     core.memory = None
+    if report.confirms:
+        core.record.note_installation(None)
     _end(core, work.job.execution, report)
     core.record.clear()
     if report.discards:
@@ -585,25 +675,54 @@ def _end(core: Core, execution: JobExecution, report: Report) -> None:
 
 
 def fail(inputs: Inputs, core: Core, work: Work, hook: Hook, message: str) -> None:
+    if isinstance(work, Artifact) and work.renewing:
+        core.timer.cancel()
     inputs._finish(Report(hook.failure, message))
 
 
 def cancel(inputs: Inputs, core: Core, work: Work) -> None:
-    inputs._abandon(work.job)
+    inputs._abandon(work.job, restarting=False)
 
 
+def cancel_restart(inputs: Inputs, core: Core, work: Work) -> None:
+    inputs._abandon(work.job, restarting=True)
+
+
+for _calm in (verify_job, download, install):
+    _calm.upon(Inputs.cancelled).loop()(cancel)
+for _restarting in (restart, verify_installation):
+    _restarting.upon(Inputs.cancelled).loop()(cancel_restart)
 for _working in WORKING:
     _working.upon(Inputs.hook_failed).loop()(fail)
-    _working.upon(Inputs.cancelled).loop()(cancel)
     _working.upon(Inputs._finish).to(fetch_jobs)(finish)
     _working.upon(Inputs._abandon).to(wind_down).returns(None)
 
 
-@wind_down.upon(Inputs.released).to(fetch_jobs)
-def clean_up(inputs: Inputs, core: Core, work: Work) -> None:
+@wind_down.upon(Inputs.released).loop()
+def have_released(inputs: Inputs, core: Core, aftermath: Aftermath) -> None:
+    if aftermath.restarting:
+        settle(inputs, core, aftermath)
+    else:
+        inputs._clean_up()
+
+
+@wind_down.upon(Inputs.timeout).loop()
+def settle(inputs: Inputs, core: Core, aftermath: Aftermath) -> None:
+    """Begin nothing while the device may be about to go down."""
+    if core.hooks.restart_lingers():
+        core.timer.start(max(core.policy.restart_grace, LINGER_POLL))
+    elif not aftermath.settled:
+        aftermath.settled = True
+        core.timer.start(core.policy.restart_grace)
+    else:
+        inputs._clean_up()
+
+
+@wind_down.upon(Inputs._clean_up).to(fetch_jobs)
+def clean_up(inputs: Inputs, core: Core, aftermath: Aftermath) -> None:
     """Remove the file only now: an install hook that was left to finish was reading it. Until now
     the record names the execution, so that its file is removed even if the agent dies before."""
-    core.downloads.discard(work.job.key)
+    core.downloads.discard(aftermath.job.key)
     core.record.clear()
     core.jobs.fetch()
 
@@ -617,7 +736,7 @@ for _unreported in (select_job, verify_job, restart, verify_installation, wind_d
 
 
 @download.upon(Inputs.stop).to(stopped)
-def interrupt_download(inputs: Inputs, core: Core, transfer: Transfer) -> None:
+def interrupt_download(inputs: Inputs, core: Core, transfer: Downloading) -> None:
     if transfer.running:
         report = Report(State.DOWNLOAD_INTERRUPT, "The agent was stopped")
         core.jobs.report(transfer.job.execution, report)

@@ -17,6 +17,7 @@ from upparat.job import (
     JobExecution,
     JobExecutionSummary,
     Report,
+    State,
     Status,
 )
 from upparat.ports import (
@@ -104,14 +105,24 @@ class Work:
 
 
 @dataclass
-class Transfer(Work):
+class Fetching(Work):
+    """A job whose file is on its way.
+
+    :ivar url_requests: requests for a fresh URL in a row that AWS has not answered.
+    """
+
+    url_requests: int = field(default=0, kw_only=True)
+
+
+@dataclass
+class Downloading(Fetching):
     """A job whose file is downloaded; ``running`` once the download hook has allowed it."""
 
     running: bool = False
 
 
 @dataclass
-class Artifact(Work):
+class Artifact(Fetching):
     """A job and its file: complete and verified, or streamed to the install hook.
 
     :ivar path: of the file, or :data:`upparat.ports.STREAM`.
@@ -130,6 +141,19 @@ class Restart(Enum):
     CUT_SHORT = "the device went down in the restart hook: by it, or by a power cut"
     UNFINISHED = "the agent died in the restart hook, or the device just before it"
     NEVER_BEGUN = "the agent died before the restart hook, and the device stayed up"
+    WAITING = "the restart hook had asked to be run again later"
+
+
+@dataclass
+class Aftermath(Work):
+    """A job that others have ended, and the rest of its work.
+
+    :ivar restarting: its restart hook may have been at work: the device may go down.
+    :ivar settled: that hook has ended, and the device has been given time to go down.
+    """
+
+    restarting: bool
+    settled: bool = False
 
 
 @dataclass
@@ -139,10 +163,13 @@ class Check(Work):
     :ivar restart: how far the restart had got.
     :ivar until: a version that does not match may still change up to this time of the timer's
         clock, in seconds.
+    :ivar verified: the success to report if the version still matches: an earlier agent has seen it
+        in this boot, and could not deliver its report.
     """
 
     restart: Restart
     until: float
+    verified: State | None = None
 
 
 # --- inputs -----------------------------------------------------------------------------------
@@ -187,5 +214,8 @@ class Inputs(JobsEvents, DownloadEvents, HookEvents, TimerEvents, Protocol):
     def _finish(self, report: Report) -> None:
         """The job ends with this report."""
 
-    def _abandon(self, job: Job) -> None:
+    def _abandon(self, job: Job, restarting: bool) -> None:
         """Others have ended the job."""
+
+    def _clean_up(self) -> None:
+        """Nothing of the job runs any more."""

@@ -17,7 +17,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from upparat.config.settings import Broker
+from upparat.config.settings import BrokerSettings
 from upparat.oneshot import OneShot
 
 from .paho import PahoClient, Subscriptions
@@ -60,7 +60,7 @@ class Connection:
     def __init__(
         self,
         reactor: ConnectionReactor,
-        broker: Broker,
+        broker: BrokerSettings,
         opened: socket.socket,
         listener: ConnectionListener,
     ) -> None:

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
-from upparat.config.settings import Broker
+from upparat.config.settings import BrokerSettings
 from upparat.net.http_connect import ConnectResponse, ProxyError, connect_request
 from upparat.net.threads import defer_to_daemon_thread
 
@@ -34,7 +34,7 @@ ALPN_PORT = 443
 """The port that needs :data:`ALPN`; AWS expects no ALPN on any other."""
 
 
-def client_context(broker: Broker) -> ssl.SSLContext:
+def client_context(broker: BrokerSettings) -> ssl.SSLContext:
     """Make a TLS context with client authentication, which checks the server's chain and host name.
 
     :raises OSError: if a file of ``broker`` cannot be used (``ssl.SSLError`` is an ``OSError``).
@@ -61,7 +61,7 @@ class Dial:
     It runs in a daemon thread, because a name lookup cannot be interrupted.
     """
 
-    def __init__(self, reactor: IReactorFromThreads, broker: Broker) -> None:
+    def __init__(self, reactor: IReactorFromThreads, broker: BrokerSettings) -> None:
         self._reactor = reactor
         self._broker = broker
         self._deadline = 0.0

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from upparat.backoff import Backoff
-from upparat.config.settings import Broker
+from upparat.config.settings import BrokerSettings
 from upparat.oneshot import OneShot
 
 from .connection import Connection, ConnectionListener, ConnectionReactor
@@ -42,11 +42,11 @@ class MqttService(Service):
     def __init__(
         self,
         reactor: MqttReactor,
-        broker: Broker,
+        broker: BrokerSettings,
         *,
         random: Callable[[], float] = _random.random,
         backoff: Backoff = Backoff(),  # noqa: B008 (it is frozen)
-        dial: Callable[[IReactorFromThreads, Broker], Dial] = Dial,
+        dial: Callable[[IReactorFromThreads, BrokerSettings], Dial] = Dial,
     ) -> None:
         self._reactor = reactor
         self._broker = broker

@@ -19,12 +19,22 @@ from twisted.logger import Logger
 
 from upparat.job import ExecutionKey, Hook, JobExecution, Report, State, Status
 from upparat.linux import BOOT_ID, read_boot_id, sync_directory
-from upparat.ports import Memory, Record
+from upparat.ports import Installation, Memory, Record, Stage
 
 SCHEMA = 1
 """The format of the file. A record of another format is set aside."""
 
 _STATES = {state.value: state for state in State}
+
+_VERIFIED = {
+    State.COMPLETE_READY.value,
+    State.COMPLETE_SOFT_RESTART.value,
+    State.COMPLETE_NO_READY_CHECK.value,
+}
+"""Successes by what the hooks have said of the version that runs."""
+
+_DOUBTED = {*_VERIFIED, State.VERSION_ALREADY_INSTALLED.value}
+"""Successes that are not true any more if the device has fallen back to another version."""
 
 _T = TypeVar("_T")
 
@@ -39,10 +49,22 @@ class _Update:
     restarting: bool = False
     restarts: int = 0
     restarted: bool = False
+    waiting: bool = False
 
     @property
     def key(self) -> ExecutionKey:
         return ExecutionKey(self.job_id, self.execution_number, self.queued_at)
+
+
+@dataclass(frozen=True)
+class _Installation:
+    """An installation that is not confirmed yet."""
+
+    version: str
+    stage: str
+
+    def installation(self) -> Installation:
+        return Installation(self.version, Stage(self.stage))
 
 
 @dataclass(frozen=True)
@@ -86,6 +108,11 @@ class _Content:
     update: _Update | None = None
     tries: tuple[_Tries, ...] = field(default=())
     owed: tuple[_UndeliveredReport, ...] = field(default=())
+    installation: _Installation | None = None
+
+    @property
+    def empty(self) -> bool:
+        return self.update is None and not self.owed and self.installation is None
 
 
 class FileRecord:
@@ -114,7 +141,9 @@ class FileRecord:
         self._save(update=_Update(*key), tries=self._tries(key))
 
     def restarting(self, key: ExecutionKey) -> bool:
-        restarts = self._update(key).restarts + 1
+        update = self._update(key)
+        # A run that has asked for another one later was not cut short, so it does not count.
+        restarts = update.restarts + (0 if update.waiting else 1)
         return self._save(update=_Update(*key, restarting=True, restarts=restarts))
 
     def restarted(self, key: ExecutionKey) -> None:
@@ -122,6 +151,15 @@ class FileRecord:
 
     def clear(self) -> None:
         self._save(update=None, tries=())
+
+    def unconfirmed(self) -> Installation | None:
+        found = self._content.installation
+        return None if found is None else found.installation()
+
+    def note_installation(self, installation: Installation | None) -> None:
+        noted = installation and _Installation(installation.version, installation.stage.value)
+        if noted != self._content.installation:
+            self._save(installation=noted)
 
     # --- the attempts of hooks ---
 
@@ -140,7 +178,16 @@ class FileRecord:
             return
         first = self._monotonic() - elapsed
         tries = _Tries(hook.value, retry, float(elapsed), first, self._boot_id)
+        update = self._content.update
+        if hook is Hook.RESTART:
+            update = replace(update, waiting=False)
+        self._content = replace(self._content, update=update)
         self._save(tries=(*self._tries_of_other_hooks(hook), tries))
+
+    def waiting(self, key: ExecutionKey, hook: Hook) -> None:
+        """A run has asked for another one later: a restart hook has restarted nothing."""
+        if hook is Hook.RESTART:
+            self._save(update=replace(self._update(key), restarting=True, waiting=True))
 
     def over(self, key: ExecutionKey, hook: Hook) -> None:
         """Forget the runs of the hook."""
@@ -179,6 +226,7 @@ class FileRecord:
         A file that cannot be parsed is renamed to ``record.bad``.
         """
         self._content = self._read()
+        verified = self._doubt_success()
         update = self._content.update
         if update is not None and update.key in {entry.key for entry in self._content.owed}:
             self._content = replace(self._content, update=None, tries=())  # the update has ended
@@ -192,7 +240,23 @@ class FileRecord:
             same_boot=same_boot,
             restart_attempts=update.restarts,
             restart_done=update.restarted,
+            restart_waiting=update.waiting,
+            verified=verified,
         )
+
+    def _doubt_success(self) -> State | None:
+        """Take back the last success, if an earlier agent could not deliver it: the device may have
+        fallen back since. Returns the success, if the installation has to be verified again."""
+        *owed, last = self._content.owed or (None,)
+        update = self._content.update
+        if last is None or last.state not in _DOUBTED:
+            return None
+        if update is not None and update.key != last.key:  # the agent has gone on since
+            return None
+        verified = _STATES[last.state] if last.state in _VERIFIED else None
+        again = verified and _Update(*last.key, restarting=True, restarts=1, restarted=True)
+        self._content = replace(self._content, owed=tuple(owed), update=again, tries=())
+        return verified
 
     def owed(self) -> list[tuple[JobExecution, Report]]:
         """Return the undelivered reports, oldest first. Call :meth:`load` before."""
@@ -222,12 +286,12 @@ class FileRecord:
         if "update" in changes:
             changes["boot_id"] = self._boot_id
         new = replace(self._content, **changes)  # type: ignore[arg-type]
-        if new == self._content and new.update is None and not new.owed:
+        if new == self._content and new.empty:
             return True
         self._content = new
-        if new.update is not None or new.owed:
+        if not new.empty:
             with self._logged("written"):
-                _replace(self._path, json.dumps({"schema": SCHEMA, **asdict(new)}).encode())
+                _replace(self._path, _to_json(new))
                 return True
         # Remove an old record that cannot be replaced, because the agent would make up for its
         # restart in every boot.
@@ -258,6 +322,17 @@ class FileRecord:
             self.log.error("The record cannot be {what}: {error}", what=what, error=str(error))
 
 
+def _to_json(content: _Content) -> bytes:
+    """Leave out what an older agent does not know, unless it says something: that agent would set
+    the whole record aside."""
+    data = asdict(content)
+    if content.update is not None and not content.update.waiting:
+        del data["update"]["waiting"]
+    if content.installation is None:
+        del data["installation"]
+    return json.dumps({"schema": SCHEMA, **data}).encode()
+
+
 def _parse(content: bytes) -> _Content:
     data = json.loads(content)
     if data["schema"] != SCHEMA:
@@ -266,11 +341,16 @@ def _parse(content: bytes) -> _Content:
     owed = tuple(_from_json(_UndeliveredReport, entry) for entry in data["owed"])
     for entry in owed:
         entry.report()
+    installation = data.get("installation")
+    if installation is not None:
+        installation = _from_json(_Installation, installation)
+        installation.installation()
     return _Content(
         boot_id=str(data["boot_id"]),
         update=None if update is None else _from_json(_Update, update),
         tries=tuple(_from_json(_Tries, tries) for tries in data["tries"]),
         owed=owed,
+        installation=installation,
     )
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.certs import Certs, make_certs
 from tests.support.minisign import make_minisign_keys
 from tests.unit.config.bench import ConfigBench, public_keys
-from upparat.config.settings import Hooks
+from upparat.config.settings import HookSettings
 from upparat.job import Hook
 
 
@@ -165,7 +165,7 @@ class TlsTests(ConfigBench):
 
 class CommandTests(ConfigBench):
     def command(self, text: str) -> tuple[str, ...]:
-        hooks: Hooks = self.option("hooks", f"install = {text}")
+        hooks: HookSettings = self.option("hooks", f"install = {text}")
         assert list(hooks.commands) in ([], [Hook.INSTALL])
         return hooks.commands.get(Hook.INSTALL, ())
 

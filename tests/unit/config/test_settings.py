@@ -11,7 +11,15 @@ from typing import Any
 from tests.support.certs import make_certs
 from tests.unit.config.bench import PROXY, ConfigBench, certificate, public_keys
 from upparat.config import reader as config
-from upparat.config.settings import Broker, Download, Hooks, Require, Service, Settings, Verify
+from upparat.config.settings import (
+    BrokerSettings,
+    DownloadSettings,
+    HookSettings,
+    Require,
+    ServiceSettings,
+    Settings,
+    VerifySettings,
+)
 from upparat.job import Downgrades, Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, Proxy
 
@@ -132,7 +140,7 @@ class SettingsTests(ConfigBench):
         self.assertEqual(
             config.load(self.write(text)),
             Settings(
-                Service(
+                ServiceSettings(
                     sentry_dsn="https://key@sentry.example.com/42",
                     log_level="DEBUG",
                     download_location=self.directory / "downloads" / "upparat",
@@ -141,7 +149,7 @@ class SettingsTests(ConfigBench):
                     progress_interval=0.5,
                     poll_interval=60.0,
                 ),
-                Broker(
+                BrokerSettings(
                     host="mqtt.example.com",
                     port=8883,
                     thing_name="my:thing-1",
@@ -155,7 +163,7 @@ class SettingsTests(ConfigBench):
                     connect_timeout=5.0,
                     proxy=Proxy("::1", 8080, "Basic YUBiOnNlOmNyZXQ="),
                 ),
-                Hooks(
+                HookSettings(
                     commands={
                         Hook.VERSION: (hook, "version"),
                         Hook.DOWNLOAD: (hook,),
@@ -172,7 +180,7 @@ class SettingsTests(ConfigBench):
                     kill_on_cancel=True,
                     install_stream=True,
                 ),
-                Download(
+                DownloadSettings(
                     connect_timeout=3.0,
                     idle_timeout=4.0,
                     max_attempts=7,
@@ -181,7 +189,7 @@ class SettingsTests(ConfigBench):
                     cafile=certs.cafile,
                     proxy=Proxies(PROXY, PROXY),
                 ),
-                Verify(
+                VerifySettings(
                     require=Require.SIGNATURE,
                     keys=(*public_keys(certs.client_cert), *public_keys(certs.server_cert)),
                     authorities=(certificate(certs.cafile),),
@@ -196,11 +204,11 @@ class SettingsTests(ConfigBench):
         for section in dataclasses.fields(Settings):
             part = ALL.partition(f"[{section.name}]")[2].partition("\n[")[0]
             kind = {
-                "service": Service,
-                "broker": Broker,
-                "hooks": Hooks,
-                "download": Download,
-                "verify": Verify,
+                "service": ServiceSettings,
+                "broker": BrokerSettings,
+                "hooks": HookSettings,
+                "download": DownloadSettings,
+                "verify": VerifySettings,
             }
             names = {"keys": "public_keys", "authorities": "cafile"}
             for option in dataclasses.fields(kind[section.name]):

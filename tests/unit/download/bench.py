@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
 from tests.support.downloads import KEY, Heard, make_job
-from upparat.config.settings import Download, Verify
+from upparat.config.settings import DownloadSettings, VerifySettings
 from upparat.download import work
 from upparat.download.downloader import Downloader
 from upparat.download.exchange import CancelScope
@@ -112,8 +112,8 @@ class FakeExchange:
 
 
 class Bench(SynchronousTestCase):
-    settings = Download(max_attempts=4)
-    verify = Verify()
+    settings = DownloadSettings(max_attempts=4)
+    verify = VerifySettings()
 
     def setUp(self) -> None:
         self.directory = Path(self.mktemp())

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from upparat.download.connection import Connection, WatchedEndpoint
+from upparat.download.connection import HttpConnection, WatchedEndpoint
 
 
 class FakeHttp(Protocol):
@@ -57,7 +57,7 @@ class ConnectionTests(SynchronousTestCase):
         assert isinstance(protocol, FakeHttp)
         self.protocol = protocol
 
-    def on_connected(self, connection: Connection) -> None:
+    def on_connected(self, connection: HttpConnection) -> None:
         self.events.append("connected")
         self.connection = connection
 

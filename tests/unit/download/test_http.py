@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from upparat.config.settings import Download
+from upparat.config.settings import DownloadSettings
 from upparat.download.errors import IdleTimeout
 from upparat.download.exchange import CancelScope
 from upparat.download.http import HttpExchange
@@ -18,7 +18,7 @@ class HttpTests(SynchronousTestCase):
     def test_a_connection_that_never_comes(self) -> None:
         """Looking up the name counts as well."""
         clock = Clock()
-        settings = Download(connect_timeout=7.0)
+        settings = DownloadSettings(connect_timeout=7.0)
         exchange = HttpExchange(clock, settings, CancelScope())  # type: ignore[arg-type]
         endpoint = mock.Mock()
         endpoint.connect.return_value = Deferred()

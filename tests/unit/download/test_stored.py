@@ -21,7 +21,7 @@ from tests.unit.download.bench import (
     rest,
     whole,
 )
-from upparat.config.settings import Require, Verify
+from upparat.config.settings import Require, VerifySettings
 from upparat.download.transfer import DISK_PAUSE
 from upparat.job import State
 from upparat.storage.part import PartialFile
@@ -276,7 +276,9 @@ class SignatureTests(Bench):
 
     def setUp(self) -> None:
         self.key = ed25519.Ed25519PrivateKey.generate()
-        self.verify = Verify(Require.SIGNATURE, (self.key.public_key(),), bind_version=False)
+        self.verify = VerifySettings(
+            Require.SIGNATURE, (self.key.public_key(),), bind_version=False
+        )
         super().setUp()
 
     def failure(self) -> object:
@@ -313,7 +315,7 @@ class SignatureTests(Bench):
         signature = self.key.sign(CONTENT)
         self.start(whole(), signature=signature)
         other = ed25519.Ed25519PrivateKey.generate().public_key()
-        self.verify = Verify(Require.SIGNATURE, (other,), bind_version=False)
+        self.verify = VerifySettings(Require.SIGNATURE, (other,), bind_version=False)
         self.new()
         self.start(whole(), whole(), signature=signature)
         self.reactor.advance(1)

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from tests.support.downloads import FakeStreamConsumer, Heard, make_job
 from tests.unit.download.bench import URL, Answer, FakeExchange
 from tests.unit.download.bench import Bench as DownloadBench
-from upparat.config.settings import Require, Verify
+from upparat.config.settings import Require, VerifySettings
 from upparat.download.streamed import HELD_BACK, StreamDownloader
 from upparat.download.verifier import Verifier
 from upparat.download.writer import FLUSH_DELAY
@@ -35,7 +35,7 @@ def rest() -> Answer:
 
 
 class Bench(DownloadBench):
-    verify = Verify()
+    verify = VerifySettings()
 
     def new(self) -> None:
         self.heard = Heard()
@@ -83,7 +83,7 @@ class OfferTests(Bench):
         self.assertEqual(self.outcomes(), [failed])
 
     def test_one_that_need_not_be_fetched(self) -> None:
-        self.verify = Verify(Require.SIGNATURE)
+        self.verify = VerifySettings(Require.SIGNATURE)
         self.new()
         self.through.start(self.job())
         problem = "signature: is missing in the job document"

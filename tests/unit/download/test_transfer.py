@@ -9,13 +9,13 @@ from tests.unit.download.bench import (
     rest,
     whole,
 )
-from upparat.config.settings import Download
+from upparat.config.settings import DownloadSettings
 from upparat.download.response import SLOW_DOWN
 from upparat.job import State
 
 
 class BackOffTests(Bench):
-    settings = Download(max_attempts=20)
+    settings = DownloadSettings(max_attempts=20)
 
     def test_waits_double_up_to_a_cap(self) -> None:
         self.start(*[ConnectionError()] * 20)

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.downloads import FakeStreamConsumer, make_job
 from tests.support.minisign import FORMATS, MinisignPair, changed_minisig, make_minisign_keys
 from tests.support.openssl import KeyPair, Signers, make_keys
-from upparat.config.settings import Require, Verify
+from upparat.config.settings import Require, VerifySettings
 from upparat.download.streamed import StreamSink
 from upparat.download.verifier import Verifier
 from upparat.job import Job
@@ -43,13 +43,13 @@ class Bench(SynchronousTestCase):
     def public(self, keys: KeyPair | MinisignPair) -> list[PublicKey]:
         return load_keys(keys.public.read_bytes())
 
-    def settings(self, **values: object) -> Verify:
+    def settings(self, **values: object) -> VerifySettings:
         merged: dict[str, object] = {
             "require": Require.SIGNATURE,
             "keys": self.public(self.keys),
             **values,
         }
-        return Verify(**merged)  # type: ignore[arg-type]
+        return VerifySettings(**merged)  # type: ignore[arg-type]
 
     def sign(self, content: bytes, keys: KeyPair | None = None) -> bytes:
         return (keys or self.keys).sign(self.write("signed", content), "ecdsa-p256-sha256")
@@ -57,7 +57,7 @@ class Bench(SynchronousTestCase):
     def signed(self, version: str = "2.0", sha256: str = SHA256) -> bytes:
         return self.sign(statement(version, sha256))
 
-    def check(self, settings: Verify, now: datetime = NOW, **document: Any) -> str:
+    def check(self, settings: VerifySettings, now: datetime = NOW, **document: Any) -> str:
         """What is said of the file of a job for version 2.0."""
         verifier = Verifier(settings, lambda: now)
         job = self.job(**document)
@@ -66,7 +66,7 @@ class Bench(SynchronousTestCase):
     def stored(self, *, wanted: bool = True) -> Stored:
         return Stored(self.file, len(CONTENT), SHA256, lambda: wanted)
 
-    def objection(self, settings: Verify, now: datetime = NOW, **document: Any) -> str:
+    def objection(self, settings: VerifySettings, now: datetime = NOW, **document: Any) -> str:
         return Verifier(settings, lambda: now).objection(self.job(**document))
 
     def job(self, **document: Any) -> Job:
@@ -79,17 +79,17 @@ class StreamTests(Bench):
     def test_which_digests_are_followed(self) -> None:
         settings = self.settings()
         signed = self.job(signature=b"x")
-        self.assertEqual(Verifier(Verify()).digests(self.job()), {"sha256"})
+        self.assertEqual(Verifier(VerifySettings()).digests(self.job()), {"sha256"})
         self.assertEqual(Verifier(settings).digests(signed), {"sha256"})
         sha512 = self.job(sha512=SHA512)
-        self.assertEqual(Verifier(Verify()).digests(sha512), {"sha256", "sha512"})
+        self.assertEqual(Verifier(VerifySettings()).digests(sha512), {"sha256", "sha512"})
         loose = self.settings(bind_version=False)
         self.assertEqual(Verifier(loose).digests(signed), {"sha256", "sha384"})
 
     def test_what_tells_a_file_from_others(self) -> None:
-        self.assertFalse(Verifier(Verify()).identifies(self.job(signature=b"x")))
+        self.assertFalse(Verifier(VerifySettings()).identifies(self.job(signature=b"x")))
         self.assertTrue(Verifier(self.settings()).identifies(self.job(signature=b"x")))
-        self.assertTrue(Verifier(Verify()).identifies(self.job(sha512=SHA512)))
+        self.assertTrue(Verifier(VerifySettings()).identifies(self.job(sha512=SHA512)))
 
     def test_signatures_of_what_has_passed(self) -> None:
         passage = StreamSink(FakeStreamConsumer(), {"sha384"})
@@ -119,27 +119,27 @@ class StreamTests(Bench):
 
 class DigestTests(Bench):
     def test_nothing_is_required(self) -> None:
-        self.assertEqual(self.objection(Verify()), "")
-        self.assertEqual(self.check(Verify()), "")
-        self.assertEqual(self.check(Verify(), signature=b"of others"), "")
+        self.assertEqual(self.objection(VerifySettings()), "")
+        self.assertEqual(self.check(VerifySettings()), "")
+        self.assertEqual(self.check(VerifySettings(), signature=b"of others"), "")
 
     def test_one_is_required(self) -> None:
-        settings = Verify(Require.DIGEST)
+        settings = VerifySettings(Require.DIGEST)
         problem = "the job document has neither sha256 nor sha512"
         self.assertEqual(self.objection(settings), problem)
         self.assertEqual(self.objection(settings, sha256=SHA256), "")
         self.assertEqual(self.objection(settings, sha512=SHA512), "")
 
     def test_sha512(self) -> None:
-        self.assertEqual(self.check(Verify(), sha512=SHA512), "")
+        self.assertEqual(self.check(VerifySettings(), sha512=SHA512), "")
         wrong = "0" * 128
         problem = f"sha512: expected {wrong}, got {SHA512}"
-        self.assertEqual(self.check(Verify(), sha512=wrong), problem)
+        self.assertEqual(self.check(VerifySettings(), sha512=wrong), problem)
 
     def test_stop(self) -> None:
         def check() -> str:
             job = self.job(sha512=SHA512)
-            return Verifier(Verify()).check(job, self.stored(wanted=False))
+            return Verifier(VerifySettings()).check(job, self.stored(wanted=False))
 
         self.assertRaises(Stopped, check)
 

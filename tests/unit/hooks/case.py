@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.ports import execution
 from tests.support.processes import FakeAttempts, Listener, ProcessReactor
-from upparat.config.settings import Hooks
+from upparat.config.settings import HookSettings
 from upparat.hooks.orphans import Orphans
 from upparat.hooks.pidfiles import HookGroup, PidfileEntry, Pidfiles
 from upparat.hooks.runner import HookRunner
@@ -41,7 +41,7 @@ class FakePidfiles(Pidfiles):
 class HookTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = ProcessReactor()
-        self.settings = Hooks(
+        self.settings = HookSettings(
             commands={hook: (f"/hooks/{hook.value}", "--flag") for hook in Hook},
             timeouts=dict.fromkeys(Hook, 100.0),
             retry_interval=10.0,

@@ -52,6 +52,18 @@ class LaunchTests(HookTestCase):
         self.assertEqual(self.told(), [("hook_failed", "version", message)])
         self.assert_idle()
 
+    def test_a_fork_that_fails_for_the_moment_is_tried_again(self) -> None:
+        for number in (errno.EAGAIN, errno.ENOMEM):
+            self.reactor.failures = [OSError(number, "")]
+            self.runner.run(Hook.VERSION, JOB)
+            self.assertEqual(self.told(), [])
+            self.reactor.advance(10)
+            self.reactor.last.launched()
+            self.prints(b"2.0\n")
+            self.reactor.last.ends()
+            self.assertEqual(self.told(), [("version_known", "2.0")])
+            self.assert_idle()
+
     def test_launcher_fails(self) -> None:
         self.runner.run(Hook.VERSION, JOB)
         self.reactor.last.ends(1)

@@ -132,9 +132,12 @@ class AttemptsTests(HookTestCase):
         self.reactor.last.ends(3)
         self.reactor.advance(10)
         self.reactor.last.launched()
-        self.assertEqual(self.attempts.calls, [(Hook.READY, 0, 0.0), (Hook.READY, 1, 10.0)])
+        self.assertEqual(
+            self.attempts.calls,
+            [(Hook.READY, 0, 0.0), ("waiting", Hook.READY), (Hook.READY, 1, 10.0)],
+        )
         self.reactor.last.ends()
-        self.assertEqual(self.attempts.calls[2:], [("over", Hook.READY)])
+        self.assertEqual(self.attempts.calls[3:], [("over", Hook.READY)])
 
     def test_a_run_that_was_cut_off_counts(self) -> None:
         self.attempts.before = (1, 40.0)
@@ -182,13 +185,13 @@ class AttemptsTests(HookTestCase):
         self.run_hook(Hook.RESTART)
         self.reactor.last.ends(3)
         self.successResultOf(self.runner.shut_down())
-        self.assertEqual(self.attempts.calls, [(Hook.RESTART, 0, 0.0)])
+        self.assertEqual(self.attempts.calls, [(Hook.RESTART, 0, 0.0), ("waiting", Hook.RESTART)])
 
     def test_a_stop_of_the_agent_forgets_nothing(self) -> None:
         self.run_hook(Hook.READY)
         self.reactor.last.ends(3)
         self.successResultOf(self.runner.shut_down())
-        self.assertEqual(self.attempts.calls, [(Hook.READY, 0, 0.0)])
+        self.assertEqual(self.attempts.calls, [(Hook.READY, 0, 0.0), ("waiting", Hook.READY)])
 
 
 class PidfileTests(HookTestCase):

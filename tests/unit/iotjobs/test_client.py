@@ -16,8 +16,12 @@ from tests.support.anyjson import ANY_JSON, RELAXED, objects
 from tests.support.ports import execution, key
 from tests.unit.iotjobs.session import FakeSession, Published
 from tests.unit.iotjobs.undelivered import FakeUndelivered
-from upparat.iotjobs.client import SUBACK_TIMEOUT, JobsClient
-from upparat.iotjobs.reports import NOT_FOUND_RETRY_INTERVAL, REJECTED_RETRY_INTERVAL
+from upparat.iotjobs.client import MAX_DESCRIBE_ATTEMPTS, SUBACK_TIMEOUT, JobsClient
+from upparat.iotjobs.reports import (
+    MAX_REJECTIONS,
+    NOT_FOUND_RETRY_INTERVAL,
+    REJECTED_RETRY_INTERVAL,
+)
 from upparat.job import ExecutionKey, JobExecution, JobExecutionSummary, Report, State, Status
 from upparat.mqtt.session import SubscribeError
 from upparat.ports import JobsEvents
@@ -70,6 +74,9 @@ class Listener:
 
     def delivered(self, state: State) -> None:
         self.told.append(("delivered", state.value))
+
+    def undeliverable(self, state: State) -> None:
+        self.told.append(("undeliverable", state.value))
 
     def cancelled(self) -> None:
         self.told.append(("cancelled",))
@@ -434,6 +441,45 @@ class DescribeTests(JobsBench):
         self.online()
         self.session.accept(self.ask("foreign"), **answer("foreign"))
         self.assertEqual(self.jobs._reports._versions, {})
+
+
+class HeldUpTests(JobsBench):
+    """One execution must not hold up the others for ever."""
+
+    def reject_all(self, topic: str, code: str) -> None:
+        """Reject what was published on this topic, and forget all else."""
+        for request in self.session.taken():
+            if request.topic.endswith(topic):
+                self.session.reject(request, code)
+
+    def test_a_describe_that_always_fails_is_given_up_for_now(self) -> None:
+        self.online()
+        self.session.taken()
+        self.jobs.describe("a")
+        for attempt in range(MAX_DESCRIBE_ATTEMPTS):
+            self.assertNotIn(("vanished", "a", False), self.listener.told, attempt)
+            self.reject_all("a/get", "InternalError")
+            self.clock.advance(70)
+        self.assertIn(("vanished", "a", False), self.listener.told)
+
+    def test_a_restart_that_cannot_be_announced(self) -> None:
+        self.following()
+        self.jobs.report(execution(status=Status.IN_PROGRESS), Report(State.REBOOT_START))
+        for attempt in range(MAX_REJECTIONS):
+            self.assertNotIn(("undeliverable", "reboot_start"), self.listener.told, attempt)
+            self.reject_all("a/update", "SomethingNew")
+            self.clock.advance(REJECTED_RETRY_INTERVAL)
+        self.assertIn(("undeliverable", "reboot_start"), self.listener.told)
+
+    def test_a_cancelled_job_takes_its_reports_along(self) -> None:
+        self.following()
+        self.jobs.report(execution(status=Status.IN_PROGRESS), Report(State.REBOOT_START))
+        self.reject_all("a/update", "SomethingNew")
+        self.clock.advance(1)
+        self.session.taken()
+        self.jobs.execution_over(key("a"))
+        self.jobs.fetch()
+        self.assertEqual([each.topic for each in self.session.taken()], [BASE + "get"])
 
 
 class NotificationTests(JobsBench):

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.ports import execution
+from tests.support.ports import execution, key
 from tests.unit.iotjobs.session import FakeSession, Published
 from tests.unit.iotjobs.undelivered import FakeUndelivered
 from upparat.iotjobs.reports import (
@@ -70,6 +70,9 @@ class Listener:
 
     def execution_over(self, key: ExecutionKey) -> None:
         self.calls.append(("over", key.job_id))
+
+    def report_given_up(self, key: ExecutionKey, report: Report) -> None:
+        self.calls.append(("given up", key.job_id, report.state.value))
 
     def reports_done(self) -> None:
         self.calls.append(("done",))
@@ -480,6 +483,7 @@ class RefusedTests(ReportsBench):
     def test_invalid_details_must_not_hold_up_the_status(self) -> None:
         self.add(DONE)
         self.reject("InvalidRequest")
+        self.reject("InvalidRequest")
         stripped = self.session.one()
         self.assertEqual(stripped.payload["status"], "SUCCEEDED")
         self.assertNotIn("statusDetails", stripped.payload)
@@ -488,10 +492,34 @@ class RefusedTests(ReportsBench):
         self.assertIn(("delivered", "a", "complete_ready"), self.taken())
         self.at_rest()
 
+    def test_details_get_plainer_step_by_step(self) -> None:
+        message = "f\N{LATIN SMALL LETTER U WITH DIAERESIS}r \N{GRINNING FACE}"
+        self.add(Report(State.READY_HOOK_FAILED, message))
+        sent = [self.reject("InvalidRequest").payload.get("statusDetails") for _ in range(4)]
+        state = "ready_hook_failed"
+        self.assertEqual(
+            sent,
+            [
+                {"state": state, "message": message},
+                {"state": state, "message": "f?r ?"},
+                {"state": state},
+                None,
+            ],
+        )
+
+    def test_a_plainer_report_that_has_arrived_is_recognized(self) -> None:
+        self.add(Report(State.READY_HOOK_FAILED, "\N{GRINNING FACE}"))
+        self.reject("InvalidRequest")
+        there = {"state": "ready_hook_failed", "message": "?"}
+        state = {"status": "FAILED", "statusDetails": there, "versionNumber": 3}
+        self.reject("VersionMismatch", executionState=state)
+        self.assertIn(("delivered", "a", "ready_hook_failed"), self.taken())
+        self.at_rest()
+
     def test_invalid_even_without_details(self) -> None:
         self.add(DONE)
-        self.reject("InvalidRequest")
-        self.reject("InvalidRequest")
+        for _ in range(3):
+            self.reject("InvalidRequest")
         self.assertEqual(self.session.taken(), [])
         self.clock.advance(REJECTED_RETRY_INTERVAL)
         self.accept()
@@ -518,27 +546,54 @@ class RefusedTests(ReportsBench):
         self.add(DONE)
         self.add(START, to=execution("b"))
         self.refuse_for_ever()
-        self.assertEqual(self.taken(), [("add", "a", "complete_ready"), ("remove", "a")])
+        self.assertEqual(
+            self.taken(),
+            [
+                ("add", "a", "complete_ready"),
+                ("remove", "a"),
+                ("given up", "a", "complete_ready"),
+            ],
+        )
         self.accept()
         self.assertEqual(self.taken(), [("delivered", "b", "download_start"), ("done",)])
 
     def test_progress_of_the_work_is_given_up_too(self) -> None:
         self.add(START)
         self.refuse_for_ever()
-        self.assertEqual(self.taken(), [("done",)])
+        self.assertEqual(self.taken(), [("given up", "a", "download_start"), ("done",)])
         self.at_rest()
 
-    def test_the_announcement_of_the_restart_is_never_given_up(self) -> None:
+    def test_the_announcement_of_the_restart_does_not_hold_up_others_for_ever(self) -> None:
         self.add(REBOOT)
+        self.add(START, to=execution("b"))
         self.refuse_for_ever()
-        self.clock.advance(REJECTED_RETRY_INTERVAL)
+        self.assertEqual(self.taken(), [("given up", "a", "reboot_start")])
         self.accept()
-        self.assertEqual(self.taken(), [("delivered", "a", "reboot_start"), ("done",)])
+        self.assertEqual(self.taken(), [("delivered", "b", "download_start"), ("done",)])
+
+    def test_dropped(self) -> None:
+        self.add(REBOOT)
+        self.reject("SomethingNew")
+        self.add(START, to=execution("b"))
+        self.add(START)
+        self.reports.drop(key("a"))
+        self.accept()
+        self.assertEqual(self.taken(), [("delivered", "b", "download_start"), ("done",)])
+        self.at_rest()
+
+    def test_the_last_one_dropped(self) -> None:
+        self.add(REBOOT)
+        self.session.one()
+        self.reports.drop(key("b"))
+        self.assertEqual(self.taken(), [])
+        self.reports.drop(key("a"))
+        self.assertEqual(self.taken(), [("done",)])
+        self.at_rest()
 
     def test_wrong_progress_is_dropped(self) -> None:
         self.add(progress(1))
         self.reject("InvalidJson")
-        self.assertEqual(self.taken(), [("done",)])
+        self.assertEqual(self.taken(), [("given up", "a", "download_progress"), ("done",)])
         self.at_rest()
 
     def test_throttled(self) -> None:

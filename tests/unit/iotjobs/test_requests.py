@@ -218,6 +218,30 @@ class RequestsTests(SynchronousTestCase):
 
     # --- the session ---
 
+    def test_a_limit_to_the_attempts(self) -> None:
+        self.ready()
+        asked = self.requests.send("t/get", {}, 3).addCallback(self.answers.append)
+        request = self.session.published[-1]
+        for _ in range(2):
+            self.reject(request, "InternalError")
+            self.clock.advance(100)
+        self.assertEqual(self.answers, [])
+        self.reject(request, "InternalError")
+        self.assertEqual([answer.code for answer in self.answers], ["InternalError"])
+        self.assertTrue(asked.called)
+        self.session.taken()
+        self.quiet()
+
+    def test_a_limit_to_silence(self) -> None:
+        self.ready()
+        self.requests.send("t/get", {}, 3).addCallback(self.answers.append)
+        self.clock.pump([10, 20])
+        self.assertEqual(self.answers, [])
+        self.clock.advance(40)
+        self.assertEqual([answer.code for answer in self.answers], ["NoResponse"])
+        self.session.taken()
+        self.quiet()
+
     def test_nothing_is_sent_until_the_session_is_ready(self) -> None:
         self.ask(a=1)
         self.assertFalse(self.requests.ready)

@@ -2,160 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.ports import Bench, Call, execution, key
-from upparat import machine
+from tests.support.ports import execution, key
+from tests.unit.machine.bench import IN_PROGRESS, QUEUED, Life, ended, summary
 from upparat.job import Downgrades, ExecutionKey, Hook, JobExecutionSummary, State, Status
-from upparat.machine import IGNORED, Inputs
-from upparat.ports import Memory
-
-IN_PROGRESS = Status.IN_PROGRESS
-QUEUED = Status.QUEUED
-
-
-def summary(
-    job_id: str = "a", status: Status = QUEUED, queued_at: int = 100
-) -> JobExecutionSummary:
-    return JobExecutionSummary(key(job_id, queued_at=queued_at), status)
-
-
-def ended(job_id: str, state: str, message: str = "none", *, discard: bool = True) -> list[Call]:
-    """The effects of a job's end."""
-    return [
-        ("report", job_id, state, message),
-        ("clear record",),
-        *([("discard", job_id)] if discard else []),
-        ("fetch",),
-    ]
-
-
-class Life(Bench):
-    """A bench that can be brought into each state."""
-
-    def started(self, memory: Memory | None = None) -> Life:
-        self.machine.start(memory)
-        return self
-
-    def selecting(self) -> Life:
-        self.started().machine.pending([], [summary()])
-        return self
-
-    def verifying(self) -> Life:
-        self.selecting().machine.described(execution())
-        return self
-
-    def asking_to_download(self) -> Life:
-        self.verifying().machine.version_known("1.0")
-        return self
-
-    def downloading(self) -> Life:
-        self.asking_to_download().machine.download_allowed()
-        return self
-
-    def streaming(self) -> Life:
-        self.downloading().machine.stream_ready()
-        return self
-
-    def installing(self) -> Life:
-        self.downloading().machine.downloaded("/file")
-        return self
-
-    def restarting(self) -> Life:
-        self.installing().machine.installed()
-        return self
-
-    def restart_running(self) -> Life:
-        self.restarting().machine.delivered(State.REBOOT_START)
-        return self
-
-    def checking(self) -> Life:
-        self.restart_running().machine.restarted()
-        self.machine.timeout()
-        return self
-
-    def winding_down(self) -> Life:
-        self.installing().machine.cancelled()
-        return self
-
-    def quiet(self) -> Life:
-        self.taken()
-        return self
-
-
-class TableTests(SynchronousTestCase):
-    def test_every_pair_is_decided(self) -> None:
-        automaton = machine.machine.__automat_automaton__
-        transitions = automaton.allTransitions()
-        decided = {(old.name, name) for old, name, _, _ in transitions}
-        states = {old.name for old, *_ in transitions} | {new.name for _, _, new, _ in transitions}
-        inputs = {name for name in dir(Inputs) if not name.startswith("__") and name[:4] != "_abc"}
-        inputs -= {"_is_protocol", "_is_runtime_protocol"}
-        self.assertEqual(set(product(states, inputs)) - decided, set())
-        self.assertEqual(len(decided), len(transitions))
-
-    def test_the_states_are_those_of_the_design(self) -> None:
-        self.assertEqual(
-            set(IGNORED),
-            {
-                "idle",
-                "fetch_jobs",
-                "monitor",
-                "select_job",
-                "verify_job",
-                "download",
-                "install",
-                "restart",
-                "verify_installation",
-                "wind_down",
-                "stopped",
-            },
-        )
-
-    def test_ignored_inputs_have_no_effect(self) -> None:
-        arguments: dict[str, tuple[object, ...]] = {
-            "start": (None,),
-            "pending": ([], []),
-            "described": (execution("z"),),
-            "describe_failed": ("z", True),
-            "delivered": (State.REBOOT_START,),
-            "version_known": ("2.0",),
-            "install_output": ("line",),
-            "hook_failed": (Hook.INSTALL, "no"),
-            "progressed": (1, 2),
-            "downloaded": ("/f",),
-            "url_expired": ("old",),
-            "download_failed": (State.DOWNLOAD_FAILED, "no"),
-        }
-        for state, life in self.lives().items():
-            self.assertEqual(life.state, state)
-            for ignored in IGNORED[state]:
-                if not ignored.__name__.startswith("_"):
-                    getattr(life.machine, ignored.__name__)(*arguments.get(ignored.__name__, ()))
-                    self.assertEqual((life.state, life.taken()), (state, []), ignored.__name__)
-
-    def lives(self) -> dict[str, Life]:
-        monitoring = Life().started()
-        monitoring.machine.pending([], [])
-        stopped = Life().started()
-        stopped.machine.stop()
-        lives = {
-            "idle": Life(),
-            "fetch_jobs": Life().started(),
-            "monitor": monitoring,
-            "select_job": Life().selecting(),
-            "verify_job": Life().verifying(),
-            "download": Life().downloading(),
-            "install": Life().installing(),
-            "restart": Life().restarting(),
-            "verify_installation": Life().checking(),
-            "wind_down": Life().winding_down(),
-            "stopped": stopped,
-        }
-        return {state: life.quiet() for state, life in lives.items()}
+from upparat.machine.life import MAX_URL_REQUESTS
+from upparat.ports import Installation, Memory, Stage
 
 
 class HappyPathTests(SynchronousTestCase):
@@ -194,12 +49,18 @@ class HappyPathTests(SynchronousTestCase):
         step.downloaded("/file")
         self.assertEqual(
             life.taken(),
-            [("report", "a", "installation_start", "none"), ("run", "install", "a", "/file")],
+            [
+                ("installation", "installing"),
+                ("report", "a", "installation_start", "none"),
+                ("run", "install", "a", "/file"),
+            ],
         )
         step.install_output("50 %")
         self.assertEqual(life.taken(), [("report", "a", "installation_progress", "50 %")])
         step.installed()
-        self.assertEqual(life.taken(), [("report", "a", "reboot_start", "none")])
+        self.assertEqual(
+            life.taken(), [("installation", "installed"), ("report", "a", "reboot_start", "none")]
+        )
         step.delivered(State.INSTALLATION_START)
         self.assertEqual(life.taken(), [])
         step.delivered(State.REBOOT_START)
@@ -209,9 +70,11 @@ class HappyPathTests(SynchronousTestCase):
         step.timeout()
         self.assertEqual(life.taken(), [("run", "version", "a")])
         step.version_known("2.0")
-        self.assertEqual(life.taken(), [("run", "ready", "a")])
+        self.assertEqual(life.taken(), [("installation", "restarted"), ("run", "ready", "a")])
         step.ready()
-        self.assertEqual(life.taken(), ended("a", "complete_soft_restart"))
+        self.assertEqual(
+            life.taken(), [("installation", None), *ended("a", "complete_soft_restart")]
+        )
         step.pending([], [])
         self.assertEqual(
             life.moves,
@@ -245,7 +108,15 @@ class HappyPathTests(SynchronousTestCase):
         self.assertEqual(life.state, "verify_installation")
         life.machine.version_known("2.0")
         life.machine.ready()
-        self.assertEqual(life.taken(), [("run", "ready", "a"), *ended("a", "complete_ready")])
+        self.assertEqual(
+            life.taken(),
+            [
+                ("installation", "restarted"),
+                ("run", "ready", "a"),
+                ("installation", None),
+                *ended("a", "complete_ready"),
+            ],
+        )
 
 
 class FindingTests(SynchronousTestCase):
@@ -447,6 +318,8 @@ class DowngradeTests(SynchronousTestCase):
         if life.state == "download":
             return False
         message = f"Version '2.0' is older than '{version}', which runs"
+        if not version:
+            message = "The version that runs is not known: it may be newer"
         self.assertEqual(life.taken(), ended("a", "downgrade_refused", message))
         return True
 
@@ -464,8 +337,20 @@ class DowngradeTests(SynchronousTestCase):
         self.assertFalse(self.refused(Downgrades.NO, "2.0", force=True))
 
     def test_a_newer_version(self) -> None:
-        for version in ("1.0", "2.0~rc1", ""):
+        for version in ("1.0", "2.0~rc1"):
             self.assertFalse(self.refused(Downgrades.NO, version))
+
+    def test_no_answer_is_no_permission(self) -> None:
+        self.assertFalse(self.refused(Downgrades.YES, ""))
+        self.assertFalse(self.refused(Downgrades.FORCED, "", force=True))
+        self.assertTrue(self.refused(Downgrades.FORCED, ""))
+        self.assertTrue(self.refused(Downgrades.NO, "", force=True))
+
+    def test_a_version_hook_that_fails_is_no_permission(self) -> None:
+        life = Life(allow_downgrade=Downgrades.NO).selecting()
+        life.machine.described(execution(force=True))
+        life.quiet().machine.hook_failed(Hook.VERSION, "Exit code: 1")
+        self.assertEqual(life.taken(), ended("a", "version_hook_failed", "Exit code: 1"))
 
     def test_a_job_that_has_begun(self) -> None:
         """It may have begun before the owner has changed the option."""
@@ -588,7 +473,11 @@ class StreamTests(SynchronousTestCase):
     def test_the_hook_begins_when_the_stream_is_ready(self) -> None:
         life = Life().downloading().quiet()
         life.machine.stream_ready()
-        effects = [("report", "a", "installation_start", "none"), ("run", "install", "a", "-")]
+        effects = [
+            ("installation", "installing"),
+            ("report", "a", "installation_start", "none"),
+            ("run", "install", "a", "-"),
+        ]
         self.assertEqual((life.state, life.taken()), ("install", effects))
 
     def test_progress_of_both(self) -> None:
@@ -648,7 +537,14 @@ class RestartTests(SynchronousTestCase):
     def test_no_restart_hook(self) -> None:
         life = Life(frozenset(Hook) - {Hook.RESTART}).installing().quiet()
         life.machine.installed()
-        self.assertEqual(life.taken(), ended("a", "no_restart_hook_provided"))
+        self.assertEqual(
+            life.taken(),
+            [
+                ("installation", "installed"),
+                ("installation", None),
+                *ended("a", "no_restart_hook_provided"),
+            ],
+        )
 
     def test_restart_hook_fails(self) -> None:
         life = Life().restart_running().quiet()
@@ -688,7 +584,9 @@ class VerifyInstallationTests(SynchronousTestCase):
         life.machine.delivered(State.REBOOT_START)
         life.machine.restarted()
         life.quiet().machine.timeout()
-        self.assertEqual(life.taken(), ended("a", "complete_no_version_check"))
+        self.assertEqual(
+            life.taken(), [("installation", None), *ended("a", "complete_no_version_check")]
+        )
 
     def test_no_ready_hook(self) -> None:
         life = self.rebooted(frozenset({Hook.VERSION})).quiet()
@@ -743,7 +641,7 @@ class VerifyInstallationTests(SynchronousTestCase):
         life = self.rebooted(frozenset(Hook), memory).quiet()
         life.hooks.lingering = True
         life.machine.version_known("2.0")
-        self.assertEqual(life.taken(), [("run", "ready", "a")])
+        self.assertEqual(life.taken(), [("installation", "restarted"), ("run", "ready", "a")])
 
     def test_a_restart_that_was_never_begun_is_not_asked_about(self) -> None:
         """What is installed may say the new version before anybody runs it."""
@@ -778,7 +676,7 @@ class VerifyInstallationTests(SynchronousTestCase):
         memory = Memory(key(), restart_accepted=True, same_boot=False, restart_attempts=1)
         life = self.rebooted(frozenset(Hook), memory).quiet()
         life.machine.version_known("2.0")
-        self.assertEqual(life.taken(), [("run", "ready", "a")])
+        self.assertEqual(life.taken(), [("installation", "restarted"), ("run", "ready", "a")])
 
     def test_a_power_cut_in_the_restart_hook_that_was_none_is_made_up_for(self) -> None:
         memory = Memory(key(), restart_accepted=True, same_boot=False, restart_attempts=2)
@@ -810,7 +708,34 @@ class VerifyInstallationTests(SynchronousTestCase):
         memory = Memory(key(), restart_accepted=True, same_boot=True, restart_attempts=1)
         life = self.rebooted(frozenset(Hook), memory).quiet()
         life.machine.version_known("2.0")
-        self.assertEqual(life.taken(), [("run", "ready", "a")])
+        self.assertEqual(life.taken(), [("installation", "restarted"), ("run", "ready", "a")])
+
+    def test_a_restart_hook_that_waits_has_restarted_nothing(self) -> None:
+        """Whatever the version hook reads, and however often the agent was started meanwhile."""
+        for same_boot in (True, False):
+            memory = Memory(
+                key(), True, same_boot=same_boot, restart_attempts=3, restart_waiting=True
+            )
+            life = self.rebooted(frozenset(Hook), memory)
+            self.assertEqual(life.taken()[1:], [("report", "a", "reboot_start", "none")])
+
+    def test_a_success_that_was_not_delivered_is_looked_at_again(self) -> None:
+        success = State.COMPLETE_SOFT_RESTART
+        memory = Memory(key(), True, same_boot=True, restart_done=True, verified=success)
+        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life.machine.version_known("1.0")
+        message = "Expected version '2.0', got '1.0'"
+        self.assertEqual(life.taken(), ended("a", "version_mismatch", message))
+        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life.machine.version_known("2.0")
+        self.assertEqual(life.taken(), ended("a", "complete_soft_restart"))
+
+    def test_after_another_reboot_the_ready_hook_is_asked_again(self) -> None:
+        success = State.COMPLETE_SOFT_RESTART
+        memory = Memory(key(), True, same_boot=False, restart_done=True, verified=success)
+        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life.machine.version_known("2.0")
+        self.assertIn(("run", "ready", "a"), life.taken())
 
     def test_a_restart_is_not_repeated_for_ever(self) -> None:
         memory = Memory(key(), restart_accepted=True, same_boot=True, restart_attempts=3)
@@ -849,16 +774,150 @@ class VerifyInstallationTests(SynchronousTestCase):
             self.assertEqual(life.taken(), ended("a", state, "Exit code: 7"))
 
 
+class UnconfirmedTests(SynchronousTestCase):
+    """What an earlier job has begun, and nobody has confirmed, is no success of the next one."""
+
+    def next_job(self, stage: Stage, version: str = "2.0", **facts: Any) -> Life:
+        life = Life()
+        life.record.installation = Installation(version, stage)
+        life.selecting().machine.described(execution(**facts))
+        life.quiet()
+        return life
+
+    def test_the_ready_hook_is_asked_again(self) -> None:
+        life = self.next_job(Stage.RESTARTED)
+        life.machine.version_known("2.0")
+        self.assertEqual(life.taken(), [("run", "version", "a")])
+        life.machine.version_known("2.0")
+        self.assertEqual(life.taken(), [("run", "ready", "a")])
+        life.machine.ready()
+        self.assertEqual(life.taken(), [("installation", None), *ended("a", "complete_ready")])
+
+    def test_a_ready_hook_that_fails_again(self) -> None:
+        life = self.next_job(Stage.RESTARTED)
+        life.machine.version_known("2.0")
+        life.machine.version_known("2.0")
+        life.quiet().machine.hook_failed(Hook.READY, "Exit code: 1")
+        self.assertEqual(life.taken(), ended("a", "ready_hook_failed", "Exit code: 1"))
+        self.assertEqual(life.record.installation, Installation("2.0", Stage.RESTARTED))
+
+    def test_the_restart_is_made_up_for(self) -> None:
+        life = self.next_job(Stage.INSTALLED)
+        life.machine.version_known("2.0")
+        self.assertEqual(life.taken(), [("report", "a", "reboot_start", "none")])
+        life.machine.delivered(State.REBOOT_START)
+        self.assertEqual(life.taken(), [("record restarting", "a"), ("run", "restart", "a")])
+
+    def test_half_an_installation_is_installed_again(self) -> None:
+        life = self.next_job(Stage.INSTALLING)
+        life.machine.version_known("2.0")
+        self.assertEqual((life.state, life.taken()), ("download", [("run", "download", "a")]))
+
+    def test_another_version_is_on_its_way(self) -> None:
+        for stage in Stage:
+            life = self.next_job(stage, "3.0")
+            life.machine.version_known("2.0")
+            self.assertEqual(life.taken(), ended("a", "version_already_installed"))
+            self.assertEqual(life.record.installation, Installation("3.0", stage))
+
+    def test_the_old_version_runs(self) -> None:
+        for stage in Stage:
+            life = self.next_job(stage)
+            life.machine.version_known("1.0")
+            self.assertEqual(life.state, "download")
+
+    def test_confirmed_by_every_success_of_an_installation(self) -> None:
+        for hooks, events in (
+            (frozenset(Hook), ("version_known", "ready")),
+            (frozenset(Hook) - {Hook.READY}, ("version_known",)),
+        ):
+            life = Life(hooks).checking()
+            for event in events:
+                getattr(life.machine, event)(*(["2.0"] if event == "version_known" else []))
+            self.assertEqual((life.state, life.record.installation), ("fetch_jobs", None))
+
+    def test_not_by_a_failure(self) -> None:
+        life = Life().installing()
+        life.machine.hook_failed(Hook.INSTALL, "Exit code: 1")
+        self.assertEqual(life.record.installation, Installation("2.0", Stage.INSTALLING))
+        life = Life().restart_running()
+        life.machine.hook_failed(Hook.RESTART, "Exit code: 1")
+        self.assertEqual(life.record.installation, Installation("2.0", Stage.INSTALLED))
+        life = Life().checking()
+        life.machine.cancelled()
+        self.assertEqual(life.record.installation, Installation("2.0", Stage.INSTALLED))
+
+    def test_not_by_a_job_that_installs_nothing(self) -> None:
+        life = Life(frozenset())
+        life.record.installation = Installation("2.0", Stage.INSTALLED)
+        life.downloading_without_hooks().machine.downloaded("/file")
+        self.assertIn(("report", "a", "no_installation_hook_provided", "none"), life.taken())
+        self.assertEqual(life.record.installation, Installation("2.0", Stage.INSTALLED))
+
+
+class FreshUrlTests(SynchronousTestCase):
+    """AWS does not describe the job whose URL has expired."""
+
+    def test_it_is_asked_for_again(self) -> None:
+        life = Life().downloading().quiet()
+        life.machine.url_expired("HTTP 403")
+        life.machine.describe_failed("a", False)
+        life.machine.timeout()
+        self.assertEqual(
+            life.taken(),
+            [
+                ("report", "a", "download_interrupt", "HTTP 403"),
+                ("describe", "a"),
+                ("timer", 60.0),
+                ("describe", "a"),
+            ],
+        )
+        life.machine.described(execution())
+        self.assertEqual(life.taken(), [("download", "a", "https://s3/f?secret")])
+
+    def test_but_not_for_ever(self) -> None:
+        for life in (Life().downloading(), Life().streaming()):
+            life.machine.url_expired("HTTP 403")
+            for _ in range(MAX_URL_REQUESTS - 1):
+                life.machine.describe_failed("a", False)
+                life.machine.timeout()
+            life.quiet().machine.describe_failed("a", False)
+            self.assertEqual(life.state, "fetch_jobs")
+            message = "AWS gives no fresh URL for the file"
+            self.assertIn(("report", "a", "download_failed", message), life.taken())
+
+    def test_the_install_hook_ends_meanwhile(self) -> None:
+        life = Life().streaming()
+        life.machine.url_expired("HTTP 403")
+        life.machine.describe_failed("a", False)
+        life.quiet().machine.hook_failed(Hook.INSTALL, "Exit code: 1")
+        self.assertEqual(life.taken()[0], ("cancel timer",))
+
+    def test_a_job_that_has_ended(self) -> None:
+        life = Life().downloading()
+        life.machine.url_expired("HTTP 403")
+        life.machine.describe_failed("a", True)
+        self.assertEqual(life.state, "wind_down")
+
+    def test_a_restart_that_cannot_be_announced(self) -> None:
+        life = Life().restarting().quiet()
+        life.machine.undeliverable(State.INSTALLATION_START)
+        self.assertEqual(life.taken(), [])
+        life.machine.undeliverable(State.REBOOT_START)
+        message = "AWS does not accept reboot_start"
+        self.assertEqual(life.taken(), ended("a", "restart_hook_failed", message))
+
+
 class CancelTests(SynchronousTestCase):
     def test_in_every_state_of_a_job(self) -> None:
-        for life in (
-            Life().verifying(),
-            Life().asking_to_download(),
-            Life().downloading(),
-            Life().installing(),
-            Life().restarting(),
-            Life().restart_running(),
-            Life().checking(),
+        for life, restarting in (
+            (Life().verifying(), False),
+            (Life().asking_to_download(), False),
+            (Life().downloading(), False),
+            (Life().installing(), False),
+            (Life().restarting(), True),
+            (Life().restart_running(), True),
+            (Life().checking(), True),
         ):
             life.quiet().machine.cancelled()
             self.assertEqual(life.state, "wind_down")
@@ -874,8 +933,31 @@ class CancelTests(SynchronousTestCase):
             life.machine.installed()
             self.assertEqual(life.taken(), [])
             life.machine.released()
+            if restarting:
+                self.assertEqual(life.taken(), [("timer", 10.0)])
+                life.machine.timeout()
             self.assertEqual(life.taken(), [("discard", "a"), ("clear record",), ("fetch",)])
             self.assertEqual(life.state, "fetch_jobs")
+
+    def test_nothing_begins_while_a_restart_hook_of_an_earlier_agent_runs(self) -> None:
+        life = Life().checking()
+        life.hooks.lingering = True
+        life.machine.cancelled()
+        life.quiet().machine.released()
+        life.machine.timeout()
+        self.assertEqual(life.taken(), [("timer", 10.0)] * 2)
+        life.hooks.lingering = False
+        life.machine.timeout()
+        self.assertEqual(life.taken(), [("timer", 10.0)])
+        life.machine.timeout()
+        self.assertEqual(life.taken(), [("discard", "a"), ("clear record",), ("fetch",)])
+
+    def test_without_a_grace_it_is_looked_at_now_and_then(self) -> None:
+        life = Life(restart_grace=0.0).checking()
+        life.hooks.lingering = True
+        life.machine.cancelled()
+        life.quiet().machine.released()
+        self.assertEqual(life.taken(), [("timer", 1.0)])
 
 
 class StopTests(SynchronousTestCase):
@@ -898,11 +980,3 @@ class StopTests(SynchronousTestCase):
         ):
             life.quiet().machine.stop()
             self.assertEqual((life.state, life.taken()), ("stopped", effects))
-
-
-class TraceTests(SynchronousTestCase):
-    def test_nobody_has_to_listen(self) -> None:
-        bench = Bench()
-        made = machine.make_machine(bench.core)
-        made.start(None)
-        self.assertEqual(bench.taken(), [("fetch",)])

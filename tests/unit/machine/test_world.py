@@ -123,11 +123,13 @@ class UpdateModel(RuleBasedStateMachine):
     def download(self, kind: str) -> None:
         getattr(self.device.agent.downloads, kind)()
 
-    @rule(kind=st.sampled_from(["finish", "finish", "fail", "reboot", "orderly reboot"]))
+    @rule(kind=st.sampled_from(["finish", "finish", "fail", "again", "reboot", "orderly reboot"]))
     def hook(self, kind: str) -> None:
         hooks = self.device.agent.hooks
         if kind == "fail":
             hooks.fail()
+        elif kind == "again":
+            hooks.ask_for_another_try()
         elif kind == "finish":
             hooks.finish()
         else:
@@ -149,6 +151,10 @@ class UpdateModel(RuleBasedStateMachine):
         if orderly:
             self.device.agent.stop()
         self.device.crash(reboot=reboot, linger=linger)
+
+    @rule()
+    def fall_back(self) -> None:
+        self.device.fall_back()
 
     @rule()
     def stop_lingering(self) -> None:
@@ -175,6 +181,7 @@ class UpdateModel(RuleBasedStateMachine):
             return
         for each in self.device.store.executions:
             self.device.restarted.add(ExecutionKey(each.job_id, each.number, each.queued_at))
+        self.device.unconfirmed = None  # as far as the agent can know
         content = self.record.read_bytes()
         self.record.write_bytes(content[: int(share * len(content))])
         self.device.crash()
@@ -221,7 +228,11 @@ class UpdateModel(RuleBasedStateMachine):
         assert not device.agent.core.memory
         assert device.agent.hooks.running is None
         assert device.agent.downloads.job is None
-        assert not self.record.exists(), self.record.read_text()
+        if self.record.exists():
+            assert device.agent.record.unconfirmed(), self.record.read_text()
+            assert not device.agent.record.owed()
+        found = device.agent.record.unconfirmed()
+        assert device.unconfirmed in (None, found and found.version)
         assert device.files == set()
         assert device.lingering is None
 

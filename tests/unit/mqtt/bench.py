@@ -18,11 +18,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support import rawbroker as wire
 from tests.support.certs import Certs, make_certs
-from upparat.config.settings import Broker
+from upparat.config.settings import BrokerSettings
 from upparat.mqtt.service import MqttService
 from upparat.mqtt.session import MqttSessionEvents
 
-BROKER = Broker(host="broker", port=1883, client_id="device", keepalive=60, connect_timeout=30.0)
+BROKER = BrokerSettings(
+    host="broker", port=1883, client_id="device", keepalive=60, connect_timeout=30.0
+)
 
 
 def certificates(test: SynchronousTestCase) -> Certs:
@@ -32,7 +34,7 @@ def certificates(test: SynchronousTestCase) -> Certs:
     return make_certs(Path(directory.name), hosts=["broker"])
 
 
-def with_tls(certs: Certs) -> Broker:
+def with_tls(certs: Certs) -> BrokerSettings:
     """The settings for a broker with these certificates."""
     return replace(
         BROKER, cafile=certs.cafile, certfile=certs.client_cert, keyfile=certs.client_key
@@ -134,7 +136,7 @@ class MqttTestCase(SynchronousTestCase):
         self.service.events = self.recorder
         self.data = b""
 
-    def make_dial(self, reactor: object, broker: Broker) -> FakeDial:
+    def make_dial(self, reactor: object, broker: BrokerSettings) -> FakeDial:
         self.dials.append(FakeDial(self.has_socket))
         return self.dials[-1]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -17,10 +18,12 @@ from zope.interface import implementer
 from tests.support.anyjson import ANY_JSON, ODD, RELAXED, objects
 from tests.support.ports import execution, key
 from upparat.job import Hook, JobExecution, Report, State, Status
-from upparat.ports import Memory
+from upparat.ports import Installation, Memory, Stage
 from upparat.storage.record import SCHEMA, FileRecord
 
-DONE = Report(State.COMPLETE_READY)
+DONE = Report(State.NO_RESTART_HOOK_PROVIDED)
+VERIFIED = Report(State.COMPLETE_READY)
+PRESENT = Report(State.VERSION_ALREADY_INSTALLED)
 FAILED = Report(State.VERSION_HOOK_FAILED, "exit status 1\n\x1b[31mé")
 
 KEYED = {
@@ -221,7 +224,9 @@ class DebtTests(RecordBench):
     def test_all_states_that_end(self) -> None:
         for state in State:
             if state.status.ended:
-                self.record().add(execution(), Report(state))
+                record = self.record()
+                record.working(key("z"))  # so that no success is in doubt
+                record.add(execution(), Report(state))
                 self.assertEqual([report for _, report in self.record().owed()], [Report(state)])
 
     def test_oldest_first_and_one_for_each(self) -> None:
@@ -274,6 +279,50 @@ class DebtTests(RecordBench):
         record.add(execution("b"), DONE)
         self.assertEqual(self.remembered(), Memory(key(), same_boot=True))
 
+    def test_the_last_success_is_verified_again(self) -> None:
+        record = self.record()
+        record.restarting(key())
+        record.add(execution("b"), FAILED)
+        record.add(execution(), VERIFIED)
+        record.clear()
+        for _ in range(2):  # the agent may die before it has done anything
+            record = self.record()
+            self.assertEqual([of.job_id for of, _ in record.owed()], ["b"])
+            memory = Memory(key(), True, same_boot=True, restart_attempts=1, restart_done=True)
+            self.assertEqual(self.memory, replace(memory, verified=VERIFIED.state))
+        record.clear()
+        self.assertIsNone(self.remembered())
+
+    def test_after_a_reboot_as_well(self) -> None:
+        record = self.record()
+        record.restarting(key())
+        record.add(execution(), VERIFIED)
+        self.boot_id.write_text("another\n")
+        memory = self.remembered()
+        assert memory is not None
+        self.assertEqual((memory.verified, memory.same_boot), (VERIFIED.state, False))
+
+    def test_an_earlier_success_is_delivered_as_it_was(self) -> None:
+        record = self.record()
+        for job_id in "ab":
+            record.add(execution(job_id), VERIFIED)
+        self.assertEqual([of.job_id for of, _ in self.record().owed()], ["a"])
+
+    def test_a_success_before_the_update_in_hand_is_delivered_as_it_was(self) -> None:
+        record = self.record()
+        record.add(execution("b"), VERIFIED)
+        record.working(key())
+        record = self.record()
+        self.assertEqual([of.job_id for of, _ in record.owed()], ["b"])
+        self.assertEqual(self.memory, Memory(key(), same_boot=True))
+
+    def test_a_version_that_was_installed_already_is_looked_at_again(self) -> None:
+        record = self.record()
+        record.working(key())
+        record.add(execution(), PRESENT)
+        record = self.record()
+        self.assertEqual((record.owed(), self.memory), ([], None))
+
     def test_settled_after_the_next_start(self) -> None:
         self.record().add(execution(), DONE)
         record = self.record()
@@ -282,6 +331,81 @@ class DebtTests(RecordBench):
         record = self.record()
         self.assertEqual(record.owed(), [])
         self.assertEqual(self.memory, Memory(key("b"), same_boot=True))
+
+
+class InstallationTests(RecordBench):
+    def test_it_outlives_its_job(self) -> None:
+        record = self.record()
+        self.assertIsNone(record.unconfirmed())
+        record.working(key())
+        record.note_installation(Installation("2.0", Stage.INSTALLING))
+        record.note_installation(Installation("2.0", Stage.INSTALLED))
+        record.clear()
+        record = self.record()
+        self.assertIsNone(self.memory)
+        self.assertEqual(record.unconfirmed(), Installation("2.0", Stage.INSTALLED))
+
+    def test_confirmed(self) -> None:
+        record = self.record()
+        record.note_installation(Installation("2.0", Stage.RESTARTED))
+        record.note_installation(None)
+        self.assertIsNone(record.unconfirmed())
+        self.assertFalse(self.path.exists())
+
+    def test_written_only_when_it_changes(self) -> None:
+        record = self.record()
+        with mock.patch("os.fsync") as fsync:
+            record.note_installation(None)
+            self.assertEqual(fsync.call_count, 0)
+            record.note_installation(Installation("2.0", Stage.INSTALLED))
+            written = fsync.call_count
+            record.note_installation(Installation("2.0", Stage.INSTALLED))
+            self.assertEqual(fsync.call_count, written)
+
+    def test_a_stage_that_nobody_knows(self) -> None:
+        self.record().note_installation(Installation("2.0", Stage.INSTALLED))
+        content = self.path.read_bytes().replace(b'"installed"', b'"unheard"')
+        self.put(content)
+        self.assertIsNone(self.record().unconfirmed())
+        self.assertEqual(self.bad.read_bytes(), content)
+
+
+class WaitingTests(RecordBench):
+    """A restart hook that has asked to be run again later."""
+
+    def begun(self) -> FileRecord:
+        record = self.record()
+        record.working(key())
+        record.restarting(key())
+        record.begun(key(), Hook.RESTART, 0, 0)
+        return record
+
+    def waits(self) -> tuple[bool, int]:
+        memory = self.remembered()
+        assert memory is not None
+        return memory.restart_waiting, memory.restart_attempts
+
+    def test_it_waits_until_the_next_run(self) -> None:
+        record = self.begun()
+        self.assertEqual(self.waits(), (False, 1))
+        record.waiting(key(), Hook.RESTART)
+        self.assertEqual(self.waits(), (True, 1))
+        record = self.record()
+        record.begun(key(), Hook.RESTART, 1, 60)
+        self.assertEqual(self.waits(), (False, 1))
+
+    def test_starts_of_the_agent_meanwhile_do_not_count(self) -> None:
+        record = self.begun()
+        for _ in range(3):
+            record.waiting(key(), Hook.RESTART)
+            record = self.record()
+            record.restarting(key())
+        self.assertEqual(self.waits(), (False, 1))
+
+    def test_other_hooks_restart_nothing(self) -> None:
+        record = self.begun()
+        record.waiting(key(), Hook.READY)
+        self.assertEqual(self.waits(), (False, 1))
 
 
 class BrokenFileTests(RecordBench):
