@@ -25,9 +25,9 @@ MODULES = {
     "upparat/iotjobs/requests.py": "tests/unit/iotjobs/test_requests.py",
     "upparat/job.py": "tests/unit/test_job.py",
     "upparat/machine/guard.py": "tests/unit/machine/test_guard.py",
-    "upparat/machine/ignored.py": "tests/unit/machine",
+    "upparat/machine/ignored.py": "tests/unit/machine/test_ignored.py",
     "upparat/machine/life.py": "tests/unit/machine/test_life.py",
-    "upparat/machine/model.py": "tests/unit/machine",
+    "upparat/machine/model.py": "tests/unit/machine/test_model.py",
     "upparat/storage/record.py": "tests/unit/storage/test_record.py",
 }
 """The modules that decide, and the tests that must notice."""
@@ -68,7 +68,9 @@ def mutate(module: str) -> str:
     """The report of one module: its survivors, and how many mutants there were."""
     with tempfile.TemporaryDirectory(prefix="upparat-mutants-") as name:
         directory = Path(name, "tree")
-        shutil.copytree(ROOT, directory, ignore=shutil.ignore_patterns(".*", "build", "*.pyc"))
+        for tree in ("tests", "upparat"):
+            shutil.copytree(ROOT / tree, directory / tree)
+        shutil.copy(ROOT / "pyproject.toml", directory)
         config = CONFIG.format(module=module, tests=MODULES[module], python=sys.executable)
         (directory / "cosmic-ray.toml").write_text(config, encoding="utf-8")
         files = ("cosmic-ray.toml", "session.sqlite")

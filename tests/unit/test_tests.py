@@ -8,6 +8,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.mutants import MODULES
+
 ROOT = Path(__file__).parent.parent.parent
 
 ELSEWHERE: Mapping[str, str] = {
@@ -110,6 +112,13 @@ class TrialTests(SynchronousTestCase):
                     self.assertNotIn("pytest", {name.partition(".")[0] for name in modules}, path)
             for each in tree.body:
                 self.assertFalse(getattr(each, "name", "").startswith("test_"), path)
+
+
+class MutantsTests(SynchronousTestCase):
+    def test_modules_and_tests_exist(self) -> None:
+        for module, test in MODULES.items():
+            self.assertTrue((ROOT / module).exists(), module)
+            self.assertTrue((ROOT / test).exists(), test)
 
 
 class LogicTests(SynchronousTestCase):
