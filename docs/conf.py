@@ -18,7 +18,7 @@ project = "Upparat"
 extensions = ["myst_parser"]
 source_suffix = {".md": "markdown"}
 root_doc = "README"
-include_patterns = ["*.md", "docs/*.md", "examples/*.md"]
+include_patterns = ["*.md", "docs/*.md", "examples/*.md", "tests/simulator/*.md"]
 nitpicky = True
 
 # Anchors are those of GitHub, down to the third level.
@@ -40,7 +40,7 @@ NAVIGATION = {
         "CHANGELOG",
     ],
     "Explanation": ["docs/design", "docs/benchmarks"],
-    "Development": ["CONTRIBUTING"],
+    "Development": ["CONTRIBUTING", "tests/simulator/README"],
 }
 """Every page but the first, in order. A page that is missing here fails the build."""
 

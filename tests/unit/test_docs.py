@@ -32,6 +32,7 @@ DOCS = (
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "examples/README.md",
+    ROOT / "tests/simulator/README.md",
 )
 PLACEHOLDER = re.compile(r"\$\{aws:iot:s3-presigned-url:([^}]*)\}")
 
