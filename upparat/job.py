@@ -260,7 +260,7 @@ def parse_document(execution: JobExecution, *, installed: bool = False) -> Job:
         job = reader.with_file(job)
     if reader.problems:
         raise InvalidDocument("; ".join(reader.problems))
-    # The hooks get the rest as it is: it was valid when the job began.
+    # The hooks get ``meta`` and ``force`` as they are: both were valid when the job began.
     return replace(job, meta=reader.meta(), force=reader.flag("force")) if installed else job
 
 

@@ -41,7 +41,7 @@ async def attempt(
     :param exchange: makes an exchange for each request.
     :raises FileMismatch: if the server has another file than the job's.
     :raises DiskError: if the bytes cannot be written.
-    :raises StartOver: if only another run of the install hook helps.
+    :raises CannotRestart: if only another run of the install hook helps.
     """
     try:
         return await _follow(partial, exchange, writer)

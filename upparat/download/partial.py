@@ -58,7 +58,7 @@ class Sink(Protocol):
     def start_over(self) -> None:
         """Discard all bytes.
 
-        :raises StartOver: if they cannot be taken back.
+        :raises CannotRestart: if they cannot be taken back.
         """
 
     def make_room(self, total: int) -> None:
@@ -163,7 +163,7 @@ class PartialDownload:
 
 
 def mismatch(job: Job, size: int, digest: str) -> str:
-    """How a file differs from the job's; empty if it does not."""
+    """How the size or the SHA-256 of a file differs from the job's; empty if they do not."""
     if job.size is not None and size != job.size:
         return f"size: expected {job.size} bytes, got {size}"
     if job.sha256 is not None and digest != job.sha256:

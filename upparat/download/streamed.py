@@ -31,7 +31,7 @@ HELD_BACK = 1 << 16
 def check_streamed(context: TransferContext, job: Job) -> None:
     """Look for a reason not to stream the file of this job.
 
-    :raises Failed: if there is one.
+    :raises DownloadFailed: if there is one.
     """
     check_job(context, job)
     if not context.verifier.identifies(job):

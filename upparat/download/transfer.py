@@ -89,7 +89,7 @@ class Destination(Protocol):
     async def open(self) -> FetchedFile | None:
         """Make ready. Returns the file if an earlier run has completed it.
 
-        :raises Failed: if the file need not, or cannot, be downloaded.
+        :raises DownloadFailed: if the file need not, or cannot, be downloaded.
         :raises DiskError: if the disk refuses.
         """
 
@@ -106,7 +106,7 @@ class Destination(Protocol):
     def mismatch(self, problem: str) -> Temporary:
         """Discard the bytes, which are not those of the job's file.
 
-        :raises Failed: if another download cannot help.
+        :raises DownloadFailed: if another download cannot help.
         """
 
     def disk_failure(self, error: OSError) -> DownloadFailed:
@@ -119,7 +119,7 @@ class Destination(Protocol):
 def check_job(context: TransferContext, job: Job) -> None:
     """Look for a reason not to download the file of this job.
 
-    :raises Failed: if there is one.
+    :raises DownloadFailed: if there is one.
     """
     if unfit := url_problem(job, allow_http=context.settings.allow_http):
         raise DownloadFailed(State.DOWNLOAD_FAILED, f"file: {unfit}")
@@ -157,8 +157,8 @@ class Transfer:
     async def run(self) -> FetchedFile | UrlExpired:
         """Download until the file is there, or a fresh URL is needed.
 
-        :raises Failed: if the download has failed for good.
-        :raises StartOver: if only another run of the install hook helps.
+        :raises DownloadFailed: if the download has failed for good.
+        :raises CannotRestart: if only another run of the install hook helps.
         """
         self._work.scope.check()
         try:

@@ -1,4 +1,7 @@
-"""Verification of a job's file: digests and signatures."""
+"""Verification of a job's file by SHA-512 and signature.
+
+Size and SHA-256 are compared in ``partial``, because they are known as the bytes come.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ class Verifier:
         return names
 
     def check(self, job: Job, content: Message) -> str:
-        """How a file differs from the job's; empty if it does not.
+        """How the SHA-512 or the signature of a file differs from the job's; empty if they do not.
 
         Takes a while, so call it in a thread. Passes on every exception of ``content`` but
         ``ValueError``, which counts as a signature that cannot be checked.

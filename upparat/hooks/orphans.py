@@ -27,7 +27,7 @@ POLL = 0.5
 """Seconds between two checks."""
 
 _PATIENT = (Hook.INSTALL, Hook.RESTART)
-"""Hooks that may finish within their time-out."""
+"""Hooks that the agent lets finish within their time-out, instead of ending them."""
 
 
 class Orphans:
@@ -66,7 +66,7 @@ class Orphans:
         self._poll = OneShot(clock)
 
     def wait_for_leftovers(self) -> Deferred[None]:
-        """Find these hooks. Fire when none but a restart hook still runs."""
+        """Find the hooks that are left. Fires when none of them but a restart hook still runs."""
         now = self._clock.seconds()
         for hook in Hook:
             self._deadlines[hook] = now + (self._timeouts[hook] if hook in _PATIENT else 0)

@@ -61,11 +61,10 @@ NOT_FOUND_RETRY_INTERVAL = 2.0
 eventually consistent."""
 
 REJECTED_RETRY_INTERVAL = 300.0
-"""Seconds until a request is repeated that AWS rejected as invalid."""
+"""Seconds until a request is repeated that AWS rejected for a reason without a rule of its own."""
 
 MAX_REJECTIONS = 12
-"""Requests for one report that AWS rejects as invalid before the report is given up, because all
-later reports wait for it."""
+"""Such rejections of one report until it is given up, because all later reports wait for it."""
 
 _NOT_FOUND = frozenset({"ResourceNotFound", "InvalidStateTransition", "TerminalStateReached"})
 """Codes that, without a state of the execution, mean that it has ended or does not exist."""
@@ -313,7 +312,7 @@ class ReportQueue:
         return _Outcome.EXECUTION_OVER
 
     def _rejected(self, queued: _QueuedReport, code: str) -> _Outcome | _SendAgain:
-        """AWS rejected the request as invalid, which must be a fault of AWS or of the agent."""
+        """AWS rejected the report for a reason without a rule of its own: a fault of AWS or ours."""
         state = queued.report.state
         self.log.error(
             "{job_id}: AWS refuses the report {state} as {code}",

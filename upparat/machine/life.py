@@ -106,7 +106,9 @@ def check_version(inputs: Inputs, core: Core, check: Check) -> Check:
     if may_ask and Hook.VERSION in core.policy.hooks:
         core.hooks.run(Hook.VERSION, check.job)
     elif check.restart is Restart.WAITING:
-        inputs._restart(check.job)  # that run was not cut short, so it does not count
+        inputs._restart(
+            check.job
+        )  # not one of the restart_attempts: the hook has restarted nothing
     elif check.restart in (Restart.NEVER_BEGUN, Restart.UNFINISHED):
         _restart_again(inputs, core, check)
     else:
@@ -314,14 +316,14 @@ def _restarted(core: Core, execution: JobExecution) -> bool:
 
 
 def _check_after_start(core: Core, job: Job) -> Check:
-    """After a reboot the version is final. Without one, ask again until ``restart_timeout``."""
+    """After a reboot the version is final. Without a reboot, ask again until ``restart_timeout``."""
     memory, now = core.memory, core.timer.now()
     if memory is None or memory.key != job.key:
         core.record.restarted(job.key)  # only the status details are left, and they say so
         return Check(job, Restart.DONE, until=now)
     restart = _how_far(memory)
-    final = not memory.same_boot or memory.verified or restart is Restart.NEVER_BEGUN
-    until = now if final else now + core.policy.restart_timeout
+    final_version = not memory.same_boot or memory.verified or restart is Restart.NEVER_BEGUN
+    until = now if final_version else now + core.policy.restart_timeout
     return Check(job, restart, until, memory.verified if memory.same_boot else None)
 
 
