@@ -312,7 +312,7 @@ class ReportQueue:
         return _Outcome.EXECUTION_OVER
 
     def _rejected(self, queued: _QueuedReport, code: str) -> _Outcome | _SendAgain:
-        """AWS rejected the report for a reason without a rule of its own: a fault of AWS or ours."""
+        """AWS rejected the report for another reason, which is a fault of AWS or of the agent."""
         state = queued.report.state
         self.log.error(
             "{job_id}: AWS refuses the report {state} as {code}",

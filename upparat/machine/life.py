@@ -316,7 +316,7 @@ def _restarted(core: Core, execution: JobExecution) -> bool:
 
 
 def _check_after_start(core: Core, job: Job) -> Check:
-    """After a reboot the version is final. Without a reboot, ask again until ``restart_timeout``."""
+    """After a reboot the version is final; otherwise ask again until ``restart_timeout``."""
     memory, now = core.memory, core.timer.now()
     if memory is None or memory.key != job.key:
         core.record.restarted(job.key)  # only the status details are left, and they say so
