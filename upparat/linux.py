@@ -42,19 +42,6 @@ def read_boot_id(path: Path = BOOT_ID) -> str:
         return ""
 
 
-def sync_directory(path: Path) -> None:
-    """Write a directory to the disk: the files created, renamed or removed in it stay so after a
-    power cut.
-
-    :raises OSError: if the directory cannot be opened or synced.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def reserve(descriptor: int, begin: int, end: int) -> None:
     """Reserve room on the disk for the bytes from ``begin`` to ``end`` of a file: fallocate(2).
 

@@ -174,6 +174,10 @@ class Hooks(Protocol):
     def restart_lingers(self) -> bool:
         """Whether a restart hook that an earlier agent has begun still runs."""
 
+    def forget_restart(self) -> None:
+        """The job is over: leave a restart hook that still runs alone, and wait for it no more. It
+        may have become the application of the device."""
+
     def release(self) -> None:
         """Let go of the hook: only ``released`` follows, once none runs.
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
 from collections.abc import Callable, MutableMapping
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from .disk import waiting_since
 from .oneshot import OneShot
 
 STATUS_INTERVAL = 30.0
@@ -17,16 +20,22 @@ STATUS_INTERVAL = 30.0
 RESEND_INTERVAL = 1.0
 """Seconds until READY or STOPPING is sent again because systemd's queue was full."""
 
+LONGEST_WAIT = 600.0
+"""Seconds of one wait for the disk that the watchdog is told of. A disk that takes longer is taken
+for dead."""
+
 _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 class ServiceManager:
     """Reports to systemd how the agent is; without systemd it does nothing.
 
-    The reactor sends the watchdog's pings, so that none is sent when the reactor is stuck.
+    The reactor sends the watchdog's pings, so that none is sent when the reactor is stuck. While it
+    waits for the disk, a thread sends them: a slow disk is no reason to kill the agent in the
+    middle of its writing.
 
-    :param healthy: called before each ping. If it returns ``False``, no ping is sent, and systemd
-        restarts the agent.
+    :param healthy: called before each ping, by any thread. If it returns ``False``, no ping is
+        sent, and systemd restarts the agent.
     :param status: returns the text for ``systemctl status``.
     :param environ: the environment. The variables for the agent are removed from it, because hooks
         inherit it.
@@ -51,12 +60,15 @@ class ServiceManager:
         self._last_status = ""
         self._unsent: list[str] = []
         self._next_tick = OneShot(clock)
+        self._closed = threading.Event()
 
     def ready(self) -> None:
         """Report that the agent has started."""
         if self._address:
             self._unsent.append("READY=1")
             self._tick()
+        if self._address and self._watched:
+            threading.Thread(target=self._watch_disk, name="disk", daemon=True).start()
 
     def stopping(self) -> None:
         """Report that the agent is about to end; pings go on until :meth:`close`."""
@@ -73,6 +85,15 @@ class ServiceManager:
     def close(self) -> None:
         """Send nothing any more."""
         self._next_tick.cancel()
+        self._closed.set()
+
+    def _watch_disk(self) -> None:
+        """Send the pings in place of the reactor while that waits for the disk."""
+        while not self._closed.wait(self._interval / 2):
+            since = waiting_since()
+            waits = since is not None and time.monotonic() - since < LONGEST_WAIT
+            if waits and self._healthy():
+                self._send("WATCHDOG=1")
 
     def _tick(self) -> None:
         self._send_unsent()

@@ -404,6 +404,9 @@ class ModelHooks:
     def restart_lingers(self) -> bool:
         return self.agent.device.lingering is not None
 
+    def forget_restart(self) -> None:
+        self.agent.device.lingering = None
+
     def nothing_lingers(self) -> None:
         waiting, self.waiting = self.waiting, None
         if waiting is not None:

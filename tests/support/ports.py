@@ -57,6 +57,9 @@ class FakeHooks:
     def restart_lingers(self) -> bool:
         return self.lingering
 
+    def forget_restart(self) -> None:
+        self.lingering = False
+
     def release(self) -> None:
         self.calls.append(("release",))
 

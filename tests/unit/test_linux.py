@@ -13,7 +13,7 @@ from unittest import mock
 from twisted.trial.unittest import SynchronousTestCase
 
 from upparat import linux as libc
-from upparat.linux import begin_writing, give_back_memory, read_boot_id, reserve, sync_directory
+from upparat.linux import begin_writing, give_back_memory, read_boot_id, reserve
 
 MIB = 1 << 20
 
@@ -187,13 +187,3 @@ class DurableTests(SynchronousTestCase):
 
     def test_no_boot_id(self) -> None:
         self.assertEqual(read_boot_id(Path(self.mktemp())), "")
-
-    def test_a_directory_is_synced(self) -> None:
-        directory = Path(self.mktemp())
-        directory.mkdir(parents=True)
-        with mock.patch("os.fsync") as fsync:
-            sync_directory(directory)
-        self.assertEqual(fsync.call_count, 1)
-
-    def test_no_directory(self) -> None:
-        self.assertRaises(OSError, sync_directory, Path(self.mktemp()))

@@ -13,9 +13,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from upparat.config.settings import DownloadSettings, VerifySettings
+from upparat.disk import disk_work
 from upparat.job import ExecutionKey, Job, State
 from upparat.ports import DownloadEvents, Downloads
-from upparat.storage.directory import Store, UnsafePath
+from upparat.storage.directory import Store, UnsafeName
 from upparat.text import without_query
 
 from .budget import Budget
@@ -84,6 +85,11 @@ class BaseDownloader(ABC):
         """
         self._tidy(lambda: self._store.clean(keep, complete=False))
 
+    def file_problem(self, file: str) -> str:
+        """Why an install hook must not get the file at this path; empty if it is still the one that
+        was verified."""
+        return ""
+
     def shut_down(self) -> Deferred[None]:
         """Stop for good; fires when no connection is left and nothing is written any more."""
         self._closed = True
@@ -93,8 +99,9 @@ class BaseDownloader(ABC):
 
     def _tidy(self, work: Callable[[], None]) -> None:
         try:
-            work()
-        except (OSError, UnsafePath) as problem:
+            with disk_work():
+                work()
+        except (OSError, UnsafeName) as problem:
             self.log.warn("Removing downloads: {problem}", problem=problem)
 
     # --- a transfer ---
@@ -150,6 +157,14 @@ class Downloader(BaseDownloader):
     """Downloads files into the download directory."""
 
     _budget: Budget | None = None
+    _sealed: FetchedFile | None = None
+
+    def file_problem(self, file: str) -> str:
+        sealed = self._sealed
+        if sealed is None or str(sealed.path) != file:
+            return "the file was not verified"
+        broken = sealed.seal and sealed.path and sealed.seal.broken(sealed.path)
+        return "the file was changed after it was verified" if broken else ""
 
     def start(self, job: Job) -> None:
         if not self._may_begin(job):
@@ -172,6 +187,7 @@ class Downloader(BaseDownloader):
         self.events.progressed(done.size, done.size)
         if self._transfer is transfer:
             self._transfer = None
+            self._sealed = done
             self.events.downloaded(str(done.path))
 
 

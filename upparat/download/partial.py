@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from upparat.disk import disk_work
 from upparat.job import Job
 from upparat.linux import read_boot_id
 from upparat.storage.directory import Note
@@ -35,7 +36,8 @@ class CannotRestart(Exception):
 def disk_errors() -> Iterator[None]:
     """Turn an ``OSError`` into a :class:`DiskError`."""
     try:
-        yield
+        with disk_work():
+            yield
     except OSError as error:
         raise DiskError(error) from error
 

@@ -10,14 +10,16 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from upparat.job import Job, State
-from upparat.storage.directory import Files, Store, UnsafePath
-from upparat.storage.part import PartialFile, Stored, hash_file
+from upparat.storage.directory import Files, Store, UnsafeName
+from upparat.storage.part import PartialFile, Seal, Stored, hash_file
 
 from .budget import Budget
 from .partial import DiskError, FileMismatch, PartialDownload, disk_errors, mismatch
 from .response import Temporary
 from .transfer import DownloadFailed, FetchedFile, TransferContext, check_job, log_download
 from .work import BackgroundWork
+
+TAMPERED = "another program has written to the file"
 
 
 class StoredDestination:
@@ -45,7 +47,7 @@ class StoredDestination:
             with disk_errors():
                 self._store.prepare()
                 self._store.clean(self._job.key, complete=True)
-        except UnsafePath as refused:
+        except UnsafeName as refused:
             raise DownloadFailed(State.DOWNLOAD_FAILED, str(refused)) from None
         if done := await self._completed_earlier(files):
             return done
@@ -75,8 +77,11 @@ class StoredDestination:
         try:
             note = files.read_note()
             size = note.total or 0
-            if await self._is_right(files.complete, size, note.digest):
-                return FetchedFile(size, files.complete)
+            with disk_errors():
+                seal = Seal.of(files.complete)
+            right = await self._is_right(files.complete, size, note.digest)
+            if right and not seal.broken(files.complete):
+                return FetchedFile(size, files.complete, seal)
         except DiskError as problem:
             self._log("cannot use what is complete: {problem}", problem=problem)
         with disk_errors():
@@ -127,7 +132,10 @@ class StoredDestination:
             self._start_over()
             raise
         with disk_errors():
-            return FetchedFile(part.length, part.commit(self.partial.complete_note))
+            if part.tampered:
+                raise FileMismatch(TAMPERED)
+            complete = part.commit(self.partial.complete_note)
+            return FetchedFile(part.length, complete, part.seal())
 
     def mismatch(self, problem: str) -> Temporary:
         """Discard the file. Retry once, because the partial file may have been damaged. Fail at the
@@ -160,7 +168,7 @@ class StoredDestination:
     def _discard(self) -> None:
         try:
             self._store.files(self._job.key).discard()
-        except (OSError, UnsafePath) as error:
+        except (OSError, UnsafeName) as error:
             self.log.warn("{job_id}: {error}", job_id=self._job.job_id, error=error)
 
     def _log(self, text: str, **values: object) -> None:

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from upparat.backoff import Backoff
 from upparat.config.settings import DownloadSettings
 from upparat.job import Job, State
+from upparat.storage.part import Seal
 from upparat.text import without_query
 
 from .attempt import Outcome, attempt
@@ -73,10 +74,12 @@ class FetchedFile:
 
     :ivar size: in bytes.
     :ivar path: of a stored file; ``None`` if the install hook has it.
+    :ivar seal: tells whether the stored file is still the verified one.
     """
 
     size: int
     path: Path | None = None
+    seal: Seal | None = None
 
 
 class Destination(Protocol):

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from upparat.job import Hook, Job
 
-from .pidfiles import AGENT, HOOK
-
 
 @dataclass(frozen=True)
 class Call:
@@ -48,8 +46,8 @@ class Call:
             "UPPARAT_FORCE": self.force,
             "UPPARAT_RETRY": str(self.retry),
             "UPPARAT_ELAPSED": str(self.elapsed),
-            HOOK: self.hook.value,
-            AGENT: self.agent,
+            "UPPARAT_HOOK": self.hook.value,
+            "UPPARAT_AGENT": self.agent,
         }
         return {**os.environb, **{name.encode(): _encode(value) for name, value in facts.items()}}
 

@@ -102,12 +102,13 @@ class Child(ProcessProtocol):
         *,
         launcher: bool = True,
         survives_us: bool = False,
-        on_pid: Callable[[int], None] = lambda pid: None,
+        on_pid: Callable[[int], bool] = lambda pid: True,
     ) -> None:
         """Spawn the command; it inherits the working directory and reads an empty stdin.
 
         :param on_pid: called with the process id. With the launcher, the command starts only after
-            this has returned: if the agent dies before, the command never runs.
+            this has returned true: if it returns false, or the agent dies before, the command never
+            runs.
         :param launcher: start the command in a session of its own. Without, signals reach only the
             direct child.
         :param survives_us: ignore SIGPIPE, because the command may print after the agent is gone.
@@ -119,7 +120,9 @@ class Child(ProcessProtocol):
             argv = [*self._launcher_argv("SIG_IGN" if survives_us else "SIG_DFL"), *argv]
             fds.update(self._launcher_fds)
         reactor.spawnProcess(self, argv[0], argv, env, childFDs=fds)
-        on_pid(self._pid)
+        if not on_pid(self._pid):
+            self.kill()
+            return
         if launcher:
             self.transport.write(GO)
         self._begun()

@@ -33,9 +33,8 @@ _PATIENT = (Hook.INSTALL, Hook.RESTART)
 class Orphans:
     """Watches the hooks of an earlier agent with the same state directory.
 
-    Ignores processes that a hook left in the background before it ended.
+    Ignores processes that a restart hook left in the background before it ended.
 
-    :param agent: the state directory.
     :param timeouts: seconds that each hook may run, counted from the start of this agent.
     """
 
@@ -44,15 +43,13 @@ class Orphans:
     def __init__(
         self,
         clock: IReactorTime,
-        agent: str,
         timeouts: Mapping[Hook, float],
         pidfiles: Pidfiles,
         *,
-        find: Callable[[str, Collection[PidfileEntry]], set[HookGroup]] = find_groups,
+        find: Callable[[Collection[PidfileEntry]], set[HookGroup]] = find_groups,
         killpg: Callable[[int, int], None] = os.killpg,
     ) -> None:
         self._clock = clock
-        self._agent = agent
         self._timeouts = timeouts
         self._pidfiles = pidfiles
         self._find = find
@@ -71,8 +68,7 @@ class Orphans:
         for hook in Hook:
             self._deadlines[hook] = now + (self._timeouts[hook] if hook in _PATIENT else 0)
         self._entries = self._pidfiles.read()
-        # Search once, because a later search would find this agent's own hooks as well.
-        self._left = self._find(self._agent, self._entries)
+        self._left = self._find(self._entries)
         for group in self._left:
             self.log.warn(
                 "The {hook} hook of an agent that was killed still runs (process group {group})",
@@ -90,6 +86,11 @@ class Orphans:
         """Whether this hook of an earlier agent still runs."""
         return any(group.hook is hook for group in self._left)
 
+    def forget(self, hook: Hook) -> None:
+        """Leave what this hook of an earlier agent has started alone: its job is over."""
+        self._left = {group for group in self._left if group.hook is not hook}
+        self._look()
+
     def stop(self) -> None:
         """Stop checking. The next agent deals with hooks that still run."""
         self._poll.cancel()
@@ -106,7 +107,7 @@ class Orphans:
     def _look(self) -> None:
         self._poll.cancel()
         if self._left:
-            self._left &= self._find(self._agent, self._entries)
+            self._left &= self._find(self._entries)
         for group in list(self._left):
             self._end_if_late(group)
         self._tidy()

@@ -1,8 +1,8 @@
 """Writes pidfiles of hooks, by which a later agent finds their process groups.
 
 The pidfile is written before the hook begins. It holds the time at which the process was started,
-because process ids are used again. Hooks also have the id of their group in their environment, in
-case no file could be written. ``sudo`` and ``env -i`` remove it.
+because process ids are used again. Nothing else proves that a process is a hook of the agent: any
+user can start a process with the environment of a hook.
 """
 
 from __future__ import annotations
@@ -13,18 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from twisted.logger import Logger
-
 from upparat.job import Hook
 from upparat.linux import BOOT_ID, read_boot_id
-
-from .launcher import GROUP
-
-AGENT = "UPPARAT_AGENT"
-"""The environment variable with the state directory of the hook's agent."""
-
-HOOK = "UPPARAT_HOOK"
-"""The environment variable with the hook's name."""
+from upparat.private import PrivateDirectory
 
 PROC = Path("/proc")
 
@@ -50,32 +41,29 @@ class Pidfiles:
     """One file for each hook in ``directory`` while the hook runs.
 
     The files are not synced, because a power cut ends the hooks as well. Files of another boot
-    are ignored. A file that cannot be written is logged.
+    are ignored, and files that others could have written.
     """
 
-    log = Logger()
-
     def __init__(self, directory: Path, proc: Path = PROC, boot_id: Path = BOOT_ID) -> None:
-        self._directory = directory
+        self._directory = PrivateDirectory(directory)
         self._proc = proc
         self._boot_id = read_boot_id(boot_id)
 
     def write(self, hook: Hook, pid: int) -> None:
-        """Note the process that is about to run the hook."""
+        """Note the process that is about to run the hook. A process that has ended needs no file.
+
+        :raises OSError: if the file cannot be written.
+        """
         try:
             started = _Stat(self._proc / str(pid)).started
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._path(hook).write_text(f"{pid} {started} {self._boot_id}\n")
-        except OSError as error:
-            self.log.warn(
-                "The {hook} hook has no pidfile: {error}", hook=hook.value, error=str(error)
-            )
+        except OSError:
+            return
+        self._directory.write(_name(hook), f"{pid} {started} {self._boot_id}\n".encode())
 
     def remove(self, hook: Hook) -> None:
         """Remove the pidfile of a hook that has ended."""
-        if self._path(hook).exists():
-            with suppress(OSError):
-                self._path(hook).unlink()
+        with suppress(OSError):
+            self._directory.remove(_name(hook))
 
     def read(self) -> set[PidfileEntry]:
         """Return the hooks that began in this boot and whose end no agent has seen."""
@@ -83,25 +71,35 @@ class Pidfiles:
 
     def _read(self, hook: Hook) -> Iterator[PidfileEntry]:
         with suppress(OSError, ValueError):
-            pid, started, *boot_id = self._path(hook).read_text().split()
+            pid, started, *boot_id = self._directory.read(_name(hook)).decode().split()
             if boot_id == self._boot_id.split():
                 yield PidfileEntry(int(pid), hook, int(started))
 
-    def _path(self, hook: Hook) -> Path:
-        return self._directory / f"{hook.value}.pid"
+
+def _name(hook: Hook) -> str:
+    return f"{hook.value}.pid"
 
 
-def find_groups(agent: str, entries: Collection[PidfileEntry], proc: Path = PROC) -> set[HookGroup]:
-    """Return the live process groups of this agent's hooks, without the agent's own group.
+def find_groups(entries: Collection[PidfileEntry], proc: Path = PROC) -> set[HookGroup]:
+    """Return the process groups of these hooks that still live.
 
-    A group with a pidfile lives while any of its processes does. A group without one is found by
-    the environment, and lives while its first process does: other processes may be the device's
-    application, which an ended hook left in the background. A daemon that a hook started in a
+    A hook runs while the process of its pidfile does. Of an installation that has lost this process
+    the others of the group count as well, because they may write to a slot; of a restart hook they
+    are what it has started, like the device's application. A daemon that a hook started in a
     session of its own is not in the group.
     """
-    known = {each.number: each.hook for each in entries if not _replaced(each, proc)}
-    found = {group for process in proc.glob("[0-9]*") for group in _groups(process, known, agent)}
-    return {group for group in found if group.number != os.getpgrp()}
+    found, headless = set(), {}
+    for entry in entries:
+        group = HookGroup(entry.number, entry.hook)
+        leader = _stat(proc / str(entry.number))
+        if leader is None or not leader.alive:
+            if entry.hook is not Hook.RESTART:
+                headless[entry.number] = group
+        elif leader.started == entry.started:
+            found.add(group)
+    if headless:
+        found |= {headless[number] for number in _groups_of_ours(proc) & headless.keys()}
+    return found
 
 
 class _Stat:
@@ -118,27 +116,26 @@ class _Stat:
         self.started = int(fields[19])
 
 
-def _replaced(entry: PidfileEntry, proc: Path) -> bool:
-    """Whether another process has the process id now."""
+def _stat(process: Path) -> _Stat | None:
     try:
-        return _Stat(proc / str(entry.number)).started != entry.started
+        return _Stat(process)
     except OSError:
-        return False
+        return None
 
 
-def _groups(process: Path, known: dict[int, Hook], agent: str) -> Iterator[HookGroup]:
-    with suppress(OSError):  # it has ended, or belongs to another user
-        stat = _Stat(process)
-        if stat.alive and stat.group in known:
-            yield HookGroup(stat.group, known[stat.group])
-        elif stat.alive and process.name == str(stat.group):
-            yield from _marked(process, agent)
+def _groups_of_ours(proc: Path) -> set[int]:
+    """The groups of the living processes that the agent's user has started, or root (``sudo``).
+
+    Another user could start a group of the same number, once the hook's has ended.
+    """
+    stats = (_stat(process) for process in proc.glob("[0-9]*") if _ours(process))
+    return {stat.group for stat in stats if stat is not None and stat.alive}
 
 
-def _marked(leader: Path, agent: str) -> Iterator[HookGroup]:
-    variables = (leader / "environ").read_bytes().split(b"\0")
-    facts = dict(each.partition(b"=")[::2] for each in variables)
-    mine = facts.get(AGENT.encode()) == os.fsencode(agent)
-    with suppress(ValueError, KeyError):
-        if mine and facts[GROUP.encode()] == leader.name.encode():
-            yield HookGroup(int(leader.name), Hook(facts[HOOK.encode()].decode()))
+def _ours(process: Path) -> bool:
+    """Whether the process has the real user id of the agent or of root: see proc_pid_status(5)."""
+    with suppress(OSError):
+        for line in (process / "status").read_text(errors="replace").splitlines():
+            if line.startswith("Uid:"):
+                return int(line.split()[1]) in (0, os.geteuid())
+    return False

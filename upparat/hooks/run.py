@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from twisted.python.failure import Failure
 from upparat.config.settings import HookSettings
 from upparat.job import Hook
 from upparat.oneshot import OneShot
+from upparat.ports import STREAM
 from upparat.text import printable
 
 from .call import Call
@@ -51,6 +53,19 @@ def cannot_execute(number: int, command: str) -> str:
     return f"cannot be executed: {reason}"
 
 
+def found(command: Sequence[str]) -> Sequence[str]:
+    """Find the executable of a command. A name without a directory was not in ``PATH`` when the
+    agent started.
+
+    :raises FileNotFoundError: if it still is not.
+    """
+    name, *rest = command
+    path = name if "/" in name else shutil.which(name)
+    if path is None:
+        raise FileNotFoundError(errno.ENOENT, f"{name} was not found")
+    return [os.path.abspath(path), *rest]
+
+
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
@@ -68,6 +83,7 @@ class HookRun:
 
     :param call: its arguments. Counters continue from the last attempt in ``attempts``.
     :param on_output: called with the lines of stdout of one read, none empty.
+    :param file_problem: returns why the file at a path must not be installed; empty if it may.
     :param on_outcome: called once with the outcome, when no process of the hook runs any more.
 
     ``last_line`` is set by ``on_output``; it is empty when an attempt begins.
@@ -86,6 +102,7 @@ class HookRun:
         attempts: HookAttempts,
         pidfiles: Pidfiles,
         killpg: Callable[[int, int], None] = os.killpg,
+        file_problem: Callable[[str], str] = lambda file: "",
     ) -> None:
         self.hook = call.hook
         self.job = call.job
@@ -99,6 +116,7 @@ class HookRun:
         self._on_output = on_output
         self._on_outcome = on_outcome
         self._killpg = killpg
+        self._file_problem = file_problem
         self._started = reactor.seconds()
         self._retry = 0
         self._final = False
@@ -108,6 +126,7 @@ class HookRun:
         self._clear: Deferred[None] | None = None
         self._pause = OneShot(reactor)
         self._timed_out = False
+        self._forbidden = ""
 
     def start(self, clear: Deferred[None]) -> None:
         """Start as soon as ``clear`` fires."""
@@ -181,6 +200,9 @@ class HookRun:
     # --- one attempt ---
 
     def _try(self) -> None:
+        if problem := self._unfit_file():
+            self._over(Failed(problem))
+            return
         self.last_line = ""
         elapsed = self._reactor.seconds() - self._started
         call = replace(self._call, retry=self._retry, elapsed=int(elapsed))
@@ -198,6 +220,13 @@ class HookRun:
             self._child = None
             self._not_spawned(error)
 
+    def _unfit_file(self) -> str:
+        """Why the file must not be installed. Look at it before each run: another one may come long
+        after the file was verified."""
+        file = self._call.file
+        stored = self.hook is Hook.INSTALL and file != STREAM
+        return self._file_problem(file) if stored else ""
+
     def _not_spawned(self, error: OSError) -> None:
         reason = cannot_execute(error.errno or 0, self._command[0])
         if error.errno in _SCARCE:
@@ -207,7 +236,7 @@ class HookRun:
             self._over(Failed(reason))
 
     def _spawn(self, call: Call) -> None:
-        argv = [*map(os.fsencode, self._command), *call.arguments()]
+        argv = [*map(os.fsencode, found(self._command)), *call.arguments()]
         environment = call.environment()
         try:
             self._start_child(argv, environment)
@@ -236,10 +265,19 @@ class HookRun:
             on_pid=self._write_pidfile,
         )
 
-    def _write_pidfile(self, pid: int) -> None:
-        """Write the pidfile. Without a launcher there is no process group to find again."""
-        if self._launcher:
-            self._pidfiles.write(self.hook, pid)
+    def _write_pidfile(self, pid: int) -> bool:
+        """Write the pidfile. Return false if the hook may not run without one: a later agent would
+        run a second installer beside it. Without a launcher there is no group to find again."""
+        self._forbidden = ""
+        try:
+            if self._launcher:
+                self._pidfiles.write(self.hook, pid)
+        except OSError as error:
+            problem = f"its pidfile cannot be written: {error.strerror}"
+            if self.must_finish:
+                self._forbidden = f"cannot be run: {problem}"
+            self.log.warn("The {hook} hook: {problem}", hook=self.hook.value, problem=problem)
+        return not self._forbidden
 
     def _without_launcher(self) -> None:
         """Go on without a launcher. An update may have replaced the Python of the agent, and hooks
@@ -263,7 +301,7 @@ class HookRun:
         self._child = None
         if not status.unkillable:
             self._pidfiles.remove(self.hook)
-        called_off = self._timed_out or self._final
+        called_off = self._timed_out or self._final or bool(self._forbidden)
         if not status.launched and not called_off and not self._needs_launcher:
             self._without_launcher()
             self._try()
@@ -286,7 +324,7 @@ class HookRun:
     def _falls_with_us(self, status: ExitStatus) -> bool:
         """True if init killed the restart hook. The device is probably shutting down, and the agent
         will be stopped next."""
-        ours = self._timed_out or self._final
+        ours = self._timed_out or self._final or bool(self._forbidden)
         return self.hook is Hook.RESTART and status.signal in _ENDING and not ours
 
     def _over(self, outcome: Outcome) -> None:
@@ -295,6 +333,8 @@ class HookRun:
         self._on_outcome(outcome)
 
     def _outcome(self, status: ExitStatus) -> Done | Failed:
+        if self._forbidden:
+            return Failed(self._forbidden)
         if self._timed_out:
             end = "could not be ended" if status.unkillable else "was ended"
             return Failed(f"Timed out after {self._settings.timeouts[self.hook]:g}s and {end}")

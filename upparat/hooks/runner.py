@@ -32,7 +32,9 @@ class HookRunner:
     """Runs hooks one at a time and reports to :class:`upparat.ports.HookEvents`.
 
     :param source: streams the file to an install hook that reads it from stdin.
-    :param agent: the agent's state directory. A later agent recognizes the hooks by it.
+    :param agent: the agent's state directory, with the pidfiles by which a later agent finds the
+        hooks.
+    :param file_problem: returns why the file at a path must not be installed; empty if it may.
     :param attempts: remembers across a crash how often a hook was run.
     :param killpg: ``os.killpg``, or a fake.
     """
@@ -48,6 +50,7 @@ class HookRunner:
         agent: str,
         attempts: HookAttempts,
         source: StreamProducer | None = None,
+        file_problem: Callable[[str], str] = lambda file: "",
         pidfiles: Pidfiles | None = None,
         orphans: Orphans | None = None,
         killpg: Callable[[int, int], None] = os.killpg,
@@ -57,9 +60,10 @@ class HookRunner:
         self._agent = agent
         self._source = source
         self._attempts = attempts
+        self._file_problem = file_problem
         self._pidfiles = pidfiles or Pidfiles(Path(agent))
         self._orphans = orphans or Orphans(
-            reactor, agent, settings.timeouts, self._pidfiles, killpg=killpg
+            reactor, settings.timeouts, self._pidfiles, killpg=killpg
         )
         self._killpg = killpg
         self._run: HookRun | None = None
@@ -97,10 +101,14 @@ class HookRunner:
             self._attempts,
             self._pidfiles,
             self._killpg,
+            self._file_problem,
         )
 
     def restart_lingers(self) -> bool:
         return self._orphans.lingers(Hook.RESTART)
+
+    def forget_restart(self) -> None:
+        self._orphans.forget(Hook.RESTART)
 
     def release(self) -> None:
         if self._closed:

@@ -658,6 +658,7 @@ def finish(inputs: Inputs, core: Core, work: Work, report: Report) -> None:
     if report.confirms:
         core.record.note_installation(None)
     _end(core, work.job.execution, report)
+    core.hooks.forget_restart()  # before the record forgets the job that it belongs to
     core.record.clear()
     if report.discards:
         core.downloads.discard(work.job.key)

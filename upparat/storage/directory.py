@@ -18,13 +18,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from upparat.job import ExecutionKey
+from upparat.private import PrivateDirectory, open_private
 
 _JOB_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NAME = re.compile(r"([a-zA-Z0-9_-]{1,64})\.(0|[1-9]\d*)\.(0|[1-9]\d*)\.(?:part|json|json\.new)")
 
 
-class UnsafePath(Exception):
-    """A name or a directory that is not safe to use. The message says which and why."""
+class UnsafeName(Exception):
+    """A job or execution whose files could not have safe names. The message says why."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ class Files:
         file. The note of a partial file is not: its loss only costs a new download.
         """
         new = self._path("json.new")
-        with open(open_private(new, os.O_WRONLY | os.O_TRUNC), "wb") as stream:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with open(open_private(new, flags), "wb") as stream:
             stream.write(json.dumps(asdict(note)).encode())
             if note.digest:
                 stream.flush()
@@ -120,24 +122,20 @@ class Store:
     def files(self, key: ExecutionKey) -> Files:
         """Return the files of an execution.
 
-        :raises UnsafePath: if their names would not be safe.
+        :raises UnsafeName: if their names would not be safe.
         """
         if not _JOB_ID.fullmatch(key.job_id):
-            raise UnsafePath(f"the job id {key.job_id!r} cannot be the name of a file")
+            raise UnsafeName(f"the job id {key.job_id!r} cannot be the name of a file")
         if key.number < 0 or key.queued_at < 0:
-            raise UnsafePath("a negative execution number or time cannot be part of a file's name")
+            raise UnsafeName("a negative execution number or time cannot be part of a file's name")
         return Files(self.directory, key)
 
     def prepare(self) -> None:
-        """Create the directory, for this user alone, or check who owns it.
+        """Create the directory, for this user alone, or check whose it is.
 
-        :raises UnsafePath: if it belongs to another user than this one or root, who may have
-            planted it.
+        :raises NotPrivate: if others own it or can write to it: a hook reads its files by name.
         """
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for found in (self.directory.lstat(), self.directory.stat()):
-            if found.st_uid not in (0, os.geteuid()):
-                raise UnsafePath(f"{self.directory} belongs to another user")
+        PrivateDirectory(self.directory).prepare()
 
     def clean(self, keep: ExecutionKey | None, *, complete: bool) -> None:
         """Remove the files of all executions except ``keep``.
@@ -172,12 +170,6 @@ def _parse(content: bytes) -> Note:
     if note.total is not None and type(note.total) is not int:
         raise TypeError("the total is no number")
     return note
-
-
-def open_private(path: Path, flags: int, *, create: bool = True) -> int:
-    """Open a file, but no symbolic link. A created file is for this user alone."""
-    flags |= os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if create else 0)
-    return os.open(path, flags, 0o600)
 
 
 def _size(path: Path) -> int | None:

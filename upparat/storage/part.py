@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import mmap
 import os
 from collections.abc import Callable
@@ -12,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from upparat.linux import begin_writing, reserve, sync_directory
+from upparat.disk import sync_directory
+from upparat.linux import begin_writing, reserve
+from upparat.private import open_private
 
-from .directory import Files, Note, open_private
+from .directory import Files, Note
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -44,12 +47,13 @@ class PartialFile:
 
     def __init__(self, files: Files) -> None:
         self.files = files
-        self._fd = open_private(files.part, os.O_RDWR)
+        self._fd = open_private(files.part, os.O_RDWR | os.O_CREAT)
         self.length = os.fstat(self._fd).st_size
         self._sent = self.length
         self._wanted = 0
         self._expected = False
         self._hash = hashlib.sha256()
+        self._hashed = Seal.of(self._fd)
 
     @property
     def sha256(self) -> str:
@@ -61,8 +65,14 @@ class PartialFile:
     def write_note(self, note: Note) -> None:
         self.files.write_note(note)
 
+    @property
+    def tampered(self) -> bool:
+        """Whether another program has written to the file since its bytes were hashed."""
+        return Seal.of(self._fd) != self._hashed
+
     def rehash(self, wanted: Callable[[], bool]) -> None:
         """Hash the bytes of an earlier run. Slow: call it in a thread."""
+        self._hashed = Seal.of(self._fd)
         self._hash = hash_file(self.files.part, self.length, wanted)
 
     def make_room(self, total: int) -> None:
@@ -72,9 +82,9 @@ class PartialFile:
 
         :raises OSError: ``ENOSPC``, if there is less room.
         """
-        found, disk = os.fstat(self._fd), os.fstatvfs(self._fd)
+        found = os.fstat(self._fd)
         missing = total - max(self.length, found.st_blocks * 512)  # reserved blocks count
-        lacking = missing + SLACK - disk.f_bavail * disk.f_frsize
+        lacking = missing + SLACK - _free(self._fd)
         if missing > 0 and lacking > 0:
             raise OSError(errno.ENOSPC, f"the disk lacks {lacking} bytes for the file")
         self._wanted = total
@@ -95,14 +105,14 @@ class PartialFile:
             raise
         self._hash.update(data)
         self.length += len(data)
+        self._hashed = Seal.of(self._fd)
         if self.length - self._sent >= HASTE:
             begin_writing(self._fd, self._sent, self.length)
             self._sent = self.length
 
     def _spare(self, size: int) -> None:
         """Leave :data:`SLACK` bytes free for other programs if the size of the file is unknown."""
-        disk = os.fstatvfs(self._fd)
-        if disk.f_bavail * disk.f_frsize < size + SLACK:
+        if _free(self._fd) < size + SLACK:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _reserve(self) -> None:
@@ -117,6 +127,7 @@ class PartialFile:
     def start_over(self) -> None:
         os.ftruncate(self._fd, 0)
         self._hash = hashlib.sha256()
+        self._hashed = Seal.of(self._fd)
         self.length = self._sent = 0
 
     def syncing(self) -> Callable[[], None]:
@@ -143,8 +154,47 @@ class PartialFile:
             raise
         return complete
 
+    def seal(self) -> Seal:
+        """Seal the file, once it has its final name."""
+        return Seal.of(self._fd)
+
     def close(self) -> None:
         os.close(self._fd)
+
+
+def _free(descriptor: int) -> float:
+    """The bytes that are free on the disk of a file.
+
+    A file system without a size, like ramfs, says nothing of its room: then the write decides.
+    """
+    disk = os.fstatvfs(descriptor)
+    return disk.f_bavail * disk.f_frsize if disk.f_blocks else math.inf
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What Linux says of a file whose bytes are verified. Who writes to the file, or replaces it,
+    breaks the seal. A new mode or owner does not.
+
+    :ivar written: the time of the last write, in ns.
+    """
+
+    inode: int
+    size: int
+    written: int
+
+    @classmethod
+    def of(cls, file: Path | int) -> Seal:
+        """Look at a file, by its path or a descriptor."""
+        found = os.stat(file)
+        return cls(found.st_ino, found.st_size, found.st_mtime_ns)
+
+    def broken(self, path: Path) -> bool:
+        """Whether the file at this path is another one now, or has other bytes."""
+        try:
+            return Seal.of(path) != self
+        except OSError:
+            return True
 
 
 @dataclass(frozen=True)
@@ -174,7 +224,7 @@ class Stored:
         if not self.size:
             check(b"")
             return
-        descriptor = open_private(self.path, os.O_RDONLY, create=False)
+        descriptor = open_private(self.path, os.O_RDONLY)
         try:
             with mmap.mmap(descriptor, self.size, prot=mmap.PROT_READ) as content:
                 check(content)  # type: ignore[arg-type]
@@ -191,7 +241,7 @@ def hash_file(
     :raises OSError: also if the file is shorter.
     """
     digest = hashlib.new(algorithm)
-    with open(open_private(path, os.O_RDONLY, create=False), "rb", buffering=0) as stream:
+    with open(open_private(path, os.O_RDONLY), "rb", buffering=0) as stream:
         while length > 0:
             if not wanted():
                 raise Stopped

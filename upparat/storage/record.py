@@ -7,7 +7,6 @@ ignored.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +17,14 @@ from typing import TypeVar, get_type_hints
 from twisted.logger import Logger
 
 from upparat.job import ExecutionKey, Hook, JobExecution, Report, State, Status
-from upparat.linux import BOOT_ID, read_boot_id, sync_directory
+from upparat.linux import BOOT_ID, read_boot_id
 from upparat.ports import Installation, Memory, Record, Stage
+from upparat.private import PrivateDirectory
+
+NAME = "record.json"
+
+BAD = "record.bad"
+"""The name of a record that makes no sense."""
 
 SCHEMA = 1
 """The format of the file. A record of another format is set aside."""
@@ -130,7 +135,7 @@ class FileRecord:
         boot_id: Path = BOOT_ID,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._path = directory / "record.json"
+        self._directory = PrivateDirectory(directory)
         self._monotonic = monotonic
         self._boot_id = read_boot_id(boot_id)
         self._content = _Content(self._boot_id)
@@ -266,7 +271,7 @@ class FileRecord:
 
     def _read(self) -> _Content:
         try:
-            return _parse(self._path.read_bytes())
+            return _parse(self._directory.read(NAME))
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -274,7 +279,7 @@ class FileRecord:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             self.log.error("The record makes no sense and is set aside: {error!r}", error=error)
             with self._logged("set aside"):
-                self._path.replace(self._path.with_suffix(".bad"))
+                self._directory.rename(NAME, BAD)
         return _Content(self._boot_id)
 
     def _save(self, **changes: object) -> bool:
@@ -291,12 +296,12 @@ class FileRecord:
         self._content = new
         if not new.empty:
             with self._logged("written"):
-                _replace(self._path, _to_json(new))
+                self._directory.replace(NAME, _to_json(new))
                 return True
         # Remove an old record that cannot be replaced, because the agent would make up for its
         # restart in every boot.
         with self._logged("removed"):
-            _remove(self._path)
+            self._directory.remove(NAME, sync=True)
             return True
         return False
 
@@ -367,27 +372,6 @@ def _from_json(kind: Callable[..., _T], values: object) -> _T:
         if type(value) is not types[name]:
             raise TypeError(f"{name} is {value!r}")
     return kind(**known)
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink()
-    except FileNotFoundError:
-        return
-    sync_directory(path.parent)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Replace the content of a file: after a power cut it has the old content or the new one."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(descriptor)
-    temporary.replace(path)
-    sync_directory(path.parent)
 
 
 def _is_port(record: FileRecord) -> Record:

@@ -63,7 +63,6 @@ class HookTestCase(SynchronousTestCase):
             pidfiles=self.pidfiles,
             orphans=Orphans(
                 self.reactor,
-                "/state",
                 self.settings.timeouts,
                 self.pidfiles,
                 find=lambda *_: set(self.orphans),

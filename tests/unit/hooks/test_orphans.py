@@ -27,10 +27,9 @@ class OrphansTests(SynchronousTestCase):
         timeouts = dict.fromkeys(Hook, 100.0)
         self.orphans = Orphans(
             self.clock,
-            "/state",
             timeouts,
             self.pidfiles,
-            find=lambda agent, entries: set(self.found) if agent == "/state" else set(),
+            find=lambda entries: set(self.found),
             killpg=lambda group, number: self.signals.append((group, number)),
         )
 
@@ -101,6 +100,18 @@ class OrphansTests(SynchronousTestCase):
         self.successResultOf(self.orphans.gone())
         self.assertFalse(self.orphans.lingers(Hook.RESTART))
 
+    def test_one_whose_job_is_over_is_left_alone(self) -> None:
+        """It may have become the device's application."""
+        self.pidfiles.write(Hook.RESTART, os.getpid())
+        self.found = {HookGroup(7, Hook.RESTART)}
+        self.orphans.wait_for_leftovers()
+        gone = self.orphans.gone()
+        self.orphans.forget(Hook.RESTART)
+        self.successResultOf(gone)
+        self.assertEqual(self.pidfiles.read(), set())
+        self.clock.pump([POLL] * 300)
+        self.assertEqual((self.signals, self.clock.getDelayedCalls()), ([], []))
+
     def test_nobody_waits_any_more(self) -> None:
         self.found = {HookGroup(7, Hook.RESTART)}
         self.orphans.wait_for_leftovers()
@@ -151,7 +162,6 @@ class OrphansTests(SynchronousTestCase):
 
         orphans = Orphans(
             self.clock,
-            "",
             dict.fromkeys(Hook, 1.0),
             self.pidfiles,
             find=lambda *_: {HookGroup(7, Hook.READY)},

@@ -12,99 +12,81 @@ from upparat.job import Hook
 
 INSTALL = HookGroup(7, Hook.INSTALL)
 ENTRY = PidfileEntry(7, Hook.INSTALL, 500)
+RESTART = PidfileEntry(7, Hook.RESTART, 500)
+STRANGER = os.geteuid() + 1
 
 
 class ProcTestCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.proc = Path(self.mktemp())
-        self.proc.mkdir()
+        self.proc = Path(self.mktemp()).absolute()
+        self.proc.mkdir(mode=0o755, parents=True)
 
     def process(
-        self, pid: int, group: int, state: str = "S", started: int = 500, **variables: object
+        self, pid: int, group: int, state: str = "S", started: int = 500, uid: int | None = None
     ) -> None:
-        facts = {"UPPARAT_AGENT": "/state", "UPPARAT_GROUP": 7, "UPPARAT_HOOK": "install"}
         directory = self.proc / str(pid)
         directory.mkdir(parents=True)
         numbers = " ".join(["0"] * 16)
         (directory / "stat").write_text(
             f"{pid} (a ) b) {state} 1 {group} {numbers} {started} 0 0\n"
         )
-        environment = "".join(f"{k}={v}\0" for k, v in {**facts, **variables}.items())
-        (directory / "environ").write_text(environment)
-
-    def without_environment(self, pid: int, group: int, **facts: int) -> None:
-        """As ``env -i`` leaves it, or another user's."""
-        self.process(pid, group, **facts)  # type: ignore[arg-type]
-        (self.proc / str(pid) / "environ").unlink()
+        real = os.geteuid() if uid is None else uid
+        (directory / "status").write_text(f"Name:\ta\nUid:\t{real}\t0\t0\t0\n")
 
 
-class MarkedTests(ProcTestCase):
-    """Groups that only the environment tells of."""
+class FindTests(ProcTestCase):
+    def found(self, *entries: PidfileEntry) -> set[HookGroup]:
+        return find_groups(entries or (ENTRY,), self.proc)
 
-    def found(self) -> set[HookGroup]:
-        return find_groups("/state", (), self.proc)
-
-    def test_a_group(self) -> None:
+    def test_one_that_runs(self) -> None:
         self.process(7, 7)
-        self.process(8, 7)
+        self.process(8, 8)
         self.assertEqual(self.found(), {INSTALL})
+        self.assertEqual(self.found(RESTART), {HookGroup(7, Hook.RESTART)})
 
-    def test_what_a_hook_has_left_in_the_background_is_left_alone(self) -> None:
-        self.process(8, 7)
-        self.assertEqual(self.found(), set())
-
-    def test_a_daemon_with_a_group_of_its_own(self) -> None:
+    def test_gone(self) -> None:
         self.process(8, 8)
         self.assertEqual(self.found(), set())
 
-    def test_another_agents(self) -> None:
-        self.process(7, 7, UPPARAT_AGENT="/other")
-        self.assertEqual(self.found(), set())
-
-    def test_dead(self) -> None:
-        self.process(7, 7, "Z")
-        self.assertEqual(self.found(), set())
-
-    def test_our_own_group(self) -> None:
-        group = os.getpgrp()
-        self.process(group, group, UPPARAT_GROUP=group)
-        self.assertEqual(self.found(), set())
-
-    def test_a_hook_that_we_do_not_know(self) -> None:
-        self.process(7, 7, UPPARAT_HOOK="flash")
-        self.assertEqual(self.found(), set())
-
-    def test_no_environment_to_be_seen(self) -> None:
-        self.without_environment(7, 7)
-        self.assertEqual(self.found(), set())
-
-
-class KnownTests(ProcTestCase):
-    """Groups whose hook has a pidfile."""
-
-    def found(self) -> set[HookGroup]:
-        return find_groups("/state", [ENTRY], self.proc)
-
-    def test_whatever_the_environment_says(self) -> None:
-        self.without_environment(7, 7)
-        self.assertEqual(self.found(), {INSTALL})
-
-    def test_the_rest_of_one_that_had_not_ended_counts(self) -> None:
-        self.without_environment(8, 7, started=600)
-        self.assertEqual(self.found(), {INSTALL})
-
-    def test_gone(self) -> None:
-        self.without_environment(8, 8)
-        self.assertEqual(self.found(), set())
-
-    def test_dead(self) -> None:
-        self.process(7, 7, "Z")
-        self.assertEqual(self.found(), set())
+    def test_without_a_pidfile_nothing_is_a_hook(self) -> None:
+        self.process(7, 7)
+        self.assertEqual(find_groups((), self.proc), set())
 
     def test_the_number_belongs_to_another_process_now(self) -> None:
-        self.without_environment(7, 7, started=501)
-        self.without_environment(8, 7, started=502)
+        self.process(7, 7, started=501)
+        self.process(8, 7, started=502)
         self.assertEqual(self.found(), set())
+
+    def test_the_rest_of_an_installation_counts(self) -> None:
+        self.process(8, 7, started=600)
+        self.assertEqual(self.found(), {INSTALL})
+
+    def test_the_rest_counts_beside_a_zombie(self) -> None:
+        self.process(7, 7, "Z")
+        self.assertEqual(self.found(), set())
+        self.process(8, 7)
+        self.assertEqual(self.found(), {INSTALL})
+
+    def test_a_rest_of_zombies(self) -> None:
+        self.process(8, 7, "Z")
+        self.assertEqual(self.found(), set())
+
+    def test_a_rest_as_root(self) -> None:
+        self.process(8, 7, uid=0)
+        self.assertEqual(self.found(), {INSTALL})
+
+    def test_the_rest_of_another_user_is_none(self) -> None:
+        """He can start a group of the same number, once the hook's has ended."""
+        self.process(8, 7, uid=STRANGER)
+        self.process(9, 7)
+        (self.proc / "9" / "status").unlink()
+        self.process(10, 7)
+        (self.proc / "10" / "status").write_text("Name:\ta\n")
+        self.assertEqual(self.found(), set())
+
+    def test_what_a_restart_hook_has_started_is_not_the_hook(self) -> None:
+        self.process(8, 7)
+        self.assertEqual(self.found(RESTART), set())
 
 
 class PidfilesTests(ProcTestCase):
@@ -161,5 +143,13 @@ class PidfilesTests(ProcTestCase):
         self.process(7, 7)
         self.directory.parent.mkdir(parents=True)
         self.directory.touch()
-        self.pidfiles().write(Hook.INSTALL, 7)
+        self.assertRaises(OSError, self.pidfiles().write, Hook.INSTALL, 7)
         self.assertEqual(self.pidfiles().read(), set())
+        self.pidfiles().remove(Hook.INSTALL)
+
+    def test_one_that_others_could_have_written(self) -> None:
+        self.process(7, 7)
+        self.pidfiles().write(Hook.INSTALL, 7)
+        self.directory.chmod(0o777)
+        self.assertEqual(self.pidfiles().read(), set())
+        self.assertRaises(OSError, self.pidfiles().write, Hook.INSTALL, 7)

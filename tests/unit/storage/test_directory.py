@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from upparat.job import ExecutionKey
-from upparat.storage.directory import Note, Store, UnsafePath
+from upparat.private import NotPrivate
+from upparat.storage.directory import Note, Store, UnsafeName
 
 from .bench import KEY, OTHER, StorageCase
 
@@ -25,15 +26,15 @@ class NameTests(StorageCase):
 
     def test_unsafe_names_are_refused(self) -> None:
         for job_id in UNSAFE:
-            self.assertRaises(UnsafePath, self.store.files, KEY._replace(job_id=job_id))
-        self.assertRaises(UnsafePath, self.store.files, KEY._replace(number=-1))
-        self.assertRaises(UnsafePath, self.store.files, KEY._replace(queued_at=-1))
+            self.assertRaises(UnsafeName, self.store.files, KEY._replace(job_id=job_id))
+        self.assertRaises(UnsafeName, self.store.files, KEY._replace(number=-1))
+        self.assertRaises(UnsafeName, self.store.files, KEY._replace(queued_at=-1))
 
     @given(st.text(max_size=70), st.integers(), st.integers())
     def test_every_name_is_in_the_directory(self, job_id: str, number: int, queued: int) -> None:
         try:
             files = Store(Path("/d")).files(ExecutionKey(job_id, number, queued))
-        except UnsafePath:
+        except UnsafeName:
             return
         for path in (files.part, files.note, files.complete):
             self.assertEqual(Path(os.path.normpath(path)).parent, Path("/d"))
@@ -46,10 +47,10 @@ class PrepareTests(StorageCase):
         self.store.prepare()
 
     def test_a_directory_of_somebody_else_is_refused(self) -> None:
-        stranger = mock.Mock(st_uid=os.geteuid() + 1)
-        for look in ("pathlib.Path.lstat", "pathlib.Path.stat"):
-            with mock.patch("pathlib.Path.mkdir"), mock.patch(look, return_value=stranger):
-                self.assertRaises(UnsafePath, self.store.prepare)
+        with mock.patch("os.geteuid", return_value=os.geteuid() + 1):
+            self.assertRaises(NotPrivate, self.store.prepare)
+        self.directory.chmod(0o777)
+        self.assertRaises(NotPrivate, self.store.prepare)
 
 
 class NoteTests(StorageCase):
