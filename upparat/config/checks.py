@@ -57,6 +57,14 @@ def command(text: str) -> tuple[str, ...]:
     return (os.path.abspath(executable), *split[1:])
 
 
+def typed(text: str) -> tuple[str, ...]:
+    """The arguments of a command that cannot be run now."""
+    try:
+        return tuple(words(text))
+    except ValueError:
+        return (text,)
+
+
 # --- certificates and keys ------------------------------------------------------------------------
 
 

@@ -12,6 +12,23 @@ from .options import Option, options_of
 _Value = TypeVar("_Value")
 
 
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A problem of an option, or of a section as a whole.
+
+    :ivar unknown: whether no section of the file may have this option, or the file this section.
+    """
+
+    section: str
+    option: str
+    what: str
+    unknown: bool = False
+
+    def __str__(self) -> str:
+        name = f"[{self.section}] {self.option}".rstrip()
+        return f"{name}: {self.what}"
+
+
 class Ini:
     """Reads options by section and name; ``kinds`` are the settings of each section.
 
@@ -20,14 +37,14 @@ class Ini:
 
     def __init__(self, parser: configparser.ConfigParser, kinds: Mapping[str, type[Any]]) -> None:
         self.parser = parser
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
         self.options: Mapping[str, Mapping[str, Option]] = {
             name: options_of(kind) for name, kind in kinds.items()
         }
 
-    def problem(self, section: str, option: str, what: str) -> None:
+    def problem(self, section: str, option: str, what: str, *, unknown: bool = False) -> None:
         """Report a problem once: some options are read twice."""
-        problem = f"[{section}] {option}: {what}"
+        problem = Problem(section, option, what, unknown)
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -45,6 +62,7 @@ class Ini:
         value = self.attempt(section, name, option.parse, text, default) if text else default
         if problem := option.wrong(value):
             self.problem(section, name, problem)
+            return default
         return value
 
     def section(self, kind: type[_Value], name: str, **made: Callable[[], object]) -> _Value:
@@ -80,12 +98,13 @@ class Ini:
         """Report what no section knows: a misspelt option must not mean its default."""
         for section in self.parser.sections():
             if section not in self.options:
-                self.problems.append(f"[{section}]: unknown section{_hint(section, self.options)}")
+                what = f"unknown section{_hint(section, self.options)}"
+                self.problem(section, "", what, unknown=True)
                 continue
             mentioned = set(self.parser[section]) - set(self.parser.defaults())
             for option in sorted(mentioned - self.options[section].keys()):
                 hint = _hint(option, self.options[section])
-                self.problem(section, option, f"unknown option{hint}")
+                self.problem(section, option, f"unknown option{hint}", unknown=True)
 
 
 def _hint(word: str, known: Iterable[str]) -> str:

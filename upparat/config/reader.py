@@ -7,6 +7,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -28,7 +29,9 @@ from .settings import (
     ServiceSettings,
     Settings,
     VerifySettings,
+    default_state,
 )
+from .severity import forbids_downloads, refuses_start
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -46,16 +49,20 @@ class ConfigError(Exception):
         self.problems = tuple(problems)
 
 
-def load(path: str | os.PathLike[str] | None, thing_name: str = "") -> Settings:
+def load(
+    path: str | os.PathLike[str] | None, thing_name: str = "", *, must_run: bool = False
+) -> Settings:
     """Read a configuration file; without a path, take the defaults.
 
     :param thing_name: overrides ``[broker] thing_name``.
+    :param must_run: accept the problems that an agent can run with.
     :raises ConfigError: with all problems of the file.
     """
     parser = configparser.ConfigParser()
     if path is not None:
         try:
-            with open(path, encoding="utf-8") as stream:
+            # Editors on Windows begin a file with a byte order mark.
+            with open(path, encoding="utf-8-sig") as stream:
                 parser.read_file(stream)
         except OSError as error:
             raise ConfigError([f"{os.fspath(path)}: {error.strerror}"]) from None
@@ -70,9 +77,11 @@ def load(path: str | os.PathLike[str] | None, thing_name: str = "") -> Settings:
     ini = Ini(parser, SECTIONS)
     settings = _SettingsReader(ini).settings()
     ini.unknown()
-    if ini.problems:
-        raise ConfigError(ini.problems)
-    return settings
+    problems = tuple(map(str, ini.problems))
+    if (ini.problems and not must_run) or any(map(refuses_start, ini.problems)):
+        raise ConfigError(problems)
+    unfit = next(map(str, filter(forbids_downloads, ini.problems)), "")
+    return replace(settings, problems=problems, unfit=unfit)
 
 
 class _SettingsReader:
@@ -87,7 +96,7 @@ class _SettingsReader:
     def service(self) -> ServiceSettings:
         base = self.ini.text("service", "download_location", tempfile.gettempdir())
         location = Path(os.path.abspath(base), NAME)
-        state = Path(self.ini.text("service", "state_dir", str(location / STATE)))
+        state = self.ini.text("service", "state_dir")
 
         def directory(option: str, path: Path) -> Path:
             self.ini.passes("service", option, checks.directory, path)
@@ -97,15 +106,29 @@ class _SettingsReader:
             ServiceSettings,
             "service",
             download_location=lambda: directory("download_location", location),
-            state_dir=lambda: directory("state_dir", state),
+            state_dir=lambda: (
+                directory("state_dir", Path(state)) if state else self._default_state(location)
+            ),
             sentry_dsn=self._dsn,
         )
+
+    def _default_state(self, location: Path) -> Path:
+        """A directory that survives a reboot; where there is none, one beside the downloads."""
+        state = default_state()
+        try:
+            checks.directory(state)
+        except ValueError as error:
+            second = location / STATE
+            what = f"{error}; {second} is used, which a reboot may empty"
+            self.ini.problem("service", "state_dir", what)
+            return second
+        return state
 
     def _dsn(self) -> str:
         dsn, old = (self.ini.text("service", name) for name in ("sentry_dsn", "sentry"))
         dsn = dsn or old
-        if dsn:
-            self.ini.passes("service", "sentry_dsn", checks.sentry_dsn, dsn)
+        if dsn and not self.ini.passes("service", "sentry_dsn", checks.sentry_dsn, dsn):
+            return ""
         return dsn
 
     def broker(self) -> BrokerSettings:
@@ -168,7 +191,8 @@ class _SettingsReader:
     def _commands(self) -> Mapping[Hook, tuple[str, ...]]:
         texts = {hook: self.ini.text("hooks", hook) for hook in Hook}
         commands = {
-            hook: self.ini.attempt("hooks", hook, checks.command, text, ())
+            # A wrong command stays: its job fails with the reason, or it is there by then.
+            hook: self.ini.attempt("hooks", hook, checks.command, text, checks.typed(text))
             for hook, text in texts.items()
             if text
         }

@@ -5,6 +5,7 @@ The reader reports problems in the order of the fields.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,9 +37,21 @@ if TYPE_CHECKING:
     from upparat.signing.keys import PublicKey
 
 NAME = "upparat"
-STATE = ".state"  # with the dot it cannot be the id of a job
+STATE = ".state"
+"""The state directory beside the downloads, where no better one can be made. With the dot it cannot
+be the id of a job."""
+
 HOOK_TIMEOUT = 3600.0
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "EXCEPTION")
+
+
+def default_state() -> Path:
+    """The directory for what must survive a reboot: the system's for root, the user's for others
+    (XDG Base Directory Specification)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib", NAME)
+    base = os.environ.get("XDG_STATE_HOME", "")
+    return Path(base if os.path.isabs(base) else os.path.expanduser("~/.local/state"), NAME)
 
 
 @dataclass(frozen=True)
@@ -51,9 +64,9 @@ class ServiceSettings:
         "the temporary directory",
     )
     state_dir: Path = own(
-        Path(tempfile.gettempdir(), NAME, STATE),
-        "Where the agent remembers the update in hand. Should survive a reboot.",
-        "`upparat/.state` below `download_location`",
+        default_state(),
+        "Where the agent remembers the update in hand. Must survive a reboot.",
+        "`/var/lib/upparat` for root, the user's state directory for others",
     )
     sentry_dsn: str = alias(
         "Errors are sent to this Sentry project.",
@@ -233,13 +246,19 @@ class VerifySettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of all sections."""
+    """The settings of all sections.
+
+    :ivar problems: of the file, with which the agent runs all the same.
+    :ivar unfit: why no file may be downloaded: the first of the problems that forbid it.
+    """
 
     service: ServiceSettings = field(default_factory=ServiceSettings)
     broker: BrokerSettings = field(default_factory=BrokerSettings)
     hooks: HookSettings = field(default_factory=HookSettings)
     download: DownloadSettings = field(default_factory=DownloadSettings)
     verify: VerifySettings = field(default_factory=VerifySettings)
+    problems: Sequence[str] = ()
+    unfit: str = ""
 
 
 SECTIONS: Mapping[str, type] = {

@@ -29,14 +29,20 @@ class Verifier:
     """Verifies files by the owner's keys.
 
     :param now: the time at which certificates have to be valid.
+    :param unfit: why no file can be accepted at all.
     """
 
-    def __init__(self, settings: VerifySettings, now: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self, settings: VerifySettings, now: Callable[[], datetime] = _now, *, unfit: str = ""
+    ) -> None:
         self._settings = settings
         self._now = now
+        self._unfit = unfit
 
     def objection(self, job: Job) -> str:
         """Why the file of this job cannot be accepted, whatever it holds; empty if it can."""
+        if self._unfit:
+            return f"the configuration is wrong: {self._unfit}"
         require = self._settings.require
         if require is Require.DIGEST and not job.digested:
             return "the job document has neither sha256 nor sha512"

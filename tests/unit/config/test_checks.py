@@ -244,7 +244,6 @@ class DirectoryTests(ConfigBench):
     def test_made_later(self) -> None:
         service = self.option("service", f"download_location = {self.directory}/a/b")
         self.assertEqual(service.download_location, self.directory / "a" / "b" / "upparat")
-        self.assertEqual(service.state_dir, self.directory / "a" / "b" / "upparat" / ".state")
         self.assertFalse((self.directory / "a").exists())
 
     def test_apart(self) -> None:

@@ -104,7 +104,6 @@ allow_http = 2
                 *("[broker] keepalive", "[broker] connect_timeout"),
                 *("[hooks] timeout", "[hooks] version", "[hooks] download"),
                 "[hooks] install_stream",
-                *(f"[hooks] timeout_{h}" for h in ("version", "download", "install", "restart")),
                 *("[hooks] timeout_ready", "[hooks] retry_interval", "[hooks] max_retries"),
                 *("[hooks] restart_grace", "[hooks] restart_timeout"),
                 *("[hooks] restart_attempts", "[hooks] kill_on_cancel"),

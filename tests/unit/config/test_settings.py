@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import tempfile
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.support.certs import make_certs
 from tests.unit.config.bench import PROXY, ConfigBench, certificate, public_keys
 from upparat.config import reader as config
 from upparat.config.settings import (
+    SECTIONS,
     BrokerSettings,
     DownloadSettings,
     HookSettings,
@@ -19,6 +21,7 @@ from upparat.config.settings import (
     ServiceSettings,
     Settings,
     VerifySettings,
+    default_state,
 )
 from upparat.job import Downgrades, Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, Proxy
@@ -201,17 +204,10 @@ class SettingsTests(ConfigBench):
 
     def test_all_means_all(self) -> None:
         """No option that the settings have may be missing above."""
-        for section in dataclasses.fields(Settings):
-            part = ALL.partition(f"[{section.name}]")[2].partition("\n[")[0]
-            kind = {
-                "service": ServiceSettings,
-                "broker": BrokerSettings,
-                "hooks": HookSettings,
-                "download": DownloadSettings,
-                "verify": VerifySettings,
-            }
+        for section, kind in SECTIONS.items():
+            part = ALL.partition(f"[{section}]")[2].partition("\n[")[0]
             names = {"keys": "public_keys", "authorities": "cafile"}
-            for option in dataclasses.fields(kind[section.name]):
+            for option in dataclasses.fields(kind):
                 if option.name not in ("commands", "timeouts"):
                     self.assertIn(f"\n{names.get(option.name, option.name)} = ", part)
 
@@ -223,7 +219,21 @@ class SettingsTests(ConfigBench):
         self.assertFalse(settings.broker.tls)
         directory = Path(tempfile.gettempdir(), "upparat").absolute()
         self.assertEqual(settings.service.download_location, directory)
-        self.assertEqual(settings.service.state_dir, directory / ".state")
+        self.assertEqual(settings.service.state_dir, default_state())
+        self.assertEqual((settings.problems, settings.unfit), ((), ""))
+
+    def test_the_state_survives_a_reboot(self) -> None:
+        self.patch(os, "geteuid", lambda: 0)
+        self.assertEqual(default_state(), Path("/var/lib/upparat"))
+        self.patch(os, "geteuid", lambda: 1000)
+        self.environ["HOME"] = "/home/me"
+        for base, state in (
+            ("", "/home/me/.local/state/upparat"),
+            ("relative", "/home/me/.local/state/upparat"),
+            ("/state", "/state/upparat"),
+        ):
+            self.environ["XDG_STATE_HOME"] = base
+            self.assertEqual(default_state(), Path(state))
 
     def test_without_a_file(self) -> None:
         self.assertEqual(config.load(None, "thing"), self.load())

@@ -1,0 +1,35 @@
+"""What a problem of the configuration means for an agent that has to run.
+
+The agent may be the only way to repair a device from afar, and a job may wait for its end. So it
+starts with every file that leaves it a safe connection. Each other problem is an error in the log,
+and in ``upparat check``. The option then has its default, or fails the job that needs it.
+"""
+
+from __future__ import annotations
+
+from .ini import Problem
+
+_DISPENSABLE = ("keepalive", "connect_timeout")
+"""Options of ``[broker]`` whose defaults serve every broker."""
+
+_TRUSTED = (("download", "cafile"), ("download", "proxy"), ("hooks", "install_stream"))
+"""Options whose defaults could bring a file from, or to, where it must not be."""
+
+
+def refuses_start(problem: Problem) -> bool:
+    """Whether the agent cannot connect safely, or could take the jobs of others.
+
+    An unknown option may be one of a newer agent, which has fallen back to this one.
+    """
+    if problem.unknown:
+        return False
+    if problem.section == "broker":
+        return problem.option not in _DISPENSABLE
+    return (problem.section, problem.option) == ("service", "job_id_prefix")
+
+
+def forbids_downloads(problem: Problem) -> bool:
+    """Whether a file might be installed that the owner wants refused."""
+    if problem.section == "verify" or (problem.section, problem.option) in _TRUSTED:
+        return True
+    return not problem.option and problem.what.endswith("did you mean verify?")
