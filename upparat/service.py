@@ -21,6 +21,7 @@ from .iotjobs.client import JobsClient
 from .linux import give_back_memory
 from .machine import Core, Guard, Inputs, Policy, make_machine
 from .mqtt.service import MqttReactor, MqttService
+from .storage.lock import Claim
 from .storage.record import FileRecord
 from .streaming import StreamProducer
 from .systemd import ServiceManager
@@ -45,12 +46,17 @@ class UpparatService(Service):
     """The agent. ``startService`` connects. ``stopService`` fires when nothing runs any more.
 
     :param abort: called when only a new start of the process helps.
+    :param claim: the directories of the agent, which no other agent has.
     """
 
     log = Logger()
 
     def __init__(
-        self, reactor: AgentReactor, settings: Settings, abort: Callable[[], None] = lambda: None
+        self,
+        reactor: AgentReactor,
+        settings: Settings,
+        abort: Callable[[], None] = lambda: None,
+        claim: Claim | None = None,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
@@ -70,12 +76,14 @@ class UpparatService(Service):
             settings.hooks,
             agent=str(settings.service.state_dir),
             source=source,
+            file_problem=self._downloads.file_problem,
             attempts=self._record,
         )
         self._timer = ReactorTimer(reactor)
         self._core = self._make_core()
         self._state = "idle"
         self._abort = abort
+        self._claim = claim
         self._guard = Guard(make_machine(self._core, self._moved), self._broke)
         self._machine = self._join()
         self._manager = ServiceManager(reactor, lambda: not self._guard.broken, self._status)
@@ -83,6 +91,8 @@ class UpparatService(Service):
 
     def startService(self) -> None:
         super().startService()
+        if self._claim is not None:
+            self._claim.sign()
         if self._settings.service.sentry_dsn:
             self._start_sentry()
         memory = self._record.load()
@@ -96,6 +106,8 @@ class UpparatService(Service):
             version=__version__,
             thing=self._settings.broker.thing_name,
         )
+        for problem in self._settings.problems:
+            self.log.error("The configuration is wrong: {problem}", problem=problem)
         self._downloads.clean(memory.key if memory else None)
         self._mqtt.startService()
         self._hooks.wait_for_leftovers().addCallback(lambda _: self._machine.start(memory))
@@ -147,7 +159,7 @@ class UpparatService(Service):
         """Make the downloads; also as the source of streamed files, if files are streamed."""
         settings = self._settings
         arguments = (self._reactor, settings.download, settings.service.download_location)
-        verifier = Verifier(settings.verify)
+        verifier = Verifier(settings.verify, unfit=settings.unfit)
         if not settings.hooks.install_stream:
             return Downloader(*arguments, verifier=verifier), None
         from .download.streamed import StreamDownloader  # few devices need it

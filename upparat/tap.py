@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, TextIO, cast
+from typing import Any, ClassVar, TextIO, cast
 
 from twisted.application.service import IService
 from twisted.internet.base import ReactorBase
 from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.logfile import LogFile
+from twisted.python.util import runAsEffectiveUser
 
 from .config.reader import ConfigError, load
 from .config.settings import Settings
 from .log import make_observer
+from .private import NotPrivate
 from .reactor import abort, prepare_reactor
 from .service import UpparatService
+from .storage.lock import Claim, Held
+
+IN_USE = 75
+"""The exit status of an agent whose directories another agent has: ``EX_TEMPFAIL`` of sysexits(3).
+It may be started again later."""
 
 LOG_FILES = 5
 """The number of rotated log files, of 1 MB each. Few, because flash is small."""
@@ -36,19 +44,29 @@ class Options(usage.Options):
     settings: Settings
 
     def postOptions(self) -> None:
-        self.settings = load_or_exit(self["config"], self["thing-name"])
+        must_run = not started_by_hand()
+        self.settings = load_or_exit(self["config"], self["thing-name"], must_run=must_run)
         if self.parent is not None:
             choose_logger(self.parent, self.settings.service.log_level)
 
 
-def load_or_exit(path: str | None, thing_name: str) -> Settings:
-    """Load the configuration, or print every problem to stderr and exit with status 2."""
+def load_or_exit(path: str | None, thing_name: str, *, must_run: bool) -> Settings:
+    """Load the configuration, or print every problem to stderr and exit with status 2.
+
+    :param must_run: accept the problems that an agent can run with.
+    """
     try:
-        return load(path, thing_name)
+        return load(path, thing_name, must_run=must_run)
     except ConfigError as error:
         for problem in error.problems:
             print(f"upparat: {problem}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def started_by_hand() -> bool:
+    """Whether somebody at a terminal has started the agent: who is there to mend the file must hear
+    of each problem at once."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
 def choose_logger(twistd: dict[str, object], level: str) -> None:
@@ -96,18 +114,41 @@ def _log_file(path: str) -> TextIO:
     return cast("TextIO", LogFile.fromFullPath(path, maxRotatedFiles=LOG_FILES))
 
 
-def make_agent(reactor: ReactorBase, settings: Settings) -> UpparatService:
+def claim_or_exit(settings: Settings) -> Claim:
+    """Claim the agent's directories, or print to stderr who has them and exit.
+
+    The exit status is 2 if the directories are not the agent's alone, and :data:`IN_USE` if another
+    agent works in them.
+    """
+    service = settings.service
+    try:
+        return Claim(service.state_dir, service.download_location)
+    except (NotPrivate, Held) as problem:
+        print(f"upparat: {problem}", file=sys.stderr)
+        raise SystemExit(IN_USE if isinstance(problem, Held) else 2) from None
+
+
+def make_agent(reactor: ReactorBase, settings: Settings, claim: Claim) -> UpparatService:
     """Prepare the reactor, and make the agent on it."""
     prepare_reactor(reactor)
     return UpparatService(
         reactor,  # type: ignore[arg-type]
         settings,
         lambda: abort(reactor),
+        claim,
     )
 
 
 def makeService(options: Options) -> IService:
-    """Make the agent for ``twistd``."""
+    """Make the agent for ``twistd``, which forks and changes its user only afterwards."""
     from twisted.internet import reactor
 
-    return make_agent(cast("ReactorBase", reactor), options.settings)
+    twistd: Mapping[str, Any] = options.parent or {}
+    uid, gid = twistd.get("uid"), twistd.get("gid")
+    claim: Claim = runAsEffectiveUser(
+        os.geteuid() if uid is None else uid,
+        os.getegid() if gid is None else gid,
+        claim_or_exit,
+        options.settings,
+    )
+    return make_agent(cast("ReactorBase", reactor), options.settings, claim)

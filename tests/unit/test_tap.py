@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from io import StringIO
 from pathlib import Path
@@ -13,6 +14,8 @@ from twisted.python.logfile import LogFile
 from twisted.trial.unittest import SynchronousTestCase
 
 from upparat import tap
+from upparat.config.reader import load
+from upparat.service import UpparatService
 
 FOREGROUND: dict[str, object] = {"nodaemon": 1, "logfile": None, "logger": None, "syslog": None}
 
@@ -27,7 +30,8 @@ class TapTestCase(SynchronousTestCase):
 
     def config(self, text: str = "") -> str:
         path = self.directory / "upparat.conf"
-        path.write_text(f"[service]\ndownload_location = {self.directory}\n{text}")
+        directories = f"download_location = {self.directory}\nstate_dir = {self.directory}/state\n"
+        path.write_text(f"[service]\n{directories}{text}")
         return str(path)
 
 
@@ -116,5 +120,29 @@ class MakeServiceTests(TapTestCase):
         options = tap.Options()
         options.parseOptions(["-c", self.config()])
         service = tap.makeService(options)
+        assert isinstance(service, UpparatService)
+        assert service._claim is not None
+        self.addCleanup(service._claim.release)
         self.assertTrue(IService.providedBy(service))
         self.assertEqual(len(prepared), 1)
+        error = self.assertRaises(SystemExit, tap.makeService, options)
+        self.assertEqual(error.code, tap.IN_USE)
+
+    def test_directories_of_others_are_refused(self) -> None:
+        options = tap.Options()
+        options.parseOptions(["-c", self.config()])
+        self.directory.chmod(0o777)
+        error = self.assertRaises(SystemExit, tap.makeService, options)
+        self.assertEqual(error.code, 2)
+        self.assertIn(f"chmod o-w {self.directory}\n", self.err.getvalue())
+
+    def test_as_the_user_that_twistd_is_to_become(self) -> None:
+        options = tap.Options()
+        options.parent = usage.Options()
+        options.parent.update({"uid": 1000, "gid": None})
+        options.settings = load(self.config())
+        asked: list[object] = []
+        self.patch(tap, "runAsEffectiveUser", lambda *arguments: asked.extend(arguments))
+        self.patch(tap, "make_agent", lambda *arguments: None)
+        tap.makeService(options)
+        self.assertEqual(asked, [1000, os.getegid(), tap.claim_or_exit, options.settings])

@@ -19,8 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", action="version", version=f"upparat {__version__}")
 
 
-def settings_of(arguments: argparse.Namespace) -> Settings:
-    """Load the settings, or print every problem and exit with status 2."""
+def settings_of(arguments: argparse.Namespace, *, must_run: bool = False) -> Settings:
+    """Load the settings, or print every problem and exit with status 2.
+
+    :param must_run: accept the problems that an agent can run with.
+    """
     from upparat.tap import load_or_exit  # imports the agent, which other verbs do without
 
-    return load_or_exit(arguments.config, arguments.thing_name)
+    return load_or_exit(arguments.config, arguments.thing_name, must_run=must_run)

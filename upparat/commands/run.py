@@ -19,7 +19,7 @@ from twisted.logger import globalLogBeginner
 
 from upparat.config.settings import Settings
 from upparat.log import make_observer
-from upparat.tap import make_agent
+from upparat.tap import claim_or_exit, make_agent, started_by_hand
 
 from .configured import add_arguments as add_arguments
 from .configured import settings_of
@@ -27,7 +27,7 @@ from .configured import settings_of
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the agent until SIGTERM or SIGINT; ``-v`` overrides the log level of the file."""
-    settings = settings_of(arguments)
+    settings = settings_of(arguments, must_run=not started_by_hand())
     if arguments.verbose:
         service = dataclasses.replace(settings.service, log_level="DEBUG")
         settings = dataclasses.replace(settings, service=service)
@@ -36,11 +36,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 def run_agent(settings: Settings) -> None:
     """Run the agent on the global reactor, and log to stderr."""
+    claim = claim_or_exit(settings)
     observer = make_observer(settings.service.log_level, sys.stderr)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     base = cast("ReactorBase", reactor)
     application = Application("upparat")
-    make_agent(base, settings).setServiceParent(application)
+    make_agent(base, settings, claim).setServiceParent(application)
     app.startApplication(application, False)
     base.run()
     if base._exitSignal is not None:

@@ -25,7 +25,9 @@ class CommandBench(SynchronousTestCase):
         self.ran: list[Settings] = []
         self.patch(run, "run_agent", self.ran.append)
         self.config = self.directory / "upparat.conf"
-        self.config.write_text(f"[service]\ndownload_location = {self.directory}\n")
+        self.config.write_text(
+            f"[service]\ndownload_location = {self.directory}\nstate_dir = {self.directory}/state\n"
+        )
 
     def main(self, *words: str) -> Any:
         return cli.main(["-c", str(self.config), *words])

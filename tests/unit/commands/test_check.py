@@ -16,6 +16,17 @@ class CheckTests(CommandBench):
         cli.main(["check"])
         self.assertEqual(self.out.getvalue(), "the defaults: no problem found\n")
 
+    def test_directories_that_others_can_write_to(self) -> None:
+        state = self.directory.absolute() / "state"
+        state.mkdir()
+        state.chmod(0o777)
+        self.config.write_text(
+            f"[service]\ndownload_location = {self.directory}\nstate_dir = {state}\n"
+        )
+        error = self.assertRaises(SystemExit, self.main, "check")
+        self.assertEqual(error.code, 2)
+        self.assertIn(f"mend it with: chmod go-w {state}\n", self.err.getvalue())
+
     def test_it_imports_no_reactor(self) -> None:
         for words in (("check", "-c", self.config), ("-c", self.config, "check")):
             modules = loaded(*words)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from io import StringIO
 from pathlib import Path
 
 from tests.unit.commands.bench import CommandBench
 from upparat import __version__, commands
 from upparat.commands import main as cli
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 class MainTests(CommandBench):
@@ -40,12 +47,27 @@ class MainTests(CommandBench):
         self.assertEqual(found, set(cli.VERBS))
 
     def test_a_wrong_file(self) -> None:
-        self.config.write_text("[service]\nlog_level = LOUD\n")
+        self.config.write_text("[service]\nlog_level = LOUD\n[broker]\nport = x\n")
         for words in ((), ("check",)):
             error = self.assertRaises(SystemExit, self.main, *words)
             self.assertEqual(error.code, 2)
         self.assertEqual(self.ran, [])
-        self.assertIn("[service] log_level", self.err.getvalue())
+        self.assertEqual(self.err.getvalue().count("[service] log_level"), 2)
+
+    def test_a_file_that_the_agent_can_run_with(self) -> None:
+        """It may be the only way to repair the device."""
+        self.config.write_text("[service]\nlog_level = LOUD\n")
+        self.main()
+        [settings] = self.ran
+        self.assertEqual(len(settings.problems), 1)
+        self.assertRaises(SystemExit, self.main, "check")
+
+    def test_who_is_at_a_terminal_hears_of_each_problem(self) -> None:
+        self.config.write_text("[service]\nlog_level = LOUD\n")
+        for stream in ("stdin", "stderr"):
+            self.patch(sys, stream, Terminal())
+        self.assertRaises(SystemExit, self.main)
+        self.assertEqual(self.ran, [])
 
     def test_an_unknown_command(self) -> None:
         error = self.assertRaises(SystemExit, self.main, "flash")
