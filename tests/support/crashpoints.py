@@ -77,7 +77,7 @@ def main() -> None:
     around(Child, start, lambda _, __, argv, *___: f"start of {Path(os.fsdecode(argv[0])).name}")
     around(StreamedChild, StreamedChild.feed, lambda *_: "bytes for stdin")
     around(StreamedChild, StreamedChild.finish_stdin, lambda *_: "the end of stdin")
-    around(StreamedChild, StreamedChild._release_guard, lambda *_: "the release of the guard")
+    around(StreamedChild, StreamedChild._release, lambda *_: "the release of the guard")
     sys.argv = sys.argv[1:]
     run()
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from pathlib import Path
 
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.waiting import PATIENCE
+from upparat import systemd as module
+from upparat.disk import disk_work
 from upparat.systemd import RESEND_INTERVAL, STATUS_INTERVAL, ServiceManager
 
 
@@ -75,6 +79,39 @@ class SystemdTests(SynchronousTestCase):
         self.healthy = False
         self.clock.pump([5, 5, 5])
         self.assertEqual(self.heard(), [])
+
+    def until_heard(self, message: str) -> None:
+        self.socket.settimeout(PATIENCE)
+        while self.socket.recv(4096).decode() != message:
+            pass
+
+    def test_pings_while_the_reactor_waits_for_the_disk(self) -> None:
+        manager = self.make(WATCHDOG_USEC="20000")
+        manager.ready()
+        self.heard()
+        with disk_work():
+            self.until_heard("WATCHDOG=1")
+            self.until_heard("WATCHDOG=1")
+
+    def threads_pings(self, since: float | None) -> int:
+        """The pings of the thread in three rounds, of which the last one closes."""
+        self.patch(module, "waiting_since", lambda: since)
+        manager = self.make(WATCHDOG_USEC="10000000")
+        rounds = iter([False, False, True])
+        self.patch(manager._closed, "wait", lambda _: next(rounds))
+        manager._watch_disk()
+        return len(self.heard())
+
+    def test_no_ping_while_nobody_waits_for_the_disk(self) -> None:
+        self.assertEqual(self.threads_pings(None), 0)
+        self.assertEqual(self.threads_pings(time.monotonic()), 2)
+
+    def test_a_dead_disk(self) -> None:
+        self.assertEqual(self.threads_pings(time.monotonic() - module.LONGEST_WAIT), 0)
+
+    def test_a_broken_agent_at_the_disk(self) -> None:
+        self.healthy = False
+        self.assertEqual(self.threads_pings(time.monotonic()), 0)
 
     def test_the_watchdog_of_another_process(self) -> None:
         self.make(WATCHDOG_USEC="10000000", WATCHDOG_PID="1").ready()

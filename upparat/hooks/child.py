@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
 from twisted.internet.interfaces import IProcessTransport, IReactorProcess, IReactorTime
@@ -18,7 +17,7 @@ from twisted.python.failure import Failure
 
 from upparat.oneshot import OneShot
 
-from .launcher import GO, LAUNCHED, REPORT_FD, launcher
+from .launcher import GO, GUARD_FD, LAUNCHED, RELEASE, REPORT_FD, launcher
 from .output import Lines
 
 GRACE = 5.0
@@ -69,7 +68,7 @@ class Child(ProcessProtocol):
 
     log = Logger()
     transport: IProcessTransport
-    _launcher_fds: ClassVar[Mapping[int, str]] = {REPORT_FD: "r"}
+    _guarded = False  # whether the launcher starts a guard
 
     def __init__(
         self,
@@ -86,6 +85,7 @@ class Child(ProcessProtocol):
         self._stderr_tail: deque[str] = deque(maxlen=STDERR_TAIL)
         self._report = b""
         self._launcher = True
+        self._drained = False
         self._pid = 0
         self._exit: ProcessTerminated | None = None
         self._timer = OneShot(clock)
@@ -111,14 +111,18 @@ class Child(ProcessProtocol):
             runs.
         :param launcher: start the command in a session of its own. Without, signals reach only the
             direct child.
-        :param survives_us: ignore SIGPIPE, because the command may print after the agent is gone.
+        :param survives_us: with the launcher, what the command prints after the agent is gone is
+            read by another process.
         :raises OSError: nothing was started.
         """
         self._launcher = launcher
         fds: dict[int, int | str] = {0: "w", 1: "r", 2: "r"}
         if launcher:
-            argv = [*self._launcher_argv("SIG_IGN" if survives_us else "SIG_DFL"), *argv]
-            fds.update(self._launcher_fds)
+            self._drained = survives_us
+            argv = [*self._launcher_argv(), *argv]
+            fds[REPORT_FD] = "r"
+            if self._drained or self._guarded:
+                fds[GUARD_FD] = "w"
         reactor.spawnProcess(self, argv[0], argv, env, childFDs=fds)
         if not on_pid(self._pid):
             self.kill()
@@ -167,8 +171,14 @@ class Child(ProcessProtocol):
 
     # --- for subclasses ---
 
-    def _launcher_argv(self, sigpipe: str) -> list[bytes]:
-        return launcher(sigpipe=sigpipe)
+    def _launcher_argv(self) -> list[bytes]:
+        return launcher(drained=self._drained)
+
+    def _release(self) -> None:
+        """End the guard or the drain."""
+        with suppress(KeyError):  # it has exited unasked
+            self.transport.writeToChild(GUARD_FD, RELEASE)
+        self.transport.closeChildFD(GUARD_FD)
 
     def _begun(self) -> None:
         """Called when the command may start."""
@@ -192,6 +202,8 @@ class Child(ProcessProtocol):
 
     def processExited(self, reason: Failure) -> None:
         self._exited = True
+        if self._drained and not self._told:
+            self._release()
         self._received_alive = self._received
         self._exit = reason.value if isinstance(reason.value, ProcessTerminated) else None
         if self._kill_at is None or self._told:
@@ -254,6 +266,7 @@ class Child(ProcessProtocol):
     def _close(self) -> None:
         self.transport.loseConnection()
         self.transport.closeChildFD(REPORT_FD)
+        self.transport.closeChildFD(GUARD_FD)
 
     def _tell(self, *, unkillable: bool = False) -> None:
         self._timer.cancel()

@@ -11,6 +11,10 @@ Why a guard: a file that is streamed to stdin is verified only after its last by
 then says to the command that the file is good. But stdin also ends when the agent is killed. So a
 second process, outside the command's group, keeps the pipe open until the agent releases it. If the
 agent dies first, the guard kills the group, and keeps the pipe open while any process can read it.
+
+Why a drain: a restart hook goes on when it has stopped the agent, and may print more. Without a
+reader, SIGPIPE would kill it. If the hook ignored the signal, its pipelines would never end. So a
+second process reads on in place of the agent.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ REPORT_FD = 3
 """Where the launcher writes :data:`LAUNCHED`, and then the ``errno`` of an ``exec`` that failed."""
 
 GUARD_FD = 4
-"""Where the guard reads :data:`RELEASE`."""
+"""Where the guard or the drain reads :data:`RELEASE`."""
 
 LAUNCHED = b"+"
 GO = b"\n"
@@ -35,7 +39,7 @@ _BEGIN = f"""
 import os, signal, sys
 os.set_inheritable({REPORT_FD}, False)
 # Python ignores both, and exec hands that on.
-signal.signal(signal.SIGPIPE, getattr(signal, sys.argv[1]))
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 os.setsid()
 os.environ[{GROUP!r}] = str(os.getpid())
@@ -44,10 +48,15 @@ if not os.read(0, 1):
     sys.exit()  # the agent has died before it could note that this command runs
 """
 
-# The guard is not a child of the command, which would not expect one that it did not start.
-_GUARD = f"""
+# The second process is no child of the command, which would not expect one.
+_SECOND = f"""
 import select
-def guard(group, pipe):
+def second(work, *arguments):
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        os.close({GUARD_FD})
+        return
     os.setsid()
     if os.fork():
         os._exit(0)
@@ -56,38 +65,67 @@ def guard(group, pipe):
     for descriptor in (0, 1, 2, {REPORT_FD}):
         os.close(descriptor)
     if os.read({GUARD_FD}, 1) != {RELEASE!r}:
-        readers = select.poll()
-        readers.register(pipe, 0)  # tells when there is none
-        if not readers.poll(0):
-            try:
-                os.killpg(group, signal.SIGKILL)
-            except OSError:
-                pass
-            readers.poll()
+        work(*arguments)
     os._exit(0)
-pipe = os.open("/proc/self/fd/0", os.O_WRONLY)
-leader, child = os.getpid(), os.fork()
-if not child:
-    guard(leader, pipe)
-os.waitpid(child, 0)
-os.close(pipe)
-os.close({GUARD_FD})
+def proc(descriptor, flags):
+    return os.open("/proc/self/fd/" + str(descriptor), flags)
 """
+
+_GUARD = (
+    _SECOND
+    + """
+def guard(group, pipe):
+    readers = select.poll()
+    readers.register(pipe, 0)  # tells when there is none
+    if not readers.poll(0):
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except OSError:
+            pass
+        readers.poll()
+pipe = proc(0, os.O_WRONLY)
+second(guard, os.getpid(), pipe)
+os.close(pipe)
+"""
+)
+
+_DRAIN = (
+    _SECOND
+    + f"""
+def drain(pipes):
+    readers = select.poll()
+    for pipe in pipes:
+        readers.register(pipe, select.POLLIN)
+    while pipes:
+        for pipe, _ in readers.poll():
+            if not os.read(pipe, 65536):
+                readers.unregister(pipe)
+                pipes.remove(pipe)
+try:
+    pipes = [proc(1, os.O_RDONLY), proc(2, os.O_RDONLY)]
+except OSError:
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    os.close({GUARD_FD})
+else:
+    second(drain, pipes)
+    for pipe in pipes:
+        os.close(pipe)
+"""
+)
 
 _EXEC = f"""
 try:
-    os.execv(sys.argv[2], sys.argv[2:])
+    os.execv(sys.argv[1], sys.argv[1:])
 except OSError as error:
     os.write({REPORT_FD}, str(error.errno).encode())
 """
 
 
-def launcher(*, sigpipe: str, guarded: bool = False) -> list[bytes]:
+def launcher(*, guarded: bool = False, drained: bool = False) -> list[bytes]:
     """Return the arguments that start the launcher, to be put before a command line.
 
-    :param sigpipe: ``SIG_DFL`` or ``SIG_IGN``, for SIGPIPE in the command.
     :param guarded: start a guard of stdin, which must be a pipe.
+    :param drained: start a drain of stdout and stderr, which must be pipes.
     """
-    text = _BEGIN + (_GUARD if guarded else "") + _EXEC
-    python = os.fsencode(sys.executable)
-    return [python, b"-I", b"-S", b"-c", text.encode(), sigpipe.encode()]
+    text = _BEGIN + (_GUARD if guarded else _DRAIN if drained else "") + _EXEC
+    return [os.fsencode(sys.executable), b"-I", b"-S", b"-c", text.encode()]

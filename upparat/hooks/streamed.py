@@ -6,10 +6,10 @@ The end of stdin says that the file is verified.
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from signal import SIGKILL
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
@@ -20,7 +20,7 @@ from zope.interface import implementer
 from upparat.streaming import StreamProducer
 
 from .child import Child, ExitStatus
-from .launcher import GUARD_FD, RELEASE, REPORT_FD, launcher
+from .launcher import GUARD_FD, launcher
 from .outcome import Done, Failed, Withdrawn
 from .run import HookRun
 
@@ -138,7 +138,7 @@ class StreamedChild(Child):
     :param on_stdin_closed_early: called if the command closes its stdin before that.
     """
 
-    _launcher_fds: ClassVar[Mapping[int, str]] = {REPORT_FD: "r", GUARD_FD: "w"}
+    _guarded = True
 
     def __init__(self, *arguments: Any, on_stdin_closed_early: Callable[[], None]) -> None:
         super().__init__(*arguments)
@@ -175,8 +175,8 @@ class StreamedChild(Child):
 
     # --- the launcher, with a guard ---
 
-    def _launcher_argv(self, sigpipe: str) -> list[bytes]:
-        return launcher(sigpipe=sigpipe, guarded=True)
+    def _launcher_argv(self) -> list[bytes]:
+        return launcher(guarded=True)
 
     def _begun(self) -> None:
         cast(IConsumer, self.transport).registerProducer(self, True)
@@ -190,13 +190,7 @@ class StreamedChild(Child):
         """The writing end, for which Twisted has no interface; ``None`` if it is closed."""
         return getattr(self.transport, "pipes", {}).get(0)
 
-    def _release_guard(self) -> None:
-        with suppress(KeyError):  # the guard has exited unasked
-            self.transport.writeToChild(GUARD_FD, RELEASE)
-        self.transport.closeChildFD(GUARD_FD)
-
     def _close(self) -> None:
-        self.transport.closeChildFD(GUARD_FD)
         super()._close()
         stdin = self._stdin
         if stdin is not None:
@@ -211,7 +205,7 @@ class StreamedChild(Child):
         self._ended_reading = True
         self.resumeProducing()
         if self._concluding:
-            self._release_guard()
+            self._release()
         elif not self._exited and not self.ending:
             self._on_stdin_closed_early()
 

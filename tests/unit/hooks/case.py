@@ -84,9 +84,10 @@ class HookTestCase(SynchronousTestCase):
         self.reactor.last.protocol.childDataReceived(fd, text)
 
     def assert_idle(self) -> None:
+        self.reactor.advance(0)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def command(self) -> list[bytes]:
         """The last command line behind the launcher's."""
         argv = list(self.reactor.last.argv)
-        return argv[argv.index(b"-c") + 3 :]
+        return argv[argv.index(b"-c") + 2 :]

@@ -5,17 +5,21 @@ from __future__ import annotations
 import errno
 
 from tests.unit.hooks.case import JOB, TERM, HookTestCase
+from upparat.hooks.launcher import GUARD_FD, RELEASE
 from upparat.job import Hook
 
 
 class LaunchTests(HookTestCase):
     """Commands that cannot be executed, and a launcher that cannot be started."""
 
-    def test_only_restart_survives_a_broken_pipe(self) -> None:
+    def test_only_restart_has_another_reader(self) -> None:
         for hook in Hook:
             self.run_hook(hook)
-            self.assertEqual(b"SIG_IGN" in self.reactor.last.argv, hook is Hook.RESTART)
-            self.reactor.last.ends()
+            child = self.reactor.last
+            self.assertEqual(GUARD_FD in child.open_fds, hook is Hook.RESTART)
+            child.ends()
+            told = {GUARD_FD: RELEASE} if hook is Hook.RESTART else {}
+            self.assertEqual(child.others, told)
 
     def refused(self, number: int) -> str:
         self.run_hook(Hook.VERSION)

@@ -179,7 +179,8 @@ class AttemptsTests(HookTestCase):
         self.run_hook(Hook.RESTART)
         self.reactor.last.ends(signal=signal.SIGTERM)
         self.successResultOf(self.runner.shut_down())
-        self.assertEqual((self.told(), self.reactor.getDelayedCalls()), ([], []))
+        self.assertEqual(self.told(), [])
+        self.assert_idle()
 
     def test_one_that_waits_for_its_next_try_has_not(self) -> None:
         self.run_hook(Hook.RESTART)
