@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+from .forkserver import ForkedProcess, fork_server
+from .sweep import SWEEP
 from .waiting import PATIENCE, runs, wait_until
 
 MARK = "UPPARAT_TEST_SCRATCH"
@@ -21,6 +23,8 @@ MARK = "UPPARAT_TEST_SCRATCH"
 
 SERVICES = 20
 """An agent that dies so often in one test dies for ever."""
+
+Process = subprocess.Popen[bytes] | ForkedProcess
 
 Sections = Mapping[str, Mapping[str, object]]
 
@@ -54,7 +58,7 @@ class Agent:
         self.exits: list[int] = []
         self._lock = threading.RLock()
         self._wanted = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._watch: threading.Thread | None = None
         directory.mkdir(parents=True, exist_ok=True)
         self.configure(sections)
@@ -202,18 +206,30 @@ class Agent:
         assert not self.alive, "it runs already"
         # The file of an agent that was killed could name a process that lives.
         self.pidfile.unlink(missing_ok=True)
+        environment = {**_environment(), MARK: str(self.directory), "PYTHONFAULTHANDLER": "1"}
+        self._process = self._forked(environment) if self._forks else self._executed(environment)
+        if self.console:  # it has no option for this
+            self.pidfile.write_text(str(self._process.pid))
+
+    @property
+    def _forks(self) -> bool:
+        """Whether its imports are shared with other agents of the tests."""
+        return not (self.console or SWEEP)
+
+    def _forked(self, environment: Mapping[str, str]) -> ForkedProcess:
+        return fork_server().start(self.command(), self.directory, self.output_file, environment)
+
+    def _executed(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         with self.output_file.open("ab") as output:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 self.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.directory,
-                env={**_environment(), MARK: str(self.directory), "PYTHONFAULTHANDLER": "1"},
+                env=environment,
                 start_new_session=True,
             )
-        if self.console:  # it has no option for this
-            self.pidfile.write_text(str(self._process.pid))
 
     def _end(self, number: signal.Signals) -> int:
         with self._lock:
@@ -231,7 +247,7 @@ class Agent:
             self._note_exit()
             return status
 
-    def _abort(self, process: subprocess.Popen[bytes]) -> None:
+    def _abort(self, process: Process) -> None:
         """End it so that it prints where each of its threads is."""
         process.send_signal(signal.SIGABRT)
         with suppress(subprocess.TimeoutExpired):
