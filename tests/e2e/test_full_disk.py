@@ -132,25 +132,27 @@ def test_no_room_for_the_record(mount: Mount, updates: Updates) -> None:
 
 
 @pytest.mark.parametrize("option", ["state_dir", "download_location"])
-@pytest.mark.parametrize("command", ["upparat check -c {}", "twistd -n upparat --config={}"])
-def test_a_directory_that_cannot_be_written_to(
-    option: str, command: str, mount: Mount, tmp_path: Path
-) -> None:
-    """That is told at the start, and not when the first job is lost."""
+def test_a_directory_that_cannot_be_written_to(option: str, mount: Mount, updates: Updates) -> None:
+    """``upparat check`` says so. The agent does as well, and its jobs come to an end."""
     disk = mount("disk", SIZE, "ro")
-    config = tmp_path / "upparat.conf"
-    directories = {"download_location": tmp_path, "state_dir": tmp_path, option: disk / "upparat"}
-    lines = [f"{name} = {path}" for name, path in directories.items()]
-    config.write_text("\n".join(["[service]", *lines, ""]))
-    words = command.format(config).split()
-    result = subprocess.run(
-        [str(Path(sys.executable).parent / words[0]), *words[1:]],
+    device = updates.start(service={option: disk / "upparat"})
+    checked = subprocess.run(
+        [str(Path(sys.executable).parent / "upparat"), "check", "-c", str(device.config_file)],
         capture_output=True,
         text=True,
         timeout=30,
-        cwd=tmp_path,
         check=False,
     )
-    assert result.returncode == 2
-    assert f"upparat: [service] {option}: " in result.stderr
-    assert "cannot be written to" in result.stderr
+    assert checked.returncode == 2
+    problem = f"[service] {option}: {disk} cannot be written to"
+    assert f"upparat: {problem}\n" in checked.stderr
+    device.wait_for_log(f"The configuration is wrong: {problem}\n")
+    end = {
+        "state_dir": SUCCEEDED[-1],
+        "download_location": (
+            "FAILED",
+            "download_failed",
+            "the file cannot be stored: Read-only file system",
+        ),
+    }[option]
+    assert updates.run()[-1] == end

@@ -190,7 +190,8 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_check_likes_a_good_file(tmp_path: Path) -> None:
     config = tmp_path / "upparat.conf"
-    config.write_text(f"[service]\ndownload_location = {tmp_path}\n[broker]\nthing_name = a\n")
+    directories = f"download_location = {tmp_path}\nstate_dir = {tmp_path}/state\n"
+    config.write_text(f"[service]\n{directories}[broker]\nthing_name = a\n")
     result = subprocess.run(
         [str(SCRIPTS / "upparat"), "check", "-c", str(config)],
         capture_output=True,

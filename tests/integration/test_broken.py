@@ -27,7 +27,8 @@ main(sys.argv[1:]) if sys.argv[1] == "-c" else run()
 @pytest.mark.parametrize("how", ["command", "plugin"])
 def test_a_broken_machine_ends_the_process_badly(tmp_path: Path, how: str) -> None:
     config = tmp_path / "upparat.conf"
-    config.write_text(f"[service]\ndownload_location = {tmp_path}\n[broker]\nport = 1\n")
+    directories = f"download_location = {tmp_path}\nstate_dir = {tmp_path}/state\n"
+    config.write_text(f"[service]\n{directories}[broker]\nport = 1\n")
     arguments = {
         "command": ["-c", str(config)],
         "plugin": ["-n", "--pidfile=twistd.pid", "upparat", f"--config={config}"],

@@ -15,6 +15,7 @@ from twisted.logger import Logger, globalLogBeginner
 from upparat.log import event_text
 from upparat.reactor import prepare_reactor
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 lock = threading.Lock()
 
 def write(event):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from upparat.job import Hook, Job
 
+from .pidfiles import AGENT, HOOK
+
 
 @dataclass(frozen=True)
 class Call:
@@ -46,8 +48,8 @@ class Call:
             "UPPARAT_FORCE": self.force,
             "UPPARAT_RETRY": str(self.retry),
             "UPPARAT_ELAPSED": str(self.elapsed),
-            "UPPARAT_HOOK": self.hook.value,
-            "UPPARAT_AGENT": self.agent,
+            HOOK: self.hook.value,
+            AGENT: self.agent,
         }
         return {**os.environb, **{name.encode(): _encode(value) for name, value in facts.items()}}
 

@@ -102,13 +102,12 @@ class Child(ProcessProtocol):
         *,
         launcher: bool = True,
         survives_us: bool = False,
-        on_pid: Callable[[int], bool] = lambda pid: True,
+        on_pid: Callable[[int], None] = lambda pid: None,
     ) -> None:
         """Spawn the command; it inherits the working directory and reads an empty stdin.
 
         :param on_pid: called with the process id. With the launcher, the command starts only after
-            this has returned true: if it returns false, or the agent dies before, the command never
-            runs.
+            this has returned: if the agent dies before, the command never runs.
         :param launcher: start the command in a session of its own. Without, signals reach only the
             direct child.
         :param survives_us: with the launcher, what the command prints after the agent is gone is
@@ -124,9 +123,7 @@ class Child(ProcessProtocol):
             if self._drained or self._guarded:
                 fds[GUARD_FD] = "w"
         reactor.spawnProcess(self, argv[0], argv, env, childFDs=fds)
-        if not on_pid(self._pid):
-            self.kill()
-            return
+        on_pid(self._pid)
         if launcher:
             self.transport.write(GO)
         self._begun()

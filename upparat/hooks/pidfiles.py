@@ -1,8 +1,9 @@
 """Writes pidfiles of hooks, by which a later agent finds their process groups.
 
 The pidfile is written before the hook begins. It holds the time at which the process was started,
-because process ids are used again. Nothing else proves that a process is a hook of the agent: any
-user can start a process with the environment of a hook.
+because process ids are used again. The environment of a process proves nothing, because any user
+can start a process with that of a hook. Only where no pidfile can be written, the environment of
+processes of the agent's own user is believed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,18 @@ from upparat.job import Hook
 from upparat.linux import BOOT_ID, read_boot_id
 from upparat.private import PrivateDirectory
 
+from .launcher import GROUP
+
+AGENT = "UPPARAT_AGENT"
+"""The environment variable with the state directory of the hook's agent."""
+
+HOOK = "UPPARAT_HOOK"
+"""The environment variable with the hook's name."""
+
 PROC = Path("/proc")
+
+_AGENT, _HOOK, _GROUP = AGENT.encode(), HOOK.encode(), GROUP.encode()
+_PROBE = "probe.pid"
 
 
 @dataclass(frozen=True)
@@ -67,13 +79,42 @@ class Pidfiles:
 
     def read(self) -> set[PidfileEntry]:
         """Return the hooks that began in this boot and whose end no agent has seen."""
-        return {entry for hook in Hook for entry in self._read(hook)}
+        entries = {entry for hook in Hook for entry in self._read(hook)}
+        if not self._can_write():
+            entries |= find_marked(str(self._directory.path), self._proc)
+        return entries
+
+    def _can_write(self) -> bool:
+        try:
+            self._directory.write(_PROBE, b"0 0 0\n")
+            self._directory.remove(_PROBE)
+        except OSError:
+            return False
+        return True
 
     def _read(self, hook: Hook) -> Iterator[PidfileEntry]:
         with suppress(OSError, ValueError):
             pid, started, *boot_id = self._directory.read(_name(hook)).decode().split()
             if boot_id == self._boot_id.split():
                 yield PidfileEntry(int(pid), hook, int(started))
+
+
+def find_marked(agent: str, proc: Path = PROC) -> set[PidfileEntry]:
+    """Return the first processes of the agent's hooks by their environment.
+
+    Only processes that are all the agent's user's: ``sudo`` and programs with set-user-id are not.
+    """
+    return {entry for process in proc.glob("[0-9]*") for entry in _marked(process, agent)}
+
+
+def _marked(process: Path, agent: str) -> Iterator[PidfileEntry]:
+    with suppress(OSError, ValueError, KeyError):  # it has ended, or is another user's, or no hook
+        stat = _Stat(process)
+        variables = (process / "environ").read_bytes().split(b"\0")
+        facts = dict(each.partition(b"=")[::2] for each in variables)
+        ours = set(_user_ids(process)) == {os.geteuid()} and facts[_AGENT] == os.fsencode(agent)
+        if ours and process.name == str(stat.group) == facts[_GROUP].decode():
+            yield PidfileEntry(stat.group, Hook(facts[_HOOK].decode()), stat.started)
 
 
 def _name(hook: Hook) -> str:
@@ -133,9 +174,15 @@ def _groups_of_ours(proc: Path) -> set[int]:
 
 
 def _ours(process: Path) -> bool:
-    """Whether the process has the real user id of the agent or of root: see proc_pid_status(5)."""
+    """Whether the real user is the agent's, or root."""
+    real = _user_ids(process)[:1]
+    return real in ([0], [os.geteuid()])
+
+
+def _user_ids(process: Path) -> list[int]:
+    """The real, effective, saved and file-system user id of a process: see proc_pid_status(5)."""
     with suppress(OSError):
         for line in (process / "status").read_text(errors="replace").splitlines():
             if line.startswith("Uid:"):
-                return int(line.split()[1]) in (0, os.geteuid())
-    return False
+                return list(map(int, line.split()[1:]))
+    return []

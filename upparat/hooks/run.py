@@ -126,7 +126,6 @@ class HookRun:
         self._clear: Deferred[None] | None = None
         self._pause = OneShot(reactor)
         self._timed_out = False
-        self._forbidden = ""
 
     def start(self, clear: Deferred[None]) -> None:
         """Start as soon as ``clear`` fires."""
@@ -265,19 +264,18 @@ class HookRun:
             on_pid=self._write_pidfile,
         )
 
-    def _write_pidfile(self, pid: int) -> bool:
-        """Write the pidfile. Return false if the hook may not run without one: a later agent would
-        run a second installer beside it. Without a launcher there is no group to find again."""
-        self._forbidden = ""
+    def _write_pidfile(self, pid: int) -> None:
+        """Write the pidfile. Without a launcher there is no process group to find again.
+
+        A full disk is no reason not to run the hook: see :meth:`Pidfiles.read`.
+        """
         try:
             if self._launcher:
                 self._pidfiles.write(self.hook, pid)
         except OSError as error:
-            problem = f"its pidfile cannot be written: {error.strerror}"
-            if self.must_finish:
-                self._forbidden = f"cannot be run: {problem}"
-            self.log.warn("The {hook} hook: {problem}", hook=self.hook.value, problem=problem)
-        return not self._forbidden
+            self.log.warn(
+                "The {hook} hook has no pidfile: {error}", hook=self.hook.value, error=str(error)
+            )
 
     def _without_launcher(self) -> None:
         """Go on without a launcher. An update may have replaced the Python of the agent, and hooks
@@ -301,7 +299,7 @@ class HookRun:
         self._child = None
         if not status.unkillable:
             self._pidfiles.remove(self.hook)
-        called_off = self._timed_out or self._final or bool(self._forbidden)
+        called_off = self._timed_out or self._final
         if not status.launched and not called_off and not self._needs_launcher:
             self._without_launcher()
             self._try()
@@ -324,7 +322,7 @@ class HookRun:
     def _falls_with_us(self, status: ExitStatus) -> bool:
         """True if init killed the restart hook. The device is probably shutting down, and the agent
         will be stopped next."""
-        ours = self._timed_out or self._final or bool(self._forbidden)
+        ours = self._timed_out or self._final
         return self.hook is Hook.RESTART and status.signal in _ENDING and not ours
 
     def _over(self, outcome: Outcome) -> None:
@@ -333,8 +331,6 @@ class HookRun:
         self._on_outcome(outcome)
 
     def _outcome(self, status: ExitStatus) -> Done | Failed:
-        if self._forbidden:
-            return Failed(self._forbidden)
         if self._timed_out:
             end = "could not be ended" if status.unkillable else "was ended"
             return Failed(f"Timed out after {self._settings.timeouts[self.hook]:g}s and {end}")

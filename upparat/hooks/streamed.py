@@ -122,7 +122,7 @@ class StreamedRun(HookRun):
         self._fed = None
 
     def _outcome(self, status: ExitStatus) -> Done | Failed:
-        if not status.launched and not self._forbidden:
+        if not status.launched:
             return Failed(NO_GUARD)
         if self._stdin_closed_early and status.signal == SIGKILL:
             return Failed(STDIN_CLOSED_EARLY)

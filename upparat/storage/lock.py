@@ -13,11 +13,12 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
-from upparat.private import NotPrivate, PrivateDirectory, open_private
+from upparat.private import NotPrivate, PrivateDirectory
+
+LOCKS = Path("/proc/locks")
 
 NAME = "agent.lock"
-"""The file that is locked. It stays, because a lock on a file that was removed excludes nobody. The
-name cannot be the id of a job."""
+"""The file that names the process in a state directory. It locks nothing."""
 
 _HELD = (errno.EAGAIN, errno.EACCES)
 
@@ -29,67 +30,89 @@ class Held(Exception):
 class Lock:
     """An exclusive lock of a directory, by flock(2); kept until the process ends.
 
+    :param signed: name this process in a file of the directory.
     :raises Held: if another process has it.
     :raises OSError: if the directory is not private, or has no lock.
     """
 
-    def __init__(self, directory: PrivateDirectory) -> None:
+    def __init__(self, directory: PrivateDirectory, *, signed: bool = False) -> None:
+        self._directory = directory
+        self._signed = signed
         directory.prepare()
         with directory.opened() as opened:
-            flags = os.O_RDWR | os.O_CREAT
-            self._descriptor = open_private(directory.path / NAME, flags, directory=opened)
+            self._descriptor = os.dup(opened)
         try:
-            self._acquire(directory)
-            self.sign()
+            self._acquire()
         except BaseException:
             self.release()
             raise
+        self.sign()
 
-    def _acquire(self, directory: PrivateDirectory) -> None:
+    def _acquire(self) -> None:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in _HELD:
                 raise
-            holder = os.pread(self._descriptor, 20, 0).decode(errors="replace").strip()
-            who = f"process {holder}" if holder else "another process"
-            raise Held(f"{directory.path} is in use by {who}") from None
+            raise Held(f"{self._directory.path} is in use by {self._holder()}") from None
+
+    def _holder(self) -> str:
+        with suppress(OSError):
+            if pid := self._directory.read(NAME).decode(errors="replace").strip():
+                return f"process {pid}"
+        return find_holder(os.fstat(self._descriptor)) or "another process"
 
     def sign(self) -> None:
         """Name this process as the holder. Call it again after a fork, which keeps the lock."""
-        with suppress(OSError):  # a full disk; the lock holds all the same
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        if self._signed:
+            with suppress(OSError):  # a full disk; the lock holds all the same
+                self._directory.write(NAME, f"{os.getpid()}\n".encode())
 
     def release(self) -> None:
         """Let others have it."""
         os.close(self._descriptor)
 
 
+def find_holder(found: os.stat_result, locks: Path = LOCKS) -> str:
+    """Return the living process that has locked a file, or an empty text: see proc_locks(5).
+
+    A process that has forked since is not found.
+    """
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    with suppress(OSError):
+        for line in locks.read_text().splitlines():
+            _, kind, _, _, pid, file, *_ = line.split()
+            if (kind, file) == ("FLOCK", device) and Path("/proc", pid).exists():
+                return f"process {pid}"
+    return ""
+
+
 class Claim:
     """The directories that this process works in.
 
+    :param state_dir: gets a file with the name of this process.
     :raises Held: if another process works in one of them.
     :raises NotPrivate: if others own one of them or can write to it.
     """
 
     log = Logger()
 
-    def __init__(self, *directories: Path) -> None:
+    def __init__(self, state_dir: Path, *others: Path) -> None:
         self._locks: list[Lock] = []
         self._paths: list[Path] = []
         try:
-            for directory in directories:
+            self._lock(state_dir, signed=True)
+            for directory in others:
                 self._lock(directory)
         except BaseException:
             self.release()
             raise
 
-    def _lock(self, path: Path) -> None:
+    def _lock(self, path: Path, *, signed: bool = False) -> None:
         if any(_same(path, other) for other in self._paths):
             return
         try:
-            self._locks.append(Lock(PrivateDirectory(path)))
+            self._locks.append(Lock(PrivateDirectory(path), signed=signed))
             self._paths.append(path)
         except NotPrivate:
             raise

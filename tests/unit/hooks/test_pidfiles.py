@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from upparat.hooks.pidfiles import HookGroup, PidfileEntry, Pidfiles, find_groups
+from upparat.hooks.pidfiles import (
+    HookGroup,
+    PidfileEntry,
+    Pidfiles,
+    find_groups,
+    find_marked,
+)
 from upparat.job import Hook
+from upparat.private import PrivateDirectory
 
 INSTALL = HookGroup(7, Hook.INSTALL)
 ENTRY = PidfileEntry(7, Hook.INSTALL, 500)
@@ -22,7 +30,13 @@ class ProcTestCase(SynchronousTestCase):
         self.proc.mkdir(mode=0o755, parents=True)
 
     def process(
-        self, pid: int, group: int, state: str = "S", started: int = 500, uid: int | None = None
+        self,
+        pid: int,
+        group: int,
+        state: str = "S",
+        started: int = 500,
+        uid: int | None = None,
+        **variables: object,
     ) -> None:
         directory = self.proc / str(pid)
         directory.mkdir(parents=True)
@@ -31,7 +45,10 @@ class ProcTestCase(SynchronousTestCase):
             f"{pid} (a ) b) {state} 1 {group} {numbers} {started} 0 0\n"
         )
         real = os.geteuid() if uid is None else uid
-        (directory / "status").write_text(f"Name:\ta\nUid:\t{real}\t0\t0\t0\n")
+        (directory / "status").write_text(f"Name:\ta\nUid:\t{real}\t{os.geteuid()}\n")
+        facts = {"UPPARAT_AGENT": "/state", "UPPARAT_GROUP": 7, "UPPARAT_HOOK": "install"}
+        environment = "".join(f"{k}={v}\0" for k, v in {**facts, **variables}.items())
+        (directory / "environ").write_text(environment)
 
 
 class FindTests(ProcTestCase):
@@ -87,6 +104,43 @@ class FindTests(ProcTestCase):
     def test_what_a_restart_hook_has_started_is_not_the_hook(self) -> None:
         self.process(8, 7)
         self.assertEqual(self.found(RESTART), set())
+
+
+class MarkedTests(ProcTestCase):
+    """What the environment says counts where no pidfile can be written."""
+
+    def found(self) -> set[PidfileEntry]:
+        return find_marked("/state", self.proc)
+
+    def test_the_first_process_of_a_group(self) -> None:
+        self.process(7, 7)
+        self.process(8, 7)
+        self.assertEqual(self.found(), {ENTRY})
+
+    def test_what_is_no_hook_of_this_agent(self) -> None:
+        for facts in ({"UPPARAT_AGENT": "/other"}, {"UPPARAT_HOOK": "flash"}, {"UPPARAT_GROUP": 8}):
+            self.setUp()
+            self.process(7, 7, **facts)
+            self.assertEqual(self.found(), set())
+
+    def test_a_stranger(self) -> None:
+        self.process(7, 7, uid=STRANGER)
+        self.assertEqual(self.found(), set())
+
+    def test_no_environment_to_be_seen(self) -> None:
+        self.process(7, 7)
+        (self.proc / "7" / "environ").unlink()
+        self.assertEqual(self.found(), set())
+
+    def test_only_without_pidfiles(self) -> None:
+        state = self.proc / "state"
+        self.process(7, 7, UPPARAT_AGENT=state)
+        pidfiles = Pidfiles(state, self.proc)
+        self.assertEqual(pidfiles.read(), set())
+        self.assertEqual(list(state.iterdir()), [])
+        full = OSError(28, "No space left on device")
+        with mock.patch.object(PrivateDirectory, "write", side_effect=full):
+            self.assertEqual(pidfiles.read(), {ENTRY})
 
 
 class PidfilesTests(ProcTestCase):

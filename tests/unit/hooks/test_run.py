@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.logger import LogLevel, capturedLogs
 
-from tests.unit.hooks.case import JOB, KILL, TERM, HookTestCase
+from tests.unit.hooks.case import JOB, TERM, HookTestCase
 from upparat.hooks.child import GRACE
 from upparat.job import Hook
 
@@ -211,23 +211,11 @@ class PidfileTests(HookTestCase):
         self.run_hook(Hook.INSTALL)
         self.assertEqual((seen, self.reactor.last.stdin), ([b""], b"\n"))
 
-    def cannot_be_written(self, hook: Hook, pid: int) -> None:
-        raise OSError(28, "No space left on device")
+    def test_a_hook_runs_though_it_cannot_be_written(self) -> None:
+        def cannot_be_written(hook: Hook, pid: int) -> None:
+            raise OSError(28, "No space left on device")
 
-    def test_without_it_nothing_is_installed_or_restarted(self) -> None:
-        """A later agent would run a second installer beside this one."""
-        self.patch(self.pidfiles, "write", self.cannot_be_written)
-        for hook in (Hook.INSTALL, Hook.RESTART):
-            self.runner.run(hook, JOB, "file")
-            child = self.reactor.last
-            self.assertEqual(child.stdin, b"")
-            child.ends(signal=KILL)
-            why = "cannot be run: its pidfile cannot be written: No space left on device"
-            self.assertEqual(self.told(), [("hook_failed", hook, why)])
-            self.assert_idle()
-
-    def test_other_hooks_run_without_it(self) -> None:
-        self.patch(self.pidfiles, "write", self.cannot_be_written)
+        self.patch(self.pidfiles, "write", cannot_be_written)
         self.run_hook(Hook.READY)
         self.reactor.last.ends()
         self.assertEqual(self.told(), [("ready",)])

@@ -12,7 +12,7 @@ from unittest import mock
 from twisted.trial.unittest import SynchronousTestCase
 
 from upparat.private import NotPrivate, PrivateDirectory
-from upparat.storage.lock import NAME, Claim, Held, Lock
+from upparat.storage.lock import NAME, Claim, Held, Lock, find_holder
 
 HOLD = """
 import sys
@@ -35,17 +35,32 @@ class LockTests(SynchronousTestCase):
         problem = self.assertRaises(Held, Lock, self.directory)
         self.assertEqual(str(problem), f"{self.path} is in use by process {os.getpid()}")
 
-    def test_an_unsigned_lock(self) -> None:
-        lock = Lock(self.directory)
+    def test_a_signed_lock(self) -> None:
+        lock = Lock(self.directory, signed=True)
         self.addCleanup(lock.release)
-        (self.path / NAME).write_bytes(b"")
+        (self.path / NAME).write_text("7\n")
         problem = self.assertRaises(Held, Lock, self.directory)
-        self.assertIn("in use by another process", str(problem))
+        self.assertIn("in use by process 7", str(problem))
+
+    def test_a_holder_that_nobody_knows(self) -> None:
+        self.directory.prepare()
+        nobody = self.path / "locks"
+        found = self.path.stat()
+        device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+        for line in (
+            "",
+            f"1: POSIX  ADVISORY  WRITE {os.getpid()} {device} 0 EOF",
+            f"1: FLOCK  ADVISORY  WRITE {os.getpid()} {device}1 0 EOF",
+            f"1: FLOCK  ADVISORY  WRITE 99999999 {device} 0 EOF",
+        ):
+            nobody.write_text(line)
+            self.assertEqual(find_holder(found, nobody), "")
+        self.assertEqual(find_holder(found, self.path / "none"), "")
 
     def test_again_after_its_release(self) -> None:
         Lock(self.directory).release()
         Lock(self.directory).release()
-        self.assertTrue((self.path / NAME).exists())
+        self.assertEqual(list(self.path.iterdir()), [])
 
     def test_a_child_does_not_inherit_it(self) -> None:
         lock = Lock(self.directory)
