@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-WORKERS = ("-n", "4", "--dist", "worksteal")
+WORKERS = ("-n", "6", "--dist", "worksteal")
 """Most of the time a test waits for another process."""
 
 LEAST_COVERAGE = 99

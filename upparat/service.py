@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from . import __version__, sentry
-from .config.settings import Settings
+from .config.settings import Require, Settings
 from .download.downloader import Downloader
 from .download.exchange import DownloadReactor
 from .download.verifier import Verifier
@@ -106,8 +106,7 @@ class UpparatService(Service):
             version=__version__,
             thing=self._settings.broker.thing_name,
         )
-        for problem in self._settings.problems:
-            self.log.error("The configuration is wrong: {problem}", problem=problem)
+        self._warn()
         self._downloads.clean(memory.key if memory else None)
         self._mqtt.startService()
         self._hooks.wait_for_leftovers().addCallback(lambda _: self._machine.start(memory))
@@ -148,6 +147,17 @@ class UpparatService(Service):
     def _stopped_badly(self, failure: Failure) -> None:
         self.log.failure("Stopping went wrong", failure)
         self._sentry_stop()
+
+    def _warn(self) -> None:
+        for problem in self._settings.problems:
+            self.log.error("The configuration is wrong: {problem}", problem=problem)
+        broker, require = self._settings.broker, self._settings.verify.require
+        if not broker.tls and not broker.username and require is not Require.SIGNATURE:
+            self.log.warn(
+                "Whoever can reach the broker at {host} can have files installed: it is plain and "
+                "asks for no password, and [verify] require is not signature",
+                host=broker.host,
+            )
 
     def _start_sentry(self) -> None:
         service, broker = self._settings.service, self._settings.broker

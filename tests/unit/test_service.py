@@ -7,13 +7,14 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.ports import execution, key
 from upparat import sentry
 from upparat import service as module
 from upparat.config.reader import load
-from upparat.config.settings import Settings
+from upparat.config.settings import Require, Settings
 from upparat.job import Report, State
 from upparat.ports import Memory
 from upparat.service import FAREWELL, LONGEST, UpparatService
@@ -89,6 +90,37 @@ class ServiceTests(SynchronousTestCase):
                 ("mqtt.startService",),
                 ("hooks.wait_for_leftovers",),
                 ("jobs.fetch",),
+            ],
+        )
+
+    def warnings(self, **changes: Any) -> list[str]:
+        """What the start warns of, with these sections."""
+        settings: Settings = replace(load(None), **changes)
+        with capturedLogs() as events:
+            UpparatService(self.clock, settings).startService()  # type: ignore[arg-type]
+        return [
+            formatEvent(event)
+            for event in events
+            if event["log_level"] in (LogLevel.warn, LogLevel.error)
+        ]
+
+    def test_a_broker_for_everybody(self) -> None:
+        [warning] = self.warnings()
+        self.assertIn("Whoever can reach the broker at 127.0.0.1 can have files", warning)
+        for changes in (
+            {"broker": replace(load(None).broker, username="me")},
+            {"broker": replace(load(None).broker, cafile="ca.pem")},
+            {"verify": replace(load(None).verify, require=Require.SIGNATURE)},
+        ):
+            self.assertEqual(self.warnings(**changes), [])
+
+    def test_each_problem_of_the_file_is_an_error(self) -> None:
+        broker = replace(load(None).broker, username="me")
+        self.assertEqual(
+            self.warnings(broker=broker, problems=("[hooks] ready: none", "[x]: unknown section")),
+            [
+                "The configuration is wrong: [hooks] ready: none",
+                "The configuration is wrong: [x]: unknown section",
             ],
         )
 

@@ -52,6 +52,12 @@ class FileTests(ConfigBench):
             self.assertTrue(error.problems)
 
 
+class EncodingTests(ConfigBench):
+    def test_a_byte_order_mark(self) -> None:
+        settings = config.load(self.write(b"\xef\xbb\xbf[broker]\nhost = h\n"), "thing")
+        self.assertEqual(settings.broker.host, "h")
+
+
 class ProblemsTests(ConfigBench):
     def test_all_at_once(self) -> None:
         missing = self.directory / "missing"
