@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.updates import SUCCEEDED, Updates
+from tests.simulator.store import LISTED
 from upparat.job import Status
 
 MULTIPLE = "Invalid: More than one job is IN PROGRESS: job-1, job-2"
@@ -25,6 +26,19 @@ def test_a_foreign_job_in_progress(updates: Updates) -> None:
     updates.start()
     assert updates.end() == SUCCEEDED
     assert updates.cloud.asked("update", "foreign") == []
+
+
+def test_a_list_that_is_full_of_foreign_jobs(updates: Updates) -> None:
+    """AWS has no second page for devices: ours is found once one of the others has ended."""
+    names = [f"foreign-{number}" for number in range(LISTED)]
+    for name in names:
+        updates.cloud.create_job(name, {"action": "reboot"})
+    updates.create()
+    device = updates.start()
+    device.wait_for_log(f"AWS lists {LISTED} jobs or more, none of which is for this agent")
+    assert updates.cloud.execution("job-1").status is Status.QUEUED
+    updates.cloud.report(names[3], "SUCCEEDED")
+    assert updates.end() == SUCCEEDED
 
 
 def test_a_job_without_our_prefix(updates: Updates) -> None:

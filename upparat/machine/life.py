@@ -24,6 +24,7 @@ from upparat.ports import STREAM, Installation, Memory, Stage
 from upparat.version import older
 
 from .model import (
+    FULL_LIST,
     Aftermath,
     Artifact,
     Check,
@@ -177,10 +178,23 @@ def on_pending(
     left = [summary for summary in listed if _maybe_ours(core, summary.key)]
     if core.memory is not None and core.memory.key not in {each.key for each in left}:
         left = _with_remembered(core.memory.key, left)
+    full = len(listed) >= FULL_LIST
     if left:
-        inputs._select(Selection(left))
+        inputs._select(Selection(left, full=full))
     else:
+        _mind_crowd(core, full=full)
         inputs._wait()
+
+
+def _mind_crowd(core: Core, *, full: bool) -> None:
+    """Warn once of a list that is full of the jobs of others: ours may stand behind them."""
+    if full and not core.crowded_out:
+        core.log.warn(
+            "AWS lists {count} jobs or more, none of which is for this agent. Jobs behind them are "
+            "not listed until some of these end",
+            count=FULL_LIST,
+        )
+    core.crowded_out = full
 
 
 fetch_jobs.upon(Inputs._wait).to(monitor).returns(None)
@@ -198,6 +212,7 @@ def look_at_next(inputs: Inputs, core: Core, selection: Selection) -> None:
     elif selection.outdated:
         inputs._fetch()
     else:
+        _mind_crowd(core, full=selection.full)
         inputs._wait()
 
 

@@ -33,6 +33,10 @@ from upparat.ports import (
     TimerEvents,
 )
 
+FULL_LIST = 10
+"""Executions that AWS lists at once; with a schedule up to 15. The API has no second page for
+devices."""
+
 _REMEMBERED = 64
 """The number of ended executions that the machine remembers; AWS lists 15 at the most."""
 
@@ -58,6 +62,7 @@ class Core:
     :ivar in_hand: the execution that the agent works on.
     :ivar not_ours: listed executions that are somebody else's.
     :ivar ended: executions that the agent has ended; AWS may still list them for a moment.
+    :ivar crowded_out: the list was full of executions that are not ours, and the log says so.
     """
 
     jobs: Jobs
@@ -70,6 +75,7 @@ class Core:
     in_hand: ExecutionKey | None = None
     not_ours: set[ExecutionKey] = field(default_factory=set)
     ended: deque[ExecutionKey] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    crowded_out: bool = False
     log: Logger = field(default_factory=lambda: Logger(namespace="upparat.machine"))
 
 
@@ -83,9 +89,11 @@ class Selection:
     :ivar left: not described yet; those in progress first.
     :ivar in_progress: described, ours, and in progress.
     :ivar outdated: the list has changed meanwhile.
+    :ivar full: the list has no room for more executions.
     """
 
     left: list[JobExecutionSummary]
+    full: bool = field(default=False, kw_only=True)
     in_progress: list[JobExecution] = field(default_factory=list)
     outdated: bool = False
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.ports import execution, key
 from tests.unit.machine.bench import IN_PROGRESS, QUEUED, Life, ended, summary
 from upparat.job import Downgrades, ExecutionKey, Hook, JobExecutionSummary, State, Status
 from upparat.machine.life import MAX_URL_REQUESTS
+from upparat.machine.model import FULL_LIST
 from upparat.ports import Installation, Memory, Stage
 
 
@@ -147,6 +149,18 @@ class FindingTests(SynchronousTestCase):
         life.machine.changed()
         life.machine.pending([summary("x", IN_PROGRESS)], [])
         self.assertEqual((life.state, life.taken()), ("monitor", [("fetch",)]))
+
+    def test_a_list_that_is_full_of_foreign_jobs_is_told_once(self) -> None:
+        life = Life(job_id_prefix="ours").started().quiet()
+        full = [summary(f"foreign-{number}") for number in range(FULL_LIST)]
+        warnings = []
+        for listed in (full[1:], full, full, [], full):
+            with capturedLogs() as events:
+                life.machine.pending([], listed)
+            warnings.append(sum(event["log_level"] is LogLevel.warn for event in events))
+            life.taken()
+            life.machine.changed()
+        self.assertEqual(warnings, [0, 1, 0, 0, 1])
 
     def test_foreign_jobs_that_are_gone_are_forgotten(self) -> None:
         life = Life().started()
