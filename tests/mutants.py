@@ -37,7 +37,7 @@ CONFIG = """\
 module-path = "{module}"
 timeout = 60.0
 excluded-modules = []
-test-command = "{python} -m pytest -x -q -p no:cacheprovider {tests}"
+test-command = "{python} -m unittest --failfast --quiet {tests}"
 [cosmic-ray.distributor]
 name = "local"
 [cosmic-ray.filters.operators-filter]
@@ -71,7 +71,9 @@ def mutate(module: str) -> str:
         for tree in ("tests", "upparat"):
             shutil.copytree(ROOT / tree, directory / tree)
         shutil.copy(ROOT / "pyproject.toml", directory)
-        config = CONFIG.format(module=module, tests=MODULES[module], python=sys.executable)
+        # Four times as fast as pytest, which has more to import
+        tests = MODULES[module].removesuffix(".py").replace("/", ".")
+        config = CONFIG.format(module=module, tests=tests, python=sys.executable)
         (directory / "cosmic-ray.toml").write_text(config, encoding="utf-8")
         files = ("cosmic-ray.toml", "session.sqlite")
         run(directory, "cosmic-ray", "init", *files)
