@@ -39,7 +39,7 @@ NAVIGATION = {
         "examples/README",
         "CHANGELOG",
     ],
-    "Explanation": ["docs/design", "docs/benchmarks"],
+    "Explanation": ["docs/design", "docs/security", "docs/benchmarks"],
     "Development": ["CONTRIBUTING", "tests/simulator/README"],
 }
 """Every page but the first, in order. A page that is missing here fails the build."""
