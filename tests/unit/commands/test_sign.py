@@ -95,12 +95,16 @@ class SignTests(SynchronousTestCase):
 
     def test_the_commands_of_the_docs(self) -> None:
         """Two ways to the same: both signatures hold."""
-        first, second, _ = self.blocks()
-        told = [self.run_block(block) for block in (first, second)]
-        [key] = load_keys((self.directory / "firmware.pem").read_bytes())
-        for signature in (json.loads(told[0])["signature"], told[1]):
-            message = Text(statement("2.0.0", SHA256))
-            self.assertTrue(verified(key, base64.b64decode(signature), message))
+        ours, ours_for_product, theirs, theirs_for_product, _ = self.blocks()
+        for product, block, other in (
+            ("", ours, theirs),
+            ("board-A", ours_for_product, theirs_for_product),
+        ):
+            told = [self.run_block(each) for each in (block, other)]
+            [key] = load_keys((self.directory / "firmware.pem").read_bytes())
+            for signature in (json.loads(told[0])["signature"], told[1]):
+                message = Text(statement("2.0.0", SHA256, product))
+                self.assertTrue(verified(key, base64.b64decode(signature), message), product)
 
     def test_the_commands_of_the_docs_for_minisign(self) -> None:
         minisign("-v")
