@@ -104,6 +104,27 @@ def test_keys_of_others(updates: Updates, sign: Sign, tmp_path: Path) -> None:
     assert "install" not in updates.hooks.names()
 
 
+def test_one_key_for_two_products(updates: Updates, keys: KeyPair, sign: Sign) -> None:
+    updates.start(verify={"require": "signature", "public_keys": keys.public, "product": "board A"})
+    digest = updates.file.sha256
+    for product, problem in (
+        ("board B", f"{NOT_OURS} for the product 'board A'"),
+        ("", "signature: names no product, and must name 'board A'"),
+    ):
+        signature = sign(statement("2.0", digest, product))
+        for name, more in (("digest", {"sha256": digest}), ("file", {})):  # told before, and after
+            job = f"job-{len(product)}-{name}"
+            updates.create(job, signature=signature, **more)
+            end = updates.cloud.wait_for_end(job)
+            told = (end.status, end.state, end.message)
+            assert told == ("FAILED", "verification_failed", problem)
+    assert "install" not in updates.hooks.names()
+    assert not updates.hooks.installed_file.exists()
+    updates.create("job-A", sha256=digest, signature=sign(statement("2.0", digest, "board A")))
+    assert updates.cloud.wait_for_end("job-A").state == "complete_soft_restart"
+    assert updates.installed == updates.file.content
+
+
 @pytest.fixture
 def minisign(tmp_path: Path) -> MinisignPair:
     return make_minisign_keys(tmp_path)

@@ -232,15 +232,18 @@ class _SettingsReader:
             require=self._require,
             keys=self._public_keys,
             authorities=self._signing_authorities,
+            product=self._product,
             allow_downgrade=self._allow_downgrade,
         )
 
     def _require(self) -> Require:
         require = self.ini.value("verify", "require", Require.NONE)
-        named = self.ini.text("verify", "public_keys") or self.ini.text("verify", "cafile")
-        if require is Require.SIGNATURE and not named:
+        if require is Require.SIGNATURE and not self._names_signers():
             self.ini.problem("verify", "require", "signature needs public_keys or cafile")
         return require
+
+    def _names_signers(self) -> bool:
+        return any(self.ini.text("verify", option) for option in ("public_keys", "cafile"))
 
     def _public_keys(self) -> tuple[PublicKey, ...]:
         files: list[str] = self.ini.attempt(
@@ -257,6 +260,14 @@ class _SettingsReader:
         if not cafile or not self.ini.passes("verify", "cafile", checks.readable, cafile):
             return ()
         return self.ini.attempt("verify", "cafile", checks.signing_authorities, cafile, ())
+
+    def _product(self) -> str:
+        product = self.ini.value("verify", "product", "")
+        if product and not self._names_signers():
+            self.ini.problem("verify", "product", "needs public_keys or cafile")
+        if product and not self.ini.value("verify", "bind_version", True):
+            self.ini.problem("verify", "product", "needs bind_version = yes")
+        return product
 
     def _allow_downgrade(self) -> Downgrades:
         downgrades = self.ini.value("verify", "allow_downgrade", Downgrades.YES)

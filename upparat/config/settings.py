@@ -239,6 +239,12 @@ class VerifySettings:
         {"cafile": Option("Certificates (PEM) of the authorities whose signers are believed.")},
     )
     bind_version: bool = flag(True, "Whether a signature must name the version as well.")
+    product: str = pattern(
+        "",
+        "The product that a signature must name. Needs keys or `cafile`, and `bind_version`.",
+        r"([A-Za-z0-9._:+-]([A-Za-z0-9._:+ -]{0,126}[A-Za-z0-9._:+-])?)?",
+        "of a product: 1 to 128 letters, digits and ._:+- with blanks in between",
+    )
     allow_downgrade: Downgrades = choice(
         Downgrades.YES, "Whether an older version may be installed: `yes`, `forced` or `no`."
     )

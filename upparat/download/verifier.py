@@ -106,7 +106,7 @@ class Verifier:
     ) -> str:
         from upparat.signing.signatures import verified
 
-        signature, problem = job.signature or b"", _NOT_OURS
+        signature, problem = job.signature or b"", ""
         try:
             messages = list(self._messages(job, content, sha256))
         except ValueError as error:
@@ -117,13 +117,25 @@ class Verifier:
                     return ""
             except ValueError as error:  # this key needs all bytes at once; another may not
                 problem = f"signature: {error}"
-        return problem
+        return problem or self._refusal(keys, signature, job.version, sha256)
+
+    def _refusal(self, keys: list[PublicKey], signature: bytes, version: str, sha256: str) -> str:
+        """Tell a signature that names no product from one that no key of ours has made."""
+        from upparat.signing.signatures import Text, statement, verified
+
+        wanted = self._settings.product
+        if not wanted:
+            return _NOT_OURS
+        unnamed = Text(statement(version, sha256))
+        if any(verified(key, signature, unnamed) for key in keys):
+            return f"signature: names no product, and must name {wanted!r}"
+        return f"{_NOT_OURS} for the product {wanted!r}"
 
     def _messages(self, job: Job, content: Message | None, sha256: str) -> Iterator[Message]:
         from upparat.signing.signatures import Text, statement
 
         if self._settings.bind_version:
-            yield Text(statement(job.version, sha256))
+            yield Text(statement(job.version, sha256, self._settings.product))
             return
         if job.version.isprintable():
             yield Text(statement(job.version, sha256))

@@ -21,16 +21,17 @@ from .signatures import statement
 PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
-def document(key: PrivateKey, file: Path, version: str) -> dict[str, object]:
+def document(key: PrivateKey, file: Path, version: str, product: str = "") -> dict[str, object]:
     """Make the members ``version``, ``size``, ``sha256`` and ``signature`` of a job document.
 
+    :param product: the product that the signature names; empty for none.
     :raises OSError: if the file cannot be read.
-    :raises ValueError: for a version that cannot be signed.
+    :raises ValueError: for a version or a product that cannot be signed.
     """
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
         size = stream.tell()
-    signature = sign(key, statement(version, digest))
+    signature = sign(key, statement(version, digest, product))
     return {
         "version": version,
         "size": size,

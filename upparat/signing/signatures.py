@@ -1,9 +1,9 @@
 """Signatures of firmware: the signed message, and its verification. No policy.
 
-The signed message is a *statement* of the version and the file's digest, or the file itself, as AWS
-code signing and ``openssl dgst -sign`` sign it. The algorithms are Ed25519 (RFC 8032), ECDSA on
-P-256 and P-384 with SHA-256 or SHA-384 in DER, RSA with SHA-256 (PKCS #1 v1.5 or PSS), and both
-formats of minisign.
+The signed message is a *statement* of the version and the file's digest, and of the product if
+there is one. Or it is the file itself, as AWS code signing and ``openssl dgst -sign`` sign it. The
+algorithms are Ed25519 (RFC 8032), ECDSA on P-256 and P-384 with SHA-256 or SHA-384 in DER, RSA with
+SHA-256 (PKCS #1 v1.5 or PSS), and both formats of minisign.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ from upparat import minisign
 from .keys import MinisignKey, PublicKey
 
 
-def statement(version: str, sha256: str) -> bytes:
-    """Make the message whose signature binds a version to a file.
+def statement(version: str, sha256: str, product: str = "") -> bytes:
+    """Make the message whose signature binds a version to a file, and both to a product.
 
     :param sha256: 64 lower-case hexadecimal digits.
-    :raises ValueError: for a version with line ends, because it could forge the other lines.
+    :param product: empty for the message that names none.
+    :raises ValueError: for a text with line ends, because it could forge the other lines.
     """
-    if not version.isprintable():
-        raise ValueError("the version holds a character that cannot be printed")
-    return f"upparat-update 1\nversion: {version}\nsha256: {sha256}\n".encode()
+    for name, text in (("version", version), ("product", product)):
+        if not text.isprintable():
+            raise ValueError(f"the {name} holds a character that cannot be printed")
+    head = f"upparat-update 2\nproduct: {product}" if product else "upparat-update 1"
+    return f"{head}\nversion: {version}\nsha256: {sha256}\n".encode()
 
 
 class Message(Protocol):

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,13 @@ class SignTests(SynchronousTestCase):
         self.patch(sys, "stdout", self.out)
         self.patch(sys, "stderr", self.err)
 
-    def sign(self, key: Path, version: str = "2.0", file: Path | None = None) -> Any:
+    def sign(
+        self, key: Path, version: str = "2.0", file: Path | None = None, more: Sequence[str] = ()
+    ) -> Any:
         self.out.truncate(0)
         self.out.seek(0)
-        cli.main(["sign", "--key", str(key), "--version", version, str(file or self.file)])
+        options = ["--key", str(key), "--version", version, *more]
+        cli.main(["sign", *options, str(file or self.file)])
         return json.loads(self.out.getvalue())
 
     def problem(self, *arguments: Any, **more: Any) -> str:
@@ -59,6 +63,23 @@ class SignTests(SynchronousTestCase):
             [key] = load_keys(keys.public.read_bytes())
             self.assertTrue(verified(key, signature, Text(statement("2.0", SHA256))), kind)
 
+    def test_a_product(self) -> None:
+        keys = make_keys(self.directory, "p256")
+        made = self.sign(keys.private, more=["--product", "board A"])
+        signature = base64.b64decode(made.pop("signature"))
+        self.assertEqual(made, {"version": "2.0", "size": 8, "sha256": SHA256})
+        [key] = load_keys(keys.public.read_bytes())
+        self.assertTrue(verified(key, signature, Text(statement("2.0", SHA256, "board A"))))
+
+    def test_products_that_no_device_can_have(self) -> None:
+        keys = make_keys(self.directory, "p256")
+        told = "upparat sign: error: argument --product: "
+        empty = self.problem(keys.private, more=["--product", ""])
+        self.assertEqual(empty, f"{told}is empty")
+        for product in (" A", "A ", "A\nversion: 3", "é", "x" * 129):
+            problem = self.problem(keys.private, more=["--product", product])
+            self.assertIn(f"{told}{product!r} holds other characters", problem)
+
     def test_it_imports_no_reactor(self) -> None:
         keys = make_keys(self.directory, "ed25519")
         modules = loaded("sign", "--key", keys.private, "--version", "2.0", self.file)
@@ -74,12 +95,16 @@ class SignTests(SynchronousTestCase):
 
     def test_the_commands_of_the_docs(self) -> None:
         """Two ways to the same: both signatures hold."""
-        first, second, _ = self.blocks()
-        told = [self.run_block(block) for block in (first, second)]
-        [key] = load_keys((self.directory / "firmware.pem").read_bytes())
-        for signature in (json.loads(told[0])["signature"], told[1]):
-            message = Text(statement("2.0.0", SHA256))
-            self.assertTrue(verified(key, base64.b64decode(signature), message))
+        ours, ours_for_product, theirs, theirs_for_product, _ = self.blocks()
+        for product, block, other in (
+            ("", ours, theirs),
+            ("board-A", ours_for_product, theirs_for_product),
+        ):
+            told = [self.run_block(each) for each in (block, other)]
+            [key] = load_keys((self.directory / "firmware.pem").read_bytes())
+            for signature in (json.loads(told[0])["signature"], told[1]):
+                message = Text(statement("2.0.0", SHA256, product))
+                self.assertTrue(verified(key, base64.b64decode(signature), message), product)
 
     def test_the_commands_of_the_docs_for_minisign(self) -> None:
         minisign("-v")

@@ -200,6 +200,32 @@ class VerifyTests(ConfigBench):
         options = ("require = signature", f"cafile = {self.certs.cafile}")
         self.assertEqual(len(self.option("verify", *options).authorities), 1)
 
+    def test_the_version_may_stay_unsigned(self) -> None:
+        self.assertIs(self.option("verify", "bind_version = no").bind_version, False)
+
+    def test_a_product(self) -> None:
+        for name in ("A", "board A", "a.b_c:d+e-f", "x" * 128):
+            options = (f"cafile = {self.certs.cafile}", f"product = {name}")
+            self.assertEqual(self.option("verify", *options).product, name)
+        keys = f"public_keys = {self.certs.client_cert}"
+        self.assertEqual(self.option("verify", keys, "product =  A ").product, "A")
+
+    def test_a_product_with_other_characters(self) -> None:
+        for name in ("é", "a/b", "a\tb", "x" * 129, "a\n  version: 2"):
+            problem = self.problem("verify", f"cafile = {self.certs.cafile}", f"product = {name}")
+            self.assertIn("holds other characters than those of a product", problem)
+
+    def test_a_product_needs_signatures_that_name_it(self) -> None:
+        keys = f"cafile = {self.certs.cafile}"
+        needs = "[verify] product: needs"
+        self.assertEqual(self.problem("verify", "product = A"), f"{needs} public_keys or cafile")
+        self.assertEqual(
+            self.problem("verify", keys, "product = A", "bind_version = no"),
+            f"{needs} bind_version = yes",
+        )
+        both = self.problems("[verify]\nproduct = A\nbind_version = no")
+        self.assertEqual(both, (f"{needs} public_keys or cafile", f"{needs} bind_version = yes"))
+
     def test_downgrades_need_the_version(self) -> None:
         self.assertEqual(
             self.problem("verify", "allow_downgrade = no"),

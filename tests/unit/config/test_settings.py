@@ -79,7 +79,8 @@ proxy = http://proxy.example.com:3128
 require = signature
 public_keys = {certs.client_cert} {certs.server_cert}
 cafile = {certs.cafile}
-bind_version = no
+bind_version = yes
+product = board A:1.0+x_y
 allow_downgrade = forced
 """
 
@@ -130,6 +131,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "keys": (),
         "authorities": (),
         "bind_version": True,
+        "product": "",
         "allow_downgrade": Downgrades.YES,
     },
 }
@@ -196,7 +198,8 @@ class SettingsTests(ConfigBench):
                     require=Require.SIGNATURE,
                     keys=(*public_keys(certs.client_cert), *public_keys(certs.server_cert)),
                     authorities=(certificate(certs.cafile),),
-                    bind_version=False,
+                    bind_version=True,
+                    product="board A:1.0+x_y",
                     allow_downgrade=Downgrades.FORCED,
                 ),
             ),
@@ -250,7 +253,8 @@ class SettingsTests(ConfigBench):
         names = {section: [*options] for section, options in DEFAULTS.items()}
         names["hooks"] = [name for name in names["hooks"] if name not in ("commands", "timeouts")]
         names["hooks"] += [*Hook, "timeout", *(f"timeout_{hook}" for hook in Hook)]
-        names["verify"] = ["public_keys", "cafile", "require", "bind_version", "allow_downgrade"]
+        names["verify"] = ["public_keys", "cafile", "require", "bind_version", "product"]
+        names["verify"] += ["allow_downgrade"]
         names["service"] += ["download_location", "state_dir", "sentry"]
         text = "".join(
             f"[{section}]\n" + "".join(f"{name} =\n" for name in options)

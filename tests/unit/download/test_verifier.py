@@ -199,6 +199,93 @@ class StatementTests(Bench):
         self.assertEqual(told, "signature: the version holds a character that cannot be printed")
 
 
+class ProductTests(Bench):
+    """One key for several products."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.settings_of_a = self.settings(product="A")
+
+    def signed_for(self, product: str) -> bytes:
+        return self.sign(statement("2.0", SHA256, product))
+
+    def told(self, settings: VerifySettings, signature: bytes) -> str:
+        """What is said before and after the download, with and without a digest."""
+        document: dict[str, Any] = {"signature": signature, "sha256": SHA256}
+        [told] = {
+            self.objection(settings, **document),
+            self.check(settings, **document),
+            self.check(settings, signature=signature),
+        }
+        return told
+
+    def test_the_right_one(self) -> None:
+        self.assertEqual(self.told(self.settings_of_a, self.signed_for("A")), "")
+
+    def test_another(self) -> None:
+        not_a = f"{NOT_OURS} for the product 'A'"
+        for product in ("B", "a", "A A"):
+            self.assertEqual(self.told(self.settings_of_a, self.signed_for(product)), not_a)
+        self.assertEqual(self.told(self.settings_of_a, b"x"), not_a)
+
+    def test_none(self) -> None:
+        told = "signature: names no product, and must name 'A'"
+        self.assertEqual(self.told(self.settings_of_a, self.signed()), told)
+
+    def test_none_of_another_version_or_key(self) -> None:
+        """It is not only the product that is wrong."""
+        others = make_keys(self.directory, "p256", "other")
+        for signature in (self.signed("1.0"), self.sign(statement("2.0", SHA256), others)):
+            told = self.told(self.settings_of_a, signature)
+            self.assertEqual(told, f"{NOT_OURS} for the product 'A'")
+
+    def test_a_device_without_a_product(self) -> None:
+        """It cannot know whether the file is for it."""
+        self.assertEqual(self.told(self.settings(), self.signed_for("A")), NOT_OURS)
+        loose = self.settings(bind_version=False)
+        self.assertEqual(self.check(loose, signature=self.signed_for("A")), NOT_OURS)
+
+    def test_the_version_and_the_file_count_as_well(self) -> None:
+        other = hashlib.sha256(b"other").hexdigest()
+        for text in (statement("1.0", SHA256, "A"), statement("2.0", other, "A")):
+            told = self.told(self.settings_of_a, self.sign(text))
+            self.assertEqual(told, f"{NOT_OURS} for the product 'A'")
+
+    def test_minisign(self) -> None:
+        pair = make_minisign_keys(self.directory)
+        settings = self.settings(keys=self.public(pair), product="A")
+        for form in FORMATS:
+            for product, problem in (
+                ("A", ""),
+                ("B", f"{NOT_OURS} for the product 'A'"),
+                ("", "signature: names no product, and must name 'A'"),
+            ):
+                text = pair.sign(self.write("signed", statement("2.0", SHA256, product)), form)
+                self.assertEqual(self.told(settings, text.encode()), problem, form)
+
+    def test_a_trusted_comment_names_no_product(self) -> None:
+        pair = make_minisign_keys(self.directory)
+        text = pair.sign(self.write("signed", statement("2.0", SHA256)), comment="product: A")
+        told = self.told(self.settings(keys=self.public(pair), product="A"), text.encode())
+        self.assertEqual(told, "signature: names no product, and must name 'A'")
+
+    def test_certificates(self) -> None:
+        signers = Signers(self.directory)
+        self.keys, pem = signers.issue("signer")
+        root = tuple(load_pem_x509_certificates(signers.cafile.read_bytes()))
+        settings = self.settings(keys=(), authorities=root, product="A")
+        for product, problem in (("A", ""), ("B", f"{NOT_OURS} for the product 'A'")):
+            document: dict[str, Any] = {"signature": self.signed_for(product), "certificate": pem}
+            self.assertEqual(self.check(settings, **document), problem)
+
+    def test_a_job_without_a_signature(self) -> None:
+        """Whether that is enough is up to ``require``."""
+        missing = "signature: is missing in the job document"
+        self.assertEqual(self.objection(self.settings_of_a), missing)
+        free = self.settings(require=Require.NONE, product="A")
+        self.assertEqual((self.objection(free), self.check(free)), ("", ""))
+
+
 class MinisignTests(Bench):
     """With keys of either kind."""
 

@@ -29,6 +29,14 @@ class DocumentTests(Bench):
         [key] = load_keys(keys.public.read_bytes())
         self.assertTrue(verified(key, signature, Text(statement("2.0", self.sha256))))
 
+    def test_the_signature_binds_both_to_a_product(self) -> None:
+        keys = make_keys(self.directory, "ed25519")
+        made = document(load_private_key(keys.private), self.file, "2.0", "A")
+        signature = base64.b64decode(str(made.pop("signature")))
+        self.assertEqual(made, {"version": "2.0", "size": 8, "sha256": self.sha256})
+        [key] = load_keys(keys.public.read_bytes())
+        self.assertTrue(verified(key, signature, Text(statement("2.0", self.sha256, "A"))))
+
     def test_a_version_of_two_lines(self) -> None:
         key = load_private_key(make_keys(self.directory, "ed25519").private)
         self.assertRaises(ValueError, document, key, self.file, "2.0\n")

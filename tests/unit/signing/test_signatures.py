@@ -158,6 +158,17 @@ class StatementTests(SynchronousTestCase):
             f"upparat-update 1\nversion: 2.0 ü\nsha256: {SHA256}\n".encode(),
         )
 
+    def test_text_with_a_product(self) -> None:
+        """The same holds for it."""
+        self.assertEqual(
+            statement("2.0 ü", SHA256, "board A"),
+            f"upparat-update 2\nproduct: board A\nversion: 2.0 ü\nsha256: {SHA256}\n".encode(),
+        )
+
     def test_a_version_is_one_line(self) -> None:
         for version in ("2.0\nsha256: 1", "2.0\r", "\u2028", "\x1b"):
             self.assertRaises(ValueError, statement, version, SHA256)
+
+    def test_a_product_is_one_line(self) -> None:
+        for product in ("A\nversion: 3.0", "A\r", "\u2028", "\x1b"):
+            self.assertRaises(ValueError, statement, "2.0", SHA256, product)
