@@ -6,6 +6,10 @@ a new boot id: a power cut), the broker is killed, the file server goes down for
 download's connection is cut. Then what ``World.violations`` says must hold: the job has succeeded,
 above all.
 
+In some updates the device also falls back to its old version after a power cut, and AWS tries a
+job that has failed again. Then a success must be true: the version that runs is the job's, and the
+ready hook has said yes since the last restart.
+
 The seed makes the moments and the victims, but not the scheduling of processes: it reproduces a
 failure with some luck only, so that the directory of a failed update is kept, with its logs.
 """
@@ -20,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +32,7 @@ from pathlib import Path
 from tests.support.files import File
 from tests.support.localworld import torture_local
 from tests.support.world import World
-from upparat.job import ACTION
+from upparat.job import ACTION, State, Status
 from upparat.local.aws import LocalAws
 
 LONGEST = 2.5
@@ -45,11 +49,29 @@ PATIENCE = 120.0
 DOWN = 1.0
 """Seconds that the file server stays down, at the most."""
 
+IN_FLIGHT = 0.2
+"""Seconds for the last messages of an agent to arrive before its device falls back."""
+
 STREAMED = 0.4
 """The share of updates whose file is streamed into the install hook."""
 
+FALLING = 0.35
+"""The share of updates in which the device may fall back."""
+
+EXECUTIONS = 6
+"""Executions of a job, at the most."""
+
 VICTIMS = {"agent": 12, "power": 3, "broker": 2, "server": 1, "connection": 2}
 """Who is hit, and how often in relation to the others."""
+
+FALLS = {**VICTIMS, "fall": 6}
+"""The same for a device that may fall back."""
+
+SUCCESSES = (
+    State.COMPLETE_READY,
+    State.COMPLETE_SOFT_RESTART,
+    State.VERSION_ALREADY_INSTALLED,
+)
 
 
 @dataclass
@@ -62,10 +84,10 @@ class Tally:
 
     @property
     def kills(self) -> int:
-        return self.hits["agent"] + self.hits["power"]
+        return self.hits["agent"] + self.hits["power"] + self.hits["fall"]
 
     def __str__(self) -> str:
-        hits = ", ".join(f"{victim} {self.hits[victim]}" for victim in VICTIMS)
+        hits = ", ".join(f"{victim} {self.hits[victim]}" for victim in FALLS)
         return (
             f"{self.updates} updates, {self.kills} kills of the agent ({hits}), "
             f"{len(self.violations)} violations"
@@ -84,11 +106,19 @@ class Worker:
 
     def run(self) -> None:
         for number in itertools.count(1):
-            if self._own["agent"] + self._own["power"] >= self._kills or self._tally.violations:
+            kills = self._own["agent"] + self._own["power"] + self._own["fall"]
+            if kills >= self._kills or self._tally.violations:
                 return
-            self._update(self._directory / f"update-{number}")
+            falls = self._random.random() < FALLING
+            directory = self._directory / f"update-{number}"
+            wrong = self._falling(directory) if falls else self._update(directory)
+            self._tally.updates += 1
+            if wrong:
+                self._tally.violations += [f"{directory}: {each}" for each in wrong]
+            else:
+                shutil.rmtree(directory)
 
-    def _update(self, directory: Path) -> None:
+    def _update(self, directory: Path) -> list[str]:
         streamed = self._random.random() < STREAMED
         with World(directory, PATIENT, size=400_000, leisure=0.3, streamed=streamed) as world:
             file = world.release("job-1", "2.0", self._restart(world))
@@ -98,23 +128,44 @@ class Worker:
             file.slow(600_000.0, times=-1)
             world.agent.supervised = True
             world.agent.start()
-            for victim in self._blows():
+            for victim in self._blows(VICTIMS):
                 if self._ended(world):
                     break
                 self._hit(world, file, victim)
-            wrong = self._wrong(world, file)
-        self._tally.updates += 1
-        if wrong:
-            self._tally.violations += [f"{directory}: {each}" for each in wrong]
-        else:
-            shutil.rmtree(directory)
+            return self._wrong(world, file)
+
+    def _falling(self, directory: Path) -> list[str]:
+        """An update of a device that may fall back; AWS tries it again until it succeeds."""
+        untrue: list[str] = []
+        with World(directory, PATIENT, size=100_000, leisure=0.3) as world:
+            file = world.release("job-1", "2.0", self._restart(world))
+            for state in SUCCESSES:
+                world.cloud.when("job-1", state.value, lambda: untrue.extend(untruth(world)))
+            world.agent.supervised = True
+            world.agent.start()
+            for victim in self._blows(FALLS):
+                if world.cloud.execution("job-1").status.ended:
+                    break
+                self._hit(world, file, victim)
+            for _ in range(EXECUTIONS):
+                execution = world.cloud.wait_for_end("job-1", PATIENCE)
+                if execution.status is not Status.FAILED:
+                    break
+                world.cloud.retry("job-1")
+            return [
+                *untrue,
+                *([] if execution.status is Status.SUCCEEDED else [f"{execution.details}"]),
+                *world.leftovers(),
+                *world.cloud.breaches,
+                *world.cloud.errors,
+            ]
 
     def _restart(self, world: World) -> list[object] | None:
         """A soft restart, or a hook that takes the agent down."""
         return world.hooks.kill_agent() if self._random.random() < 0.5 else None
 
-    def _blows(self) -> Iterator[str]:
-        victims, weights = zip(*VICTIMS.items(), strict=True)
+    def _blows(self, among: Mapping[str, int]) -> Iterator[str]:
+        victims, weights = zip(*among.items(), strict=True)
         for _ in range(self._random.randrange(1, BLOWS + 1)):
             time.sleep(self._random.uniform(0, LONGEST))
             yield self._random.choices(victims, weights)[0]
@@ -130,6 +181,11 @@ class Worker:
             world.agent.start()
         elif victim == "power":
             world.agent.power_cut()
+            world.agent.start()
+        elif victim == "fall":
+            world.agent.power_cut()
+            time.sleep(IN_FLIGHT)
+            world.hooks.version_file.write_text("1.0")
             world.agent.start()
         elif victim == "broker":
             world.broker.kill()
@@ -149,6 +205,17 @@ class Worker:
         if world.cloud.asked("update", "foreign"):
             wrong.append("the foreign job was updated")
         return wrong
+
+
+def untruth(world: World) -> list[str]:
+    """What is wrong with a success of the update to 2.0 that AWS gets at this moment."""
+    wrong = [] if world.version == "2.0" else [f"a success, though {world.version} runs"]
+    calls = world.hooks.calls()
+    begun = [n for n, call in enumerate(calls) if call.hook in ("install", "restart")]
+    since = calls[max(begun, default=-1) + 1 :]
+    if not any(call.hook == "ready" and call.code == 0 for call in since):
+        wrong.append("a success without the ready hook")
+    return wrong
 
 
 def torture(directory: Path, seed: str, kills: int, workers: int) -> Tally:

@@ -111,7 +111,7 @@ class Play:
             assert hooks.version_file.read_text() == "2.0"
             assert hooks.installed_file.read_bytes() == self.file.content
         assert cloud.breaches + cloud.errors == []
-        assert self.world._leftovers() == []
+        assert self.world.leftovers() == []
 
     def the_next_job_runs(self) -> None:
         """One that can be told from its document alone."""

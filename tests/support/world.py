@@ -158,7 +158,7 @@ class World:
             *self._wrong_end(job_id, version),
             *self._wrong_installs(job_id, file),
             *self._wrong_order(),
-            *self._leftovers(),
+            *self.leftovers(),
             *self.cloud.breaches,
             *self.cloud.errors,
             *broker_breaches(self.broker.log, CLIENT_ID, THING),
@@ -199,7 +199,8 @@ class World:
                 wrong.append(f"{after.job_id}: version {after.version} after {before.version}")
         return wrong
 
-    def _leftovers(self) -> list[str]:
+    def leftovers(self) -> list[str]:
+        """What an update has left behind; waits for the agent to tidy up."""
         try:
             wait_until(lambda: not self.agent.leftovers())
         except AssertionError:
