@@ -28,7 +28,7 @@ from tests.support.rawbroker import Peer, RawBroker
 from tests.support.reactor import reactor, until
 from tests.support.waiting import wait_until
 from upparat.download import http as download_http
-from upparat.download import transfer
+from upparat.download import rate, transfer
 from upparat.download.client import Client
 from upparat.job import State
 from upparat.linux import read_boot_id
@@ -579,6 +579,24 @@ async def test_slowness_is_no_silence(file: File, directory: Path) -> None:
     async with fetching(directory, IMPATIENT) as fetcher:
         await fetcher.fetch_well(make_job(file.url))
     assert len(file.requests) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_slowness_uses_up_the_attempts(
+    file: File, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though each attempt brings new bytes."""
+    monkeypatch.setattr(rate, "MIN_RATE_WINDOW", 0.5)
+    file.slow(1000, times=FOREVER)
+    async with fetching(directory, replace(SETTINGS, max_attempts=2, min_rate=20_000)) as fetcher:
+        state, message = await fetcher.fail(make_job(file.url))
+    assert state is State.DOWNLOAD_FAILED
+    assert re.fullmatch(
+        r"slower than 20000 bytes/s for \S+ s at \d+ of \d+ bytes .2 attempts.", message
+    )
+    first, second = (request.range for request in file.requests)
+    assert first is None
+    assert second is not None
 
 
 @pytest_twisted.ensureDeferred

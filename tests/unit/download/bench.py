@@ -71,10 +71,13 @@ class Answer:
     chunks: Iterable[bytes] = ()
     end: bool | Exception | None = True
     body: bytes = b""
+    slow: bool = False
     receive: Callable[[bytes], None] = lambda _: None
 
 
 class FakeExchange:
+    slow = False
+
     def __init__(self, bench: Bench, waiter: CancelScope) -> None:
         self.bench = bench
         self.waiter = waiter
@@ -91,6 +94,7 @@ class FakeExchange:
         answer = self.answer
         assert isinstance(answer, Answer)
         answer.receive = receive
+        self.slow = answer.slow
         for chunk in answer.chunks:
             receive(chunk)
         if isinstance(answer.end, Exception):
