@@ -279,6 +279,23 @@ async def test_a_changed_etag_is_seen_without_if_match(file: File, directory: Pa
 
 
 @pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("honoured", [True, False])
+async def test_with_a_digest_servers_need_not_agree_on_an_etag(
+    file: File, directory: Path, honoured: bool
+) -> None:
+    file.servers = 2
+    file.honours_if_match = honoured
+    file.cut(20000, times=6)
+    async with fetching(directory, replace(SETTINGS, max_attempts=1)) as fetcher:
+        await fetcher.fetch_well(make_job(file.url, sha256=file.sha256))
+    first, second, third, *others = file.requests
+    assert (first.range, second.range, third.range) == (None, *["bytes=20000-"] * 2)
+    assert second.if_match
+    assert not any(request.if_match for request in (third, *others))
+    assert all(request.range for request in others)
+
+
+@pytest_twisted.ensureDeferred
 @pytest.mark.parametrize("other", [CONTENT[::-1] + b"more", CONTENT[:5000]])
 async def test_a_changed_size_is_seen_without_etag(
     server: FileServer, directory: Path, other: bytes

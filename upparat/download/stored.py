@@ -144,6 +144,7 @@ class StoredDestination:
             self._discard()
             raise DownloadFailed(State.VERIFICATION_FAILED, problem)
         self._start_over()
+        self.partial.believe_etags()
         self._budget.retried_mismatch = True
         return Temporary(problem)
 

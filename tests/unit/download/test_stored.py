@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -21,7 +22,7 @@ from tests.unit.download.bench import (
     rest,
     whole,
 )
-from upparat.config.settings import Require, VerifySettings
+from upparat.config.settings import DownloadSettings, Require, VerifySettings
 from upparat.download.transfer import DISK_PAUSE
 from upparat.job import State
 from upparat.storage.part import PartialFile
@@ -117,6 +118,123 @@ class ResumeTests(Bench):
         self.reactor.pool.held.pop()()
         self.assertFalse(self.files.complete.exists())
         self.assertEqual(self.heard.outcome, None)
+
+
+class EtagTests(Bench):
+    """Two servers behind one name, each with an ETag of its own."""
+
+    def other(self, start: int, end: int = 10, content: bytes = CONTENT) -> Answer:
+        answer = rest(start, end)
+        return replace(
+            answer, headers={**answer.headers, "etag": '"f"'}, chunks=[content[start:end]]
+        )
+
+    def wait(self, times: int = 1) -> None:
+        self.reactor.pump([1.0] * times)
+
+    @property
+    def headers(self) -> list[dict[str, str]]:
+        return [headers for _, headers in self.asked]
+
+    def test_no_byte_is_thrown_away(self) -> None:
+        """However the server refuses: once without If-Match, and never with it again."""
+        for refusal in (Answer(412), self.other(4), replace(whole(), headers={"etag": '"f"'})):
+            self.asked.clear()
+            self.start(
+                broken(4), refusal, self.other(4, 6), rest(6, 8), self.other(8), sha256=SHA256
+            )
+            self.assertEqual(len(self.asked), 1)
+            self.wait(3)
+            self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+            self.assertEqual(
+                self.headers,
+                [
+                    {},
+                    {"Range": "bytes=4-", "If-Match": '"e"'},
+                    *({"Range": f"bytes={n}-"} for n in (4, 6, 8)),
+                ],
+            )
+            self.downloader.discard(KEY)
+
+    def test_it_is_no_attempt(self) -> None:
+        self.settings = DownloadSettings(max_attempts=1)
+        self.new()
+        self.start(broken(4), Answer(412), self.other(4), sha256=SHA256)
+        self.wait()
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+
+    def test_sha512(self) -> None:
+        self.start(broken(4), Answer(412), rest(4), sha512=hashlib.sha512(CONTENT).hexdigest())
+        self.wait()
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+
+    def test_after_a_redirect(self) -> None:
+        door = Answer(302, {"location": "https://g/f"})
+        self.start(broken(4), door, Answer(412), self.other(4), sha256=SHA256)
+        self.wait()
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+        self.assertEqual([url for url, _ in self.asked][2:], ["https://g/f"] * 2)
+
+    def test_without_any_total(self) -> None:
+        chunked = Answer(200, {"etag": '"e"'}, None, [CONTENT[:4]], ConnectionError())
+        self.start(chunked, Answer(412), self.other(4), sha256=SHA256)
+        self.wait()
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+        self.assertEqual(self.headers[2], {"Range": "bytes=4-"})
+
+    def test_without_a_digest_it_starts_over(self) -> None:
+        for refusal in (Answer(412), self.other(4)):
+            self.asked.clear()
+            self.start(broken(4), refusal, whole())
+            self.wait(2)
+            self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+            self.assertEqual(self.headers[2], {})
+            self.downloader.discard(KEY)
+
+    def test_another_size_is_another_file(self) -> None:
+        longer = {"etag": '"f"', "content-range": "bytes 4-10/11"}
+        self.start(broken(4), Answer(412), Answer(206, longer), whole(), sha256=SHA256)
+        self.wait(2)
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+        self.assertEqual(self.headers[2:], [{"Range": "bytes=4-"}, {}])
+
+    def test_412_for_ever(self) -> None:
+        """One more request for the first, and then the attempts are used up."""
+        self.start(broken(4), *[Answer(412)] * 20, sha256=SHA256)
+        self.reactor.pump([64.0] * 10)
+        failed = ("download_failed", State.DOWNLOAD_FAILED, "HTTP 412 Precondition Failed")
+        self.assertEqual(self.heard.outcome, failed)
+        self.assertEqual(self.headers[2:], [{"Range": "bytes=4-"}, {}])
+
+    def test_after_a_wrong_digest_each_etag_is_a_file(self) -> None:
+        """The servers have different files: a second mixture would be wrong as well."""
+        wrong = CONTENT[::-1]
+        self.start(
+            *(broken(4), Answer(412), self.other(4, content=wrong)),
+            *(broken(4), self.other(4, content=wrong), broken(6), rest(6)),
+            sha256=SHA256,
+        )
+        self.reactor.pump([64.0] * 5)
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+        self.assertEqual(self.files.complete.read_bytes(), CONTENT)
+        match = {"If-Match": '"e"'}
+        self.assertEqual(
+            self.headers[2:],
+            [
+                {"Range": "bytes=4-"},
+                *({}, {"Range": "bytes=4-", **match}),
+                *({}, {"Range": "bytes=6-", **match}),
+            ],
+        )
+
+    def test_a_damaged_part_is_no_reason_to_believe_etags(self) -> None:
+        self.leave_part(b"xxxx")
+        self.start(rest(4), broken(4), Answer(412), self.other(4), sha256=SHA256)
+        self.wait(2)
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+        self.assertEqual(
+            self.headers[1:], [{}, {"Range": "bytes=4-", "If-Match": '"e"'}, {"Range": "bytes=4-"}]
+        )
 
 
 class DiskTests(Bench):
