@@ -149,6 +149,9 @@ class StreamDestination:
         self.partial.job = self._job
         return None
 
+    def restore(self) -> None:
+        """Nothing is stored that others could remove."""
+
     def put(self, data: bytes) -> Deferred[None]:
         sink = self._stream.sink
         return self._work.write(lambda: sink.hash(data)).addCallback(lambda _: sink.pass_on(data))

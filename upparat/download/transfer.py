@@ -96,6 +96,12 @@ class Destination(Protocol):
         :raises DiskError: if the disk refuses.
         """
 
+    def restore(self) -> None:
+        """Begin again if others have removed the bytes that are there.
+
+        :raises DiskError: if the disk refuses.
+        """
+
     def put(self, data: bytes) -> Deferred[None]:
         """Take the next bytes of the file; fires when more may come."""
 
@@ -194,6 +200,7 @@ class Transfer:
         """Make one attempt, and verify the file if it is complete."""
         partial = self._destination.partial
         try:
+            self._destination.restore()
             outcome = None if partial.full else await self._attempt(partial)
             if isinstance(outcome, FileChanged):
                 partial.start_over()

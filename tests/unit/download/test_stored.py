@@ -5,7 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -23,7 +27,8 @@ from tests.unit.download.bench import (
     whole,
 )
 from upparat.config.settings import DownloadSettings, Require, VerifySettings
-from upparat.download.transfer import DISK_PAUSE
+from upparat.download.transfer import DISK_ATTEMPTS, DISK_PAUSE
+from upparat.download.writer import FLUSH_DELAY
 from upparat.job import State
 from upparat.storage.part import PartialFile
 
@@ -185,6 +190,7 @@ class EtagTests(Bench):
     def test_without_a_digest_it_starts_over(self) -> None:
         for refusal in (Answer(412), self.other(4)):
             self.asked.clear()
+            self.heard.events.clear()
             self.start(broken(4), refusal, whole())
             self.wait(2)
             self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
@@ -321,6 +327,164 @@ class DiskTests(Bench):
             "the file cannot be stored: Is a directory",
         )
         self.assertEqual(self.heard.outcome, failed)
+
+
+class RemovalTests(Bench):
+    """A cleaner removes what is in use."""
+
+    def remove(self) -> None:
+        shutil.rmtree(self.directory)
+
+    def remove_part(self) -> None:
+        self.files.part.unlink()
+
+    @property
+    def ways(self) -> tuple[Callable[[], None], ...]:
+        return self.remove, self.remove_part
+
+    def assert_begun_again(self, *ranges: str | None) -> None:
+        self.reactor.pump([DISK_PAUSE] * 2)
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+        self.assertEqual(self.files.complete.read_bytes(), CONTENT)
+        self.assertEqual(self.directory.stat().st_mode & 0o777, 0o700)
+        self.assertEqual([headers.get("Range") for _, headers in self.asked], [*ranges])
+        self.forget()
+
+    def forget(self) -> None:
+        self.downloader.discard(KEY)
+        self.asked.clear()
+        self.heard.events.clear()
+
+    def test_before_the_first_byte(self) -> None:
+        for remove in self.ways:
+            self.start(whole(first=remove), whole())
+            self.assertIsNone(self.heard.outcome)
+            self.assert_begun_again(None, None)
+
+    def test_before_an_empty_file(self) -> None:
+        for remove in self.ways:
+            self.start(Answer(length=0, first=remove), Answer(length=0))
+            self.reactor.pump([DISK_PAUSE] * 2)
+            self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+            self.forget()
+
+    def removed_after(self, count: int, remove: Callable[[], None]) -> Answer:
+        """An answer, after so many bytes of which somebody tidies up."""
+
+        def chunks() -> Iterator[bytes]:
+            yield CONTENT[:count]
+            self.reactor.advance(FLUSH_DELAY)
+            remove()
+            for at in range(count, 10):
+                yield CONTENT[at : at + 1]
+                self.reactor.advance(FLUSH_DELAY)
+
+        return replace(whole(), chunks=chunks())
+
+    def test_in_the_middle(self) -> None:
+        """The rest does not go to a file that nobody will find."""
+        for remove in self.ways:
+            with mock.patch.object(PartialFile, "commit") as commit:
+                self.start(self.removed_after(4, remove), whole())
+            commit.assert_not_called()
+            self.assertIsNone(self.heard.outcome)
+            self.assertEqual(self.heard.events[-1], ("progressed", 4, 10))
+            self.assert_begun_again(None, None)
+
+    def test_between_two_attempts(self) -> None:
+        for remove in self.ways:
+            self.start(broken(4), whole())
+            remove()
+            self.assert_begun_again(None, None)
+
+    def test_before_it_is_verified(self) -> None:
+        sha512 = hashlib.sha512(CONTENT).hexdigest()
+        for remove in self.ways:
+            self.start(self.removed_after(10, remove), whole(), sha512=sha512)
+            self.assertIsNone(self.heard.outcome)
+            self.assert_begun_again(None, None)
+
+    def while_synced(self, remove: Callable[[], None]) -> AbstractContextManager[object]:
+        sync = os.fdatasync
+
+        def synced(descriptor: int) -> None:
+            sync(descriptor)
+            remove()
+
+        return mock.patch("os.fdatasync", synced)
+
+    def test_before_it_gets_its_name(self) -> None:
+        for remove in self.ways:
+            with self.while_synced(remove):
+                self.start(whole(), whole(), sha256=SHA256)
+            self.assertIsNone(self.heard.outcome)
+            self.assert_begun_again(None, None)
+
+    def test_when_it_has_its_name(self) -> None:
+        def removed(_: Path) -> None:
+            self.remove()
+            raise FileNotFoundError(errno.ENOENT, "gone")
+
+        with mock.patch("upparat.storage.part.sync_directory", removed):
+            self.start(whole(), whole(), sha256=SHA256)
+        self.assert_begun_again(None, None)
+
+    def test_the_note_alone_is_not_missed(self) -> None:
+        self.start(self.removed_after(4, self.files.note.unlink))
+        self.assert_begun_again(None)
+
+    def test_while_an_earlier_file_is_looked_at(self) -> None:
+        self.start(whole())
+        self.new()
+        self.asked.clear()
+        self.reactor.pool.held = []
+        self.start(whole())
+        self.remove()
+        hashing, self.reactor.pool.held = self.reactor.pool.held, None
+        hashing.pop()()
+        self.assert_begun_again(None)
+
+    def test_another_file_in_its_place(self) -> None:
+        """It is not what was verified."""
+
+        def replace_it() -> None:
+            self.remove_part()
+            self.files.part.write_bytes(b"another")
+
+        with self.while_synced(replace_it):
+            self.start(whole(), whole(), sha256=SHA256)
+        self.assertFalse(self.files.complete.exists())
+        self.assert_begun_again(None, None)
+
+    def test_a_directory_of_others_in_its_place(self) -> None:
+        other = Path(self.mktemp()).absolute()
+        other.mkdir()
+
+        def plant() -> None:
+            self.remove()
+            self.directory.symlink_to(other)
+
+        self.start(whole(first=plant), whole(), whole())
+        self.reactor.pump([DISK_PAUSE] * 3)
+        assert self.heard.outcome is not None
+        self.assertIn("is a symbolic link; mend it with: mv", self.heard.outcome[2])
+        self.assertEqual(os.listdir(other), [])
+
+    def test_not_without_end(self) -> None:
+        self.start(*[whole(first=self.remove) for _ in range(4)])
+        self.reactor.pump([DISK_PAUSE] * 4)
+        reason = "the file cannot be stored: the file was removed"
+        failed = ("download_failed", State.DOWNLOAD_FAILED, reason)
+        self.assertEqual(self.heard.outcome, failed)
+        self.assertEqual(len(self.asked), DISK_ATTEMPTS)
+
+    def test_not_without_end_between_attempts(self) -> None:
+        self.start(*[broken(4) for _ in range(30)])
+        while not self.heard.outcome:
+            self.remove()
+            self.reactor.advance(self.waits())
+        self.assertEqual(self.heard.outcome[1], State.DOWNLOAD_FAILED)
+        self.assertLess(len(self.asked), 20)
 
 
 class VerificationTests(Bench):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -174,6 +175,36 @@ class PartTests(StorageCase):
         sync = part.syncing()
         part.close()
         sync()
+
+    def test_a_part_that_has_lost_its_name(self) -> None:
+        def replace_it() -> None:
+            self.files.part.unlink()
+            self.files.part.write_bytes(b"abc")
+
+        def block() -> None:
+            shutil.rmtree(self.directory)
+            self.directory.write_bytes(b"")
+
+        for lose in (
+            self.files.part.unlink,
+            replace_it,
+            lambda: shutil.rmtree(self.directory),
+            lambda: self.directory.rename(f"{self.directory}.away"),
+            block,
+        ):
+            self.store.prepare()
+            part = PartialFile(self.files)
+            self.addCleanup(part.close)
+            part.start_over()
+            part.write(b"abc")
+            self.assertFalse(part.lost)
+            lose()
+            self.assertTrue(part.lost)
+            self.assertRaises(FileNotFoundError, part.write, b"d")
+            self.assertRaises(FileNotFoundError, part.write_note, Note())
+            self.assertRaises(FileNotFoundError, part.commit, Note(digest="x"))
+            self.assertFalse(self.files.complete.exists())
+            self.assertFalse(self.files.note.exists())
 
     def test_a_link_is_not_followed(self) -> None:
         victim = Path(self.mktemp())
