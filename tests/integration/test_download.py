@@ -742,6 +742,17 @@ async def test_a_redirect_is_followed_with_range_and_if_match(
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_redirect_that_is_not_escaped_is_followed(
+    server: FileServer, directory: Path
+) -> None:
+    door, file = server.add("/door", b""), server.add("/a%20b/%C3%A4%E4", CONTENT)
+    door.redirect("/a b/\xc3\xa4\xe4?x=y z")
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(door.url))
+    assert [request.query for request in file.requests] == ["x=y%20z"]
+
+
+@pytest_twisted.ensureDeferred
 async def test_the_body_of_a_redirect_is_not_waited_for(
     server: FileServer, file: File, directory: Path
 ) -> None:

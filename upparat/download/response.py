@@ -95,7 +95,10 @@ class EtagChanged(FileChanged):
 
 @dataclass(frozen=True)
 class Redirect:
-    """The file is at another URL."""
+    """The file is at another URL.
+
+    :ivar location: as the server wrote it; bytes that are not UTF-8 as surrogates.
+    """
 
     location: str
 
@@ -148,7 +151,7 @@ def interpret_head(
         return _changed(resume, "the file on the server has changed")
     if resume.length and status == 416:
         return _unsatisfiable(resume, size, headers)
-    location = _header(headers, "location")
+    location = _header(headers, "location", "surrogateescape")
     if status in REDIRECTS and location:
         return Redirect(location)
     return ErrorResponse()
@@ -273,6 +276,6 @@ def _strong_etag(headers: Headers) -> str:
     return value if _STRONG_ETAG.fullmatch(value) else ""
 
 
-def _header(headers: Headers, name: str) -> str:
+def _header(headers: Headers, name: str, errors: str = "replace") -> str:
     values = headers.getRawHeaders(name.encode("ascii")) or [b""]
-    return values[0].strip().decode(errors="replace")
+    return values[0].strip().decode(errors=errors)

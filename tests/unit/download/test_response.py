@@ -166,6 +166,8 @@ class HeadTests(SynchronousTestCase):
             )
             self.assertEqual(interpret_head(PART, None, head(status)), ErrorResponse())
         self.assertEqual(interpret_head(PART, None, head(304, location="/x")), ErrorResponse())
+        latin = Head(302, Headers({b"location": [b"/\xe9"]}))
+        self.assertEqual(interpret_head(PART, None, latin), Redirect("/\udce9"))
 
 
 class ErrorTests(SynchronousTestCase):
