@@ -14,8 +14,9 @@ from typing import Any
 from unittest import mock
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from twisted.internet.defer import Deferred
 
-from tests.support.downloads import KEY
+from tests.support.downloads import KEY, make_job, write_later
 from tests.unit.download.bench import (
     CONTENT,
     SHA256,
@@ -27,9 +28,15 @@ from tests.unit.download.bench import (
     whole,
 )
 from upparat.config.settings import DownloadSettings, Require, VerifySettings
+from upparat.download.budget import Budget
+from upparat.download.partial import FileMismatch
+from upparat.download.response import Body
+from upparat.download.stored import TAMPERED, StoredDestination
 from upparat.download.transfer import DISK_ATTEMPTS, DISK_PAUSE
+from upparat.download.work import BackgroundWork
 from upparat.download.writer import FLUSH_DELAY
 from upparat.job import State
+from upparat.storage.directory import Store
 from upparat.storage.part import PartialFile
 
 
@@ -551,6 +558,40 @@ class VerificationTests(Bench):
         self.start(rest(4), sha512=hashlib.sha512(CONTENT).hexdigest())
         self.assertEqual(self.asked[0][1]["Range"], "bytes=4-")
         self.assertEqual(self.heard.events[-1][0], "downloaded")
+
+
+class TamperingTests(Bench):
+    """Another program of the same user writes to the file."""
+
+    def test_what_it_writes_is_not_accepted(self) -> None:
+        for content in (CONTENT, CONTENT[::-1]):
+            job, budget = make_job(URL, sha256=SHA256), Budget(KEY)
+            work, store = BackgroundWork(self.reactor), Store(self.directory)  # type: ignore[arg-type]
+            context = self.downloader._context
+            destination = StoredDestination(context, work, job, budget, store)
+            self.addCleanup(destination.close)
+            self.successResultOf(Deferred.fromCoroutine(destination.open()))
+            destination.partial.begin(Body(0, "", 10))
+            self.successResultOf(destination.put(CONTENT))
+            write_later(self.files.part, content)
+            finished = Deferred.fromCoroutine(destination.finish())
+            problem = self.failureResultOf(finished, FileMismatch).value
+            self.assertEqual(str(problem), TAMPERED)
+            self.assertFalse(self.files.complete.exists())
+            self.downloader.discard(KEY)
+
+    def test_once_is_forgiven(self) -> None:
+        def chunks() -> Iterator[bytes]:
+            yield CONTENT
+            self.reactor.advance(FLUSH_DELAY)
+            write_later(self.files.part, b"x")
+
+        self.start(replace(whole(), chunks=chunks()), whole())
+        self.assertIsNone(self.heard.outcome)
+        self.reactor.advance(1)
+        self.assertEqual(self.heard.outcome, ("downloaded", str(self.files.complete)))
+        self.assertEqual(self.files.complete.read_bytes(), CONTENT)
+        self.assertEqual([headers for _, headers in self.asked], [{}, {}])
 
 
 class SignatureTests(Bench):
