@@ -28,7 +28,7 @@ from tests.support.rawbroker import Peer, RawBroker
 from tests.support.reactor import reactor, until
 from tests.support.waiting import wait_until
 from upparat.download import http as download_http
-from upparat.download import transfer
+from upparat.download import rate, transfer
 from upparat.download.client import Client
 from upparat.job import State
 from upparat.linux import read_boot_id
@@ -276,6 +276,23 @@ async def test_a_changed_etag_is_seen_without_if_match(file: File, directory: Pa
     async with fetching(directory) as fetcher:
         await fetcher.fetch_well(make_job(file.url), other)
     assert resumed_at(file) == [None, "bytes=1000-", None]
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("honoured", [True, False])
+async def test_with_a_digest_servers_need_not_agree_on_an_etag(
+    file: File, directory: Path, honoured: bool
+) -> None:
+    file.servers = 2
+    file.honours_if_match = honoured
+    file.cut(20000, times=6)
+    async with fetching(directory, replace(SETTINGS, max_attempts=1)) as fetcher:
+        await fetcher.fetch_well(make_job(file.url, sha256=file.sha256))
+    first, second, third, *others = file.requests
+    assert (first.range, second.range, third.range) == (None, *["bytes=20000-"] * 2)
+    assert second.if_match
+    assert not any(request.if_match for request in (third, *others))
+    assert all(request.range for request in others)
 
 
 @pytest_twisted.ensureDeferred
@@ -582,6 +599,24 @@ async def test_slowness_is_no_silence(file: File, directory: Path) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_slowness_uses_up_the_attempts(
+    file: File, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though each attempt brings new bytes."""
+    monkeypatch.setattr(rate, "MIN_RATE_WINDOW", 0.5)
+    file.slow(1000, times=FOREVER)
+    async with fetching(directory, replace(SETTINGS, max_attempts=2, min_rate=20_000)) as fetcher:
+        state, message = await fetcher.fail(make_job(file.url))
+    assert state is State.DOWNLOAD_FAILED
+    assert re.fullmatch(
+        r"slower than 20000 bytes/s for \S+ s at \d+ of \d+ bytes .2 attempts.", message
+    )
+    first, second = (request.range for request in file.requests)
+    assert first is None
+    assert second is not None
+
+
+@pytest_twisted.ensureDeferred
 async def test_silence_before_the_head_is_retried(
     file: File, directory: Path, log: list[LogEvent]
 ) -> None:
@@ -704,6 +739,17 @@ async def test_a_redirect_is_followed_with_range_and_if_match(
         await fetcher.fetch_well(make_job(door.url))
     assert resumed_at(file) == [None, "bytes=1000-"]
     assert len(door.requests) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_redirect_that_is_not_escaped_is_followed(
+    server: FileServer, directory: Path
+) -> None:
+    door, file = server.add("/door", b""), server.add("/a%20b/%C3%A4%E4", CONTENT)
+    door.redirect("/a b/\xc3\xa4\xe4?x=y z")
+    async with fetching(directory) as fetcher:
+        await fetcher.fetch_well(make_job(door.url))
+    assert [request.query for request in file.requests] == ["x=y%20z"]
 
 
 @pytest_twisted.ensureDeferred

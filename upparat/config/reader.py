@@ -206,8 +206,19 @@ class _SettingsReader:
 
     def download(self) -> DownloadSettings:
         return self.ini.section(
-            DownloadSettings, "download", cafile=self._cafile, proxy=self._proxies
+            DownloadSettings,
+            "download",
+            min_rate=self._min_rate,
+            cafile=self._cafile,
+            proxy=self._proxies,
         )
+
+    def _min_rate(self) -> int:
+        least = self.ini.value("download", "min_rate", DownloadSettings.min_rate)
+        most = self.ini.value("download", "max_rate", DownloadSettings.max_rate)
+        if 0 < most < least:
+            self.ini.problem("download", "min_rate", "is more than max_rate")
+        return least
 
     def _cafile(self) -> str:
         cafile = self.ini.text("download", "cafile")

@@ -193,12 +193,18 @@ class DownloadSettings:
     idle_timeout: float = seconds(60.0, "How long the server may send nothing.", least=0.1)
     max_attempts: int = whole(
         30,
-        "So many attempts in a row without a new byte fail the download.",
+        "So many attempts in a row without a new byte, or too slow ones, fail the download.",
         least=1,
         unit="attempts",
     )
     max_rate: int = whole(
         0, "How fast a download may be; `0` is as fast as it goes.", least=0, unit="bytes/s"
+    )
+    min_rate: int = whole(
+        100,
+        "An attempt that is slower for a minute is given up; `0` is never.",
+        least=0,
+        unit="bytes/s",
     )
     allow_http: bool = flag(False, "Whether a file without a digest may come over plain `http:`.")
     cafile: str = path(

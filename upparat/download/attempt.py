@@ -13,6 +13,7 @@ from .response import (
     Body,
     Complete,
     ErrorResponse,
+    EtagChanged,
     FileChanged,
     Permanent,
     Redirect,
@@ -59,6 +60,9 @@ async def _follow(
     url = partial.job.file
     for _ in range(MAX_REDIRECTS + 1):
         outcome = await _request(partial, url, exchange(), writer)
+        if isinstance(outcome, EtagChanged):
+            partial.distrust_etags()
+            outcome = await _request(partial, url, exchange(), writer)
         if not isinstance(outcome, Redirect):
             return outcome
         url, problem = redirected(url, outcome.location)

@@ -12,9 +12,10 @@ MAX_RESTARTS = 10
 
 @dataclass
 class Budget:
-    """The attempts and failures of an execution. Progress beyond the high-water mark renews it.
+    """The attempts and failures of an execution. Progress beyond the high-water mark renews it,
+    but slow progress does not renew the attempts.
 
-    :ivar attempts: attempts in a row without progress.
+    :ivar attempts: attempts in a row without progress, or with slow progress.
     :ivar refusals: refusals of the URL in a row without progress.
     :ivar high_water_mark: the highest number of bytes so far.
     :ivar restarts: how often the download has restarted from byte 0.
@@ -34,7 +35,11 @@ class Budget:
         """Take note that so many bytes are here."""
         if length > self.high_water_mark:
             self.high_water_mark = length
-            self.attempts = self.refusals = 0
+            self.refusals = 0
+
+    def renew(self) -> None:
+        """Take note that an attempt has brought new bytes fast enough."""
+        self.attempts = 0
 
     def restart(self) -> None:
         """Take note of a restart from byte 0: bytes count as progress again, at most MAX_RESTARTS

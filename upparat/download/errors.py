@@ -11,7 +11,7 @@ from upparat.text import printable
 
 
 class IdleTimeout(Exception):
-    """Nothing has come for too long; the message names the phase."""
+    """Nothing, or too little, has come for too long; the message names the phase."""
 
 
 def explain(problem: BaseException) -> str:

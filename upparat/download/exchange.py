@@ -81,10 +81,14 @@ class Exchange(Protocol):
         """Read the first bytes of the body; trouble on the network only cuts them short."""
 
     def pause(self) -> None:
-        """Read no more of the body for now; the idle time-out stands still."""
+        """Read no more of the body for now; the limits on silence and slowness stand still."""
 
     def resume(self) -> None:
         """Read on."""
+
+    @property
+    def slow(self) -> bool:
+        """Whether the body has come more slowly than ``min_rate``. Ask when it has ended."""
 
     def close(self) -> None:
         """Drop the connection."""

@@ -1,4 +1,4 @@
-"""One GET request by treq, with limits on silence."""
+"""One GET request by treq, with limits on silence and slowness."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .agent import AgentFactory
 from .connection import HttpConnection
 from .errors import IdleTimeout
 from .exchange import CancelScope, DownloadReactor
-from .rate import Rate
+from .rate import MIN_RATE_WINDOW, Pace, Rate
 from .response import Head
 
 ERROR_BODY = 4096
@@ -42,8 +42,8 @@ _T = TypeVar("_T")
 class HttpExchange:
     """An :class:`.exchange.Exchange` by treq.
 
-    Each method that waits raises :class:`IdleTimeout` when nothing comes for too long, and passes
-    on every error of Twisted's.
+    Each method that waits raises :class:`IdleTimeout` when nothing, or too little, comes for too
+    long, and passes on every error of Twisted's.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class HttpExchange:
         self._paused = False
         self._rate = Rate(reactor, settings.max_rate)
         self._rest = OneShot(reactor)
+        self._pace = Pace(reactor, settings.min_rate, self._give_up)
         self._response: IResponse  # there once the head is
 
     async def head(self, url: str, headers: Mapping[str, str]) -> Head:
@@ -84,8 +85,12 @@ class HttpExchange:
     async def body(self, receive: Callable[[bytes], None]) -> bool:
         body = self._body = _Body(lambda data: self._received(receive, data), self.close)
         self._limit(self._patience, "no data")
-        self._response.deliverBody(body)
-        return await self._wait(body.ended)
+        self._pace.go_on()
+        try:
+            self._response.deliverBody(body)
+            return await self._wait(body.ended)
+        finally:
+            self._pace.hold()
 
     async def error_body(self) -> bytes:
         chunks = bytearray()
@@ -113,8 +118,13 @@ class HttpExchange:
         self._paused = False
         self._go_on()
 
+    @property
+    def slow(self) -> bool:
+        return self._pace.slow
+
     def close(self) -> None:
         self._idle.cancel()
+        self._pace.hold()
         self._rest.cancel()
         if self._connection is not None:
             self._connection.abort()
@@ -123,6 +133,7 @@ class HttpExchange:
 
     def _hold(self) -> None:
         self._idle.cancel()
+        self._pace.hold()
         if self._body is not None and not self._body.over:
             self._body.pause()
 
@@ -130,6 +141,7 @@ class HttpExchange:
         held = self._paused or self._rest.running
         if self._body is not None and not self._body.over and not held:
             self._limit(self._patience, "no data")
+            self._pace.go_on()
             self._body.resume()
 
     def _slow_down(self, size: int) -> None:
@@ -159,11 +171,16 @@ class HttpExchange:
 
     def _received(self, receive: Callable[[bytes], None], data: bytes) -> None:
         self._idle.postpone(self._patience)
+        self._pace.take(len(data))
         receive(data)
         self._slow_down(len(data))
 
     def _limit(self, seconds: float, what: str) -> None:
         self._idle.start(seconds, self._stop_waiting, f"{what} for {seconds:g} s")
+
+    def _give_up(self) -> None:
+        least = self._settings.min_rate
+        self._stop_waiting(f"slower than {least} bytes/s for {MIN_RATE_WINDOW:g} s")
 
     def _stop_waiting(self, reason: str) -> None:
         self._timed_out = reason

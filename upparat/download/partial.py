@@ -75,6 +75,8 @@ class PartialDownload:
         self.part = part
         self._note = part.read_note()
         self._boot_id = read_boot_id()
+        self._match = True
+        self._etags_tell = False
 
     @property
     def length(self) -> int:
@@ -95,10 +97,16 @@ class PartialDownload:
         return self.job.sha256 is not None and self.part.sha256 == self.job.sha256
 
     @property
+    def judged(self) -> bool:
+        """Whether the digest tells at the end what the ETags could not: it alone decides then."""
+        return self.job.digested and not self._etags_tell
+
+    @property
     def resume_point(self) -> ResumePoint:
         """The point that a request can resume at. It needs an ETag or a digest: otherwise another
         file of the same size would go unnoticed."""
-        resume_point = ResumePoint(self.length, self._note.etag, self._note.total)
+        etag, total = self._note.etag if self._match else "", self._note.total
+        resume_point = ResumePoint(self.length, etag, total, self.judged)
         telling = bool(resume_point.etag) or self.job.digested
         return resume_point if resume_point.resumable and telling else ResumePoint()
 
@@ -120,6 +128,15 @@ class PartialDownload:
             and (self.total is None or self.length <= self.total)
         )
 
+    def distrust_etags(self) -> None:
+        """Resume without an ETag from now on: the servers of this file do not agree on one."""
+        self._match = False
+
+    def believe_etags(self) -> None:
+        """Take note that the digest is wrong: if the ETags differed, then so did the files."""
+        if not self._match:
+            self._match = self._etags_tell = True
+
     def start_over(self) -> None:
         self._note = Note()
         if self.length:
@@ -136,8 +153,8 @@ class PartialDownload:
             self.start_over()
         if body.total is not None and self.job.size not in (None, body.total):
             raise FileMismatch(f"size: expected {self.job.size} bytes, the server has {body.total}")
-        path, boot_id = url_path(self.job.file), self._boot_id
-        self._remember(Note(path, body.etag, body.total, boot_id=boot_id))
+        path, etag = url_path(self.job.file), body.etag if self._match else ""
+        self._remember(Note(path, etag, body.total, boot_id=self._boot_id))
         if self.total is not None:
             with disk_errors():
                 self.part.make_room(self.total)

@@ -24,6 +24,7 @@ SLOW_DOWN = 8.0
 """The shortest wait, in seconds, after S3's ``SlowDown``. Up to as much again comes on top."""
 
 _CONTENT_RANGE = re.compile(r"bytes +(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
+_OTHER_ETAG = "the file on the server has another ETag"
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 
 
@@ -32,17 +33,20 @@ class ResumePoint:
     """The bytes that are here already, and facts to tell whether the rest belongs to them.
 
     :ivar length: in bytes, like ``total``.
-    :ivar etag: a strong one; empty if the server gave none.
+    :ivar etag: a strong one; empty if the server gave none, or not to be relied on.
+    :ivar judged: a digest judges the whole file, so that another ETag need not be another file.
     """
 
     length: int = 0
     etag: str = ""
     total: int | None = None
+    judged: bool = False
 
     @property
     def resumable(self) -> bool:
         """Whether a request can ask for the rest of the same file."""
-        return self.length > 0 and (bool(self.etag) or self.total is not None)
+        telling = bool(self.etag) or self.total is not None or self.judged
+        return self.length > 0 and telling
 
     @property
     def headers(self) -> dict[str, str]:
@@ -84,8 +88,17 @@ class FileChanged:
 
 
 @dataclass(frozen=True)
+class EtagChanged(FileChanged):
+    """The file on the server has another ETag. Whether it is another file, its digest will tell:
+    ask again without the ETag, because servers that share a name may each have their own."""
+
+
+@dataclass(frozen=True)
 class Redirect:
-    """The file is at another URL."""
+    """The file is at another URL.
+
+    :ivar location: as the server wrote it; bytes that are not UTF-8 as surrogates.
+    """
 
     location: str
 
@@ -131,28 +144,40 @@ def interpret_head(
     """
     status, headers = head.status, head.headers
     if status == 200:
-        return Body(0, _strong_etag(headers), head.length)
+        return _whole(resume, head)
     if status == 206:
         return _partial(resume, headers)
     if resume.length and status == 412:
-        return FileChanged("the file on the server has changed")
+        return _changed(resume, "the file on the server has changed")
     if resume.length and status == 416:
         return _unsatisfiable(resume, size, headers)
-    location = _header(headers, "location")
+    location = _header(headers, "location", "surrogateescape")
     if status in REDIRECTS and location:
         return Redirect(location)
     return ErrorResponse()
 
 
+def _changed(resume: ResumePoint, problem: str) -> FileChanged:
+    """What it means that the ETag is another one."""
+    return EtagChanged(problem) if resume.judged and resume.etag else FileChanged(problem)
+
+
+def _whole(resume: ResumePoint, head: Head) -> Body | FileChanged:
+    etag = _strong_etag(head.headers)
+    if resume.judged and resume.etag and etag != resume.etag:
+        return _changed(resume, _OTHER_ETAG)  # perhaps why not the rest alone is sent
+    return Body(0, etag, head.length)
+
+
 def _partial(resume: ResumePoint, headers: Headers) -> Body | FileChanged | ErrorResponse:
     match = _CONTENT_RANGE.fullmatch(_header(headers, "content-range"))
     etag = _strong_etag(headers)
-    total = _total(match)
+    total, telling = _total(match), resume.etag or resume.judged
     if match is None or match[1] is None or int(match[1]) != resume.length:
         problem = "the server answers with another range than asked for"
     elif resume.length and resume.etag and etag != resume.etag:
-        problem = "the file on the server has another ETag"
-    elif resume.length and total != resume.total and (resume.total is not None or not resume.etag):
+        return _changed(resume, _OTHER_ETAG)
+    elif resume.length and total != resume.total and not (resume.total is None and telling):
         problem = "the file on the server has another size"
     else:
         return Body(resume.length, etag, total)
@@ -166,7 +191,7 @@ def _unsatisfiable(
     known = [total for total in (_total(match), size, resume.total) if total is not None]
     etag = _strong_etag(headers)
     if resume.etag and etag and etag != resume.etag:
-        return FileChanged("the file on the server has another ETag")
+        return _changed(resume, _OTHER_ETAG)
     if known and all(total == resume.length for total in known):
         return Complete()
     return FileChanged("the server has no such range: its file is another one")
@@ -251,6 +276,6 @@ def _strong_etag(headers: Headers) -> str:
     return value if _STRONG_ETAG.fullmatch(value) else ""
 
 
-def _header(headers: Headers, name: str) -> str:
+def _header(headers: Headers, name: str, errors: str = "replace") -> str:
     values = headers.getRawHeaders(name.encode("ascii")) or [b""]
-    return values[0].strip().decode(errors="replace")
+    return values[0].strip().decode(errors=errors)

@@ -52,8 +52,7 @@ class StoredDestination:
         if done := await self._completed_earlier(files):
             return done
         with disk_errors():
-            self._part = PartialFile(files)
-        self._close = self._part.close
+            self._open_part(files)
         self.partial = PartialDownload(self._job, self._part)
         await self._take_up()
         return None
@@ -67,6 +66,21 @@ class StoredDestination:
         except DownloadFailed:
             self._discard()
             raise
+
+    def _open_part(self, files: Files) -> None:
+        self._store.prepare()  # again, because it may be gone meanwhile
+        self._part = PartialFile(files)
+        self._close()
+        self._close = self._part.close
+
+    def restore(self) -> None:
+        with disk_errors():
+            if not self._part.lost:
+                return
+            self._open_part(self._part.files)
+        self._log("was removed from the disk, and begins again")
+        self.partial.part = self._part
+        self._start_over()
 
     # --- earlier runs ---
 
@@ -144,6 +158,7 @@ class StoredDestination:
             self._discard()
             raise DownloadFailed(State.VERIFICATION_FAILED, problem)
         self._start_over()
+        self.partial.believe_etags()
         self._budget.retried_mismatch = True
         return Temporary(problem)
 

@@ -111,6 +111,11 @@ class PartialStream(PartialDownload):
     """The bytes that were passed on, measured against the job."""
 
     @property
+    def judged(self) -> bool:
+        """Never, because the digest comes too late: the hook has read nearly all by then."""
+        return False
+
+    @property
     def resume_point(self) -> ResumePoint:
         """Resume only with an ETag: a file put together of two would be found out too late."""
         resume = super().resume_point
@@ -143,6 +148,9 @@ class StreamDestination:
         check_streamed(self._context, self._job)
         self.partial.job = self._job
         return None
+
+    def restore(self) -> None:
+        """Nothing is stored that others could remove."""
 
     def put(self, data: bytes) -> Deferred[None]:
         sink = self._stream.sink

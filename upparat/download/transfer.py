@@ -96,6 +96,12 @@ class Destination(Protocol):
         :raises DiskError: if the disk refuses.
         """
 
+    def restore(self) -> None:
+        """Begin again if others have removed the bytes that are there.
+
+        :raises DiskError: if the disk refuses.
+        """
+
     def put(self, data: bytes) -> Deferred[None]:
         """Take the next bytes of the file; fires when more may come."""
 
@@ -152,6 +158,7 @@ class Transfer:
         self._destination = destination
         self._work = work
         self._next_report = -math.inf
+        self._slow = False
 
     def stop(self) -> None:
         """End silently: :meth:`run` then raises ``CancelledError``."""
@@ -177,9 +184,11 @@ class Transfer:
         await self._work.run(self._context.load)
         while True:
             before = self._budget.high_water_mark
+            self._slow = False
             outcome = await self._try()
             if isinstance(outcome, Temporary):
-                await self._back_off(outcome, gained=self._budget.high_water_mark > before)
+                gained = self._budget.high_water_mark > before and not self._slow
+                await self._back_off(outcome, gained=gained)
             elif isinstance(outcome, Permanent):
                 raise DownloadFailed(State.DOWNLOAD_FAILED, outcome.reason)
             elif isinstance(outcome, UrlExpired):
@@ -191,6 +200,7 @@ class Transfer:
         """Make one attempt, and verify the file if it is complete."""
         partial = self._destination.partial
         try:
+            self._destination.restore()
             outcome = None if partial.full else await self._attempt(partial)
             if isinstance(outcome, FileChanged):
                 partial.start_over()
@@ -208,13 +218,22 @@ class Transfer:
             return Temporary(problem.error.strerror or str(problem), after=DISK_PAUSE)
 
     async def _attempt(self, partial: PartialDownload) -> Outcome:
+        exchanges: list[Exchange] = []
+
         def exchange() -> Exchange:
-            return self._context.exchange(self._work.scope)
+            exchanges.append(self._context.exchange(self._work.scope))
+            return exchanges[-1]
 
         def writer(exchange: Exchange) -> Writer:
             return Writer(self._context.reactor, partial, exchange, self._put)
 
-        outcome = await attempt(partial, exchange, writer)
+        before = self._budget.high_water_mark
+        try:
+            outcome = await attempt(partial, exchange, writer)
+        finally:  # a stop must not lose what was gained
+            self._slow = any(each.slow for each in exchanges)
+            if self._budget.high_water_mark > before and not self._slow:
+                self._budget.renew()
         self._work.scope.check()  # the writer takes its own time to end
         return outcome
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urljoin, urlsplit
+import string
+from urllib.parse import quote, urljoin, urlsplit
 
 from upparat.job import Job
 from upparat.text import printable
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NO_URL = "redirects to what is no URL"
 
 
 def url_problem(job: Job, *, allow_http: bool) -> str:
@@ -25,20 +29,33 @@ def redirected(origin: str, location: str) -> tuple[str, str]:
     """The URL that a redirect from ``origin`` points to, and why it is not followed (or nothing).
 
     No redirect leads from https to http, where anybody could put in another file, nor back.
+
+    :param location: as the server wrote it; bytes that are not UTF-8 as surrogates.
     """
     try:
-        target = urljoin(origin, location)
+        target = urljoin(origin, _escaped(location))
     except ValueError:
-        return "", "redirects to what is no URL"
+        return "", _NO_URL
     old, new = _scheme(origin), _scheme(target)
     if old != new:
         return target, f"redirects from {old} to {printable(new)}"
-    return target, "redirects to what is no URL" if _flaw(target) else ""
+    return target, _NO_URL if _flaw(target) else ""
 
 
 def url_path(url: str) -> str:
     """The part of a URL that stays the same when it is signed anew."""
     return urlsplit(url).path
+
+
+def _escaped(location: str) -> str:
+    """Escape blanks and bytes beyond ASCII, which many servers forget. Curl does the same.
+
+    :raises ValueError: if they are in the host's name, or if there are control characters.
+    """
+    # urljoin would leave some control characters out, and lead to another place.
+    if _CONTROL.search(location) or not re.fullmatch(r"[\x21-\x7e]*", urlsplit(location).netloc):
+        raise ValueError
+    return quote(location.encode("utf-8", "surrogateescape"), safe=string.punctuation)
 
 
 def _scheme(url: str) -> str:

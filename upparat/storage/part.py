@@ -63,7 +63,23 @@ class PartialFile:
         return self.files.read_note()
 
     def write_note(self, note: Note) -> None:
+        self._check_name()
         self.files.write_note(note)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the file has lost its name: somebody has removed or replaced it or its directory.
+
+        The descriptor takes bytes all the same."""
+        try:
+            found = os.lstat(self.files.part)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        return not os.path.samestat(found, os.fstat(self._fd))
+
+    def _check_name(self) -> None:
+        if self.lost:
+            raise FileNotFoundError(errno.ENOENT, "the file was removed")
 
     @property
     def tampered(self) -> bool:
@@ -92,6 +108,7 @@ class PartialFile:
 
     def write(self, data: bytes | bytearray) -> None:
         view, end = memoryview(data), self.length
+        self._check_name()
         try:
             if not self._expected:
                 self._spare(len(view))
@@ -145,7 +162,7 @@ class PartialFile:
     def commit(self, note: Note) -> Path:
         """Rename the synced file to its final name and sync the name. May be called again."""
         part, complete = self.files.part, self.files.complete
-        self.files.write_note(note)
+        self.write_note(note)
         part.replace(complete)
         try:
             sync_directory(self.files.directory)

@@ -95,6 +95,7 @@ instal = x
 connect_timeout = 0
 idle_timeout = 0
 max_attempts = 1.5
+min_rate = -1
 allow_http = 2
 [brokr]
 """
@@ -114,7 +115,7 @@ allow_http = 2
                 *("[hooks] restart_grace", "[hooks] restart_timeout"),
                 *("[hooks] restart_attempts", "[hooks] kill_on_cancel"),
                 *("[download] connect_timeout", "[download] idle_timeout"),
-                *("[download] max_attempts", "[download] allow_http"),
+                *("[download] max_attempts", "[download] min_rate", "[download] allow_http"),
                 *("[hooks] instal", "[brokr]"),
             ],
         )
@@ -135,6 +136,17 @@ allow_http = 2
         self.assertEqual(
             self.problem("hooks", "install_stream = yes"), "[hooks] install_stream: needs install"
         )
+
+    def test_a_least_rate_that_the_highest_does_not_admit(self) -> None:
+        self.assertEqual(
+            self.problem("download", "max_rate = 1000\nmin_rate = 1001"),
+            "[download] min_rate: is more than max_rate",
+        )
+        self.assertEqual(
+            self.problem("download", "max_rate = 99"), "[download] min_rate: is more than max_rate"
+        )
+        for options in ("max_rate = 100", "max_rate = 0\nmin_rate = 5000", "min_rate = 0"):
+            self.assertFalse(self.load(f"[download]\n{options}").problems)
 
     def test_password_without_a_user(self) -> None:
         self.assertEqual(

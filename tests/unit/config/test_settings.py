@@ -71,6 +71,7 @@ connect_timeout = 3
 idle_timeout = 4
 max_attempts = 7
 max_rate = 100000
+min_rate = 50
 allow_http = on
 cafile = {certs.cafile}
 proxy = http://proxy.example.com:3128
@@ -122,6 +123,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "idle_timeout": 60.0,
         "max_attempts": 30,
         "max_rate": 0,
+        "min_rate": 100,
         "allow_http": False,
         "cafile": "",
         "proxy": NO_PROXIES,
@@ -190,6 +192,7 @@ class SettingsTests(ConfigBench):
                     idle_timeout=4.0,
                     max_attempts=7,
                     max_rate=100_000,
+                    min_rate=50,
                     allow_http=True,
                     cafile=certs.cafile,
                     proxy=Proxies(PROXY, PROXY),

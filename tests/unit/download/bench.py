@@ -63,7 +63,10 @@ class FakeReactor(Clock):
 
 @dataclass
 class Answer:
-    """``end``: whether the end is marked, an exception, or ``None`` for a body that hangs."""
+    """``end``: whether the end is marked, an exception, or ``None`` for a body that hangs.
+
+    ``first`` is called before the head.
+    """
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -71,10 +74,14 @@ class Answer:
     chunks: Iterable[bytes] = ()
     end: bool | Exception | None = True
     body: bytes = b""
+    slow: bool = False
+    first: Callable[[], object] = lambda: None
     receive: Callable[[bytes], None] = lambda _: None
 
 
 class FakeExchange:
+    slow = False
+
     def __init__(self, bench: Bench, waiter: CancelScope) -> None:
         self.bench = bench
         self.waiter = waiter
@@ -84,6 +91,7 @@ class FakeExchange:
         answer = self.answer = self.bench.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
+        answer.first()
         named = Headers({name: [value] for name, value in answer.headers.items()})
         return Head(answer.status, named, answer.length)
 
@@ -91,6 +99,7 @@ class FakeExchange:
         answer = self.answer
         assert isinstance(answer, Answer)
         answer.receive = receive
+        self.slow = answer.slow
         for chunk in answer.chunks:
             receive(chunk)
         if isinstance(answer.end, Exception):

@@ -6,7 +6,7 @@ import errno
 import os
 from unittest import mock
 
-from tests.support.downloads import KEY, make_job
+from tests.support.downloads import KEY, make_job, write_later
 from tests.unit.download.bench import (
     CONTENT,
     SHA256,
@@ -60,6 +60,30 @@ class DownloadTests(Bench):
         self.assertEqual(self.heard.outcome, ("download_failed", State.DOWNLOAD_FAILED, reason))
         self.downloader.discard(job.key)
         self.assertFalse(self.directory.exists())
+
+    def test_the_file_of_a_hook_is_the_verified_one(self) -> None:
+        path = self.files.complete
+        self.assertEqual(self.downloader.file_problem(str(path)), "the file was not verified")
+        for again in (False, True):
+            self.start(*[] if again else [whole()], sha256=SHA256)
+            self.assertEqual(self.downloader.file_problem(str(path)), "")
+            other = str(self.files.part)
+            self.assertEqual(self.downloader.file_problem(other), "the file was not verified")
+            self.new()
+            self.assertEqual(self.downloader.file_problem(str(path)), "the file was not verified")
+
+    def test_a_verified_file_that_was_changed(self) -> None:
+        path = self.files.complete
+        for change in (
+            lambda: write_later(path, CONTENT[::-1]),
+            lambda: os.truncate(path, 3),
+            path.unlink,
+        ):
+            self.start(whole(), whole(), sha256=SHA256)
+            self.assertEqual(self.downloader.file_problem(str(path)), "")
+            change()
+            problem = "the file was changed after it was verified"
+            self.assertEqual(self.downloader.file_problem(str(path)), problem)
 
     def test_a_bug_is_told_and_logged(self) -> None:
         with mock.patch.object(Store, "prepare", side_effect=ZeroDivisionError):

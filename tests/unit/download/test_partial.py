@@ -49,7 +49,20 @@ class PartialDownloadTests(SynchronousTestCase):
         self.assertEqual(make_partial(FakeSink(4, etag='"e"', total=10)).resume_point, point)
         self.assertEqual(make_partial(FakeSink(4, total=10)).resume_point, ResumePoint())
         partial = make_partial(FakeSink(4, total=10), sha256="1" * 64)
-        self.assertEqual(partial.resume_point, ResumePoint(4, "", 10))
+        self.assertEqual(partial.resume_point, ResumePoint(4, "", 10, judged=True))
+
+    def test_etags_that_cannot_be_relied_on(self) -> None:
+        sink = FakeSink(4, etag='"e"', total=10)
+        partial = make_partial(sink, sha256="1" * 64)
+        partial.believe_etags()
+        self.assertEqual(partial.resume_point, ResumePoint(4, '"e"', 10, judged=True))
+        partial.distrust_etags()
+        self.assertEqual(partial.resume_point, ResumePoint(4, "", 10, judged=True))
+        partial.begin(Body(4, '"f"', 10))
+        self.assertEqual(sink.calls[0], Note("/f", "", 10, boot_id=read_boot_id()))
+        partial.believe_etags()
+        partial.begin(Body(4, '"f"', 10))
+        self.assertEqual(partial.resume_point, ResumePoint(4, '"f"', 10))
 
     def test_bytes_of_an_earlier_run(self) -> None:
         note = {"path": "/f", "etag": '"e"', "total": 10, "boot_id": read_boot_id()}

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.anyjson import RELAXED
-from upparat.download.rate import READ, SHARE, Rate
+from upparat.download.rate import MIN_RATE_WINDOW, READ, SHARE, Pace, Rate
 
 
 class RateTests(SynchronousTestCase):
@@ -75,3 +75,79 @@ class RateTests(SynchronousTestCase):
 
     def test_nothing_to_shape(self) -> None:
         Rate(self.clock, 1).configure_transport(None)
+
+
+class PaceTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.told: list[float] = []
+        self.pace = self.make(10)
+
+    def make(self, least: int) -> Pace:
+        return Pace(self.clock, least, lambda: self.told.append(self.clock.seconds()))
+
+    def bring(self, size: int, seconds: int) -> None:
+        """So many bytes each second."""
+        for _ in range(seconds):
+            self.pace.take(size)
+            self.clock.advance(1)
+
+    def test_fast_enough(self) -> None:
+        self.pace.go_on()
+        self.bring(10, 600)
+        self.pace.hold()
+        self.assertEqual((self.told, self.pace.slow), ([], False))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_too_slow(self) -> None:
+        self.pace.go_on()
+        self.bring(9, 600)
+        self.assertEqual((self.told, self.pace.slow), ([MIN_RATE_WINDOW], True))
+        self.pace.go_on()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_each_window_counts_by_itself(self) -> None:
+        """Bytes of the first minute do not pay for those that follow."""
+        self.pace.go_on()
+        self.pace.take(10**6)
+        self.bring(9, 600)
+        self.assertEqual((self.told, self.pace.slow), ([2 * MIN_RATE_WINDOW], True))
+
+    def test_bursts_do_not_matter(self) -> None:
+        self.pace.go_on()
+        for _ in range(10):
+            self.clock.advance(50)
+            self.pace.take(600)
+            self.clock.advance(10)
+        self.assertEqual(self.told, [])
+
+    def test_time_on_hold_does_not_count(self) -> None:
+        self.pace.go_on()
+        for _ in range(30):
+            self.clock.advance(1)
+            self.pace.hold()
+            self.pace.hold()
+            self.clock.advance(100)
+            self.pace.go_on()
+            self.pace.go_on()
+        self.assertEqual(self.told, [])
+        self.clock.advance(30)
+        self.assertEqual(self.told, [30 * 101 + 30])
+
+    def test_less_than_a_window(self) -> None:
+        for size, slow in ((10, False), (9, True)):
+            pace = self.make(10)
+            pace.go_on()
+            pace.take(size)
+            self.clock.advance(1)
+            pace.hold()
+            self.clock.advance(100)
+            self.assertIs(pace.slow, slow)
+
+    def test_no_watch(self) -> None:
+        self.pace = self.make(0)
+        self.pace.go_on()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.advance(600)
+        self.pace.hold()
+        self.assertEqual((self.told, self.pace.slow), ([], False))

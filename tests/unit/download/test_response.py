@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -18,6 +19,7 @@ from upparat.download.response import (
     Body,
     Complete,
     ErrorResponse,
+    EtagChanged,
     FileChanged,
     Head,
     Permanent,
@@ -50,6 +52,8 @@ class ResumePointTests(SynchronousTestCase):
         self.assertTrue(ResumePoint(1, "", 2).resumable)
         self.assertFalse(ResumePoint(1).resumable)
         self.assertFalse(ResumePoint(0, '"e"', 2).resumable)
+        self.assertTrue(ResumePoint(1, judged=True).resumable)
+        self.assertFalse(ResumePoint(judged=True).resumable)
 
 
 class HeadTests(SynchronousTestCase):
@@ -105,6 +109,33 @@ class HeadTests(SynchronousTestCase):
         self.assertIsInstance(interpret_head(PART, None, head(412)), FileChanged)
         self.assertIsInstance(interpret_head(ResumePoint(), None, head(412)), ErrorResponse)
 
+    def test_another_etag_of_a_file_with_a_digest(self) -> None:
+        """It may be the same file on another server. Without an ETag only the size tells."""
+        span, other = "bytes 10-99/100", "bytes 10-99/101"
+        for answer, without in (
+            (head(412), FileChanged),
+            (head(200, 100, etag='"f"'), Body),
+            (head(200, 100), Body),
+            (head(206, 90, etag='"f"', content_range=span), Body),
+            (head(206, 90, content_range=span), Body),
+            (head(206, 91, etag='"f"', content_range=other), FileChanged),
+            (head(416, etag='"f"', content_range="bytes */10"), FileChanged),
+        ):
+            held = replace(PART, judged=True)
+            self.assertIs(type(interpret_head(held, None, answer)), EtagChanged, answer)
+            held = ResumePoint(10, "", 100, judged=True)
+            self.assertIs(type(interpret_head(held, None, answer)), without, answer)
+
+    def test_the_same_etag_of_a_file_with_a_digest(self) -> None:
+        held = replace(PART, judged=True)
+        whole = head(200, 100, etag='"e"')
+        self.assertEqual(interpret_head(held, None, whole), Body(0, '"e"', 100))
+        rest = head(206, 90, etag='"e"', content_range="bytes 10-99/100")
+        self.assertEqual(interpret_head(held, None, rest), Body(10, '"e"', 100))
+        self.assertEqual(
+            interpret_head(ResumePoint(10, judged=True), None, rest), Body(10, '"e"', 100)
+        )
+
     def test_416_with_everything_there(self) -> None:
         full = ResumePoint(100, '"e"', 100)
         self.assertEqual(interpret_head(full, None, head(416)), Complete())
@@ -135,6 +166,8 @@ class HeadTests(SynchronousTestCase):
             )
             self.assertEqual(interpret_head(PART, None, head(status)), ErrorResponse())
         self.assertEqual(interpret_head(PART, None, head(304, location="/x")), ErrorResponse())
+        latin = Head(302, Headers({b"location": [b"/\xe9"]}))
+        self.assertEqual(interpret_head(PART, None, latin), Redirect("/\udce9"))
 
 
 class ErrorTests(SynchronousTestCase):

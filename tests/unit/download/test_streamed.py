@@ -143,6 +143,17 @@ class WayTests(Bench):
         self.reactor.advance(60)
         self.assertEqual(self.consumer.told, ["run_again"])
 
+    def test_another_etag_is_another_file(self) -> None:
+        """Though there is a digest: it comes when the hook has read it already."""
+        for answer in (rest(), whole()):
+            self.new()
+            self.asked.clear()
+            answer.headers["etag"] = '"f"'
+            self.begin(half(end=ConnectionError()), answer)
+            self.reactor.advance(60)
+            self.assertEqual(self.consumer.told, ["run_again"])
+            self.assertEqual(len(self.asked), 2)
+
     def test_a_fresh_url(self) -> None:
         job = self.begin(half(end=ConnectionError()), Answer(403))
         self.reactor.advance(60)

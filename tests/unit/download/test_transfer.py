@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.unit.download.bench import (
     Answer,
     Bench,
@@ -10,8 +12,16 @@ from tests.unit.download.bench import (
     whole,
 )
 from upparat.config.settings import DownloadSettings
+from upparat.download.errors import IdleTimeout
 from upparat.download.response import SLOW_DOWN
+from upparat.download.writer import FLUSH_DELAY
 from upparat.job import State
+
+
+def drip(at: int, end: Exception) -> Answer:
+    """One byte, slowly."""
+    answer = rest(at, at + 1) if at else broken(1)
+    return replace(answer, end=end, slow=True)
 
 
 class BackOffTests(Bench):
@@ -57,6 +67,48 @@ class BackOffTests(Bench):
         self.assertEqual(self.waits(), 2 * SLOW_DOWN)
         self.reactor.advance(2 * SLOW_DOWN)
         self.assertEqual(self.waits(), 100 + SLOW_DOWN)
+
+    def test_slow_attempts_in_a_row_fail(self) -> None:
+        """Each brings a new byte."""
+        slow = IdleTimeout("slower than 5 bytes/s for 60 s")
+        pieces = [drip(n, slow) for n in range(9)]
+        self.use(max_attempts=4)
+        self.start(*pieces)
+        for wait in (1, 2, 4):
+            self.assertEqual(self.waits(), wait)
+            self.reactor.advance(wait)
+        message = "slower than 5 bytes/s for 60 s at 4 of 10 bytes (4 attempts)"
+        failed = ("download_failed", State.DOWNLOAD_FAILED, message)
+        self.assertEqual(self.heard.outcome, failed)
+        self.assertEqual(len(self.asked), 4)
+
+    def test_a_cut_does_not_make_up_for_slowness(self) -> None:
+        self.use(max_attempts=2)
+        self.start(drip(0, ConnectionError()), drip(1, ConnectionError()))
+        self.reactor.advance(1)
+        message = "ConnectionError at 2 of 10 bytes (2 attempts)"
+        failed = ("download_failed", State.DOWNLOAD_FAILED, message)
+        self.assertEqual(self.heard.outcome, failed)
+
+    def test_a_fast_attempt_renews_what_slow_ones_have_used(self) -> None:
+        self.use(max_attempts=2)
+        slow = ConnectionError()
+        self.start(drip(0, slow), rest(1, 4), drip(4, slow), rest(5))
+        self.reactor.pump([1] * 3)
+        self.assertEqual(self.heard.events[-1][0], "downloaded")
+
+    def test_what_was_gained_before_a_stop_counts(self) -> None:
+        self.use(max_attempts=2)
+        self.start(ConnectionError(), replace(broken(4), end=None))
+        self.reactor.advance(1)
+        self.reactor.advance(FLUSH_DELAY)
+        self.downloader.stop()
+        self.start(ConnectionError())
+        self.assertEqual(self.waits(), 1)
+
+    def use(self, max_attempts: int) -> None:
+        self.settings = DownloadSettings(max_attempts=max_attempts)
+        self.new()
 
     def test_stop_ends_the_wait(self) -> None:
         self.start(ConnectionError())

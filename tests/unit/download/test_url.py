@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urljoin
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -57,9 +59,32 @@ class UrlTests(SynchronousTestCase):
             ("https://h/a", "https://h:x/"),
             ("https://h/a", "https://[h/"),
             ("https://h/a", "https://me@h/"),
-            ("https://h/a", "https://h/ä"),
+            ("https://h/a", "https://hä/b"),
+            ("https://h/a", "//h g/b"),
+            ("https://h/a", "https://h\udce4/b"),
+            ("https://h/a", "/\ud800"),
+            *(("https://h/a", f"/{each}b") for each in "\0\t\n\r\x1b\x7f"),
+            ("https://h/a", "\r\n/b"),
+            ("https://h/a", "/b\r\nX-More: 1"),
         ):
             self.assertNotEqual(redirected(origin, location)[1], "", location)
+
+    def test_what_redirects_forget_to_escape(self) -> None:
+        for location, escaped in (
+            ("/a b?c d", "/a%20b?c%20d"),
+            ("https://h/ä", "https://h/%C3%A4"),
+            ("/\udce4", "/%E4"),
+            ("/\u3000\xa0", "/%E3%80%80%C2%A0"),
+            ("?ä", "a?%C3%A4"),
+            ("/%20%c3%a4%", "/%20%c3%a4%"),
+            (
+                "/~x*(1)'%7E;v=1,@|[]{}<>\\^`\"!$&+?s=a+b/:",
+                "/~x*(1)'%7E;v=1,@|[]{}<>\\^`\"!$&+?s=a+b/:",
+            ),
+            ("https://[::1]:8443/a b", "https://[::1]:8443/a%20b"),
+        ):
+            target = urljoin("https://h/a", escaped)
+            self.assertEqual(redirected("https://h/a", location), (target, ""))
 
     def test_the_path_is_what_stays(self) -> None:
         self.assertEqual(url_path("https://h/a/b?X-Amz-Date=1"), "/a/b")

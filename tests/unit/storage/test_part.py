@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
+from tests.support.downloads import write_later
 from upparat.private import NotPrivate
 from upparat.storage.directory import Note
-from upparat.storage.part import CHUNK, HASTE, SLACK, PartialFile, Stopped, hash_file
+from upparat.storage.part import CHUNK, HASTE, SLACK, PartialFile, Seal, Stopped, hash_file
 
 from .bench import KEY, StorageCase
 
@@ -103,6 +105,44 @@ class PartTests(StorageCase):
         self.assertEqual(caught.exception.errno, errno.ENOSPC)
         self.assertEqual(self.files.part.read_bytes(), b"abc")
 
+    def test_a_file_system_without_a_size_has_room(self) -> None:
+        """Ramfs says that it has no block, and takes all the same."""
+        part = PartialFile(self.files)
+        self.addCleanup(part.close)
+        disk = mock.Mock(f_blocks=0, f_frsize=4096, f_bavail=0)
+        with mock.patch("os.fstatvfs", return_value=disk):
+            part.write(b"abc")
+            part.make_room(SLACK)
+            part.write(b"de")
+        self.assertEqual(self.files.part.read_bytes(), b"abcde")
+
+    def test_another_program_writes(self) -> None:
+        part = PartialFile(self.files)
+        self.addCleanup(part.close)
+        self.assertFalse(part.tampered)
+        part.write(b"abc")
+        self.assertFalse(part.tampered)
+        write_later(self.files.part, b"x")
+        self.assertTrue(part.tampered)
+        part.rehash(lambda: True)
+        self.assertFalse(part.tampered)
+        self.assertEqual(part.sha256, hashlib.sha256(b"xbc").hexdigest())
+        with self.files.part.open("ab") as stream:
+            stream.write(b"more")
+        self.assertTrue(part.tampered)
+        part.start_over()
+        self.assertFalse(part.tampered)
+
+    def test_syncs_modes_and_names_are_no_writes(self) -> None:
+        part = PartialFile(self.files)
+        self.addCleanup(part.close)
+        part.write(b"abc")
+        part.syncing()()
+        self.files.part.chmod(0o400)
+        self.assertFalse(part.tampered)
+        part.commit(Note(digest=part.sha256))
+        self.assertFalse(part.tampered)
+
     def test_room_is_counted_with_slack(self) -> None:
         part = PartialFile(self.files)
         self.addCleanup(part.close)
@@ -175,12 +215,82 @@ class PartTests(StorageCase):
         part.close()
         sync()
 
+    def test_a_part_that_has_lost_its_name(self) -> None:
+        def replace_it() -> None:
+            self.files.part.unlink()
+            self.files.part.write_bytes(b"abc")
+
+        def block() -> None:
+            shutil.rmtree(self.directory)
+            self.directory.write_bytes(b"")
+
+        for lose in (
+            self.files.part.unlink,
+            replace_it,
+            lambda: shutil.rmtree(self.directory),
+            lambda: self.directory.rename(f"{self.directory}.away"),
+            block,
+        ):
+            self.store.prepare()
+            part = PartialFile(self.files)
+            self.addCleanup(part.close)
+            part.start_over()
+            part.write(b"abc")
+            self.assertFalse(part.lost)
+            lose()
+            self.assertTrue(part.lost)
+            self.assertRaises(FileNotFoundError, part.write, b"d")
+            self.assertRaises(FileNotFoundError, part.write_note, Note())
+            self.assertRaises(FileNotFoundError, part.commit, Note(digest="x"))
+            self.assertFalse(self.files.complete.exists())
+            self.assertFalse(self.files.note.exists())
+
     def test_a_link_is_not_followed(self) -> None:
         victim = Path(self.mktemp())
         victim.write_bytes(b"precious")
         self.files.part.symlink_to(victim.absolute())
         self.assertRaises(NotPrivate, PartialFile, self.files)
         self.assertEqual(victim.read_bytes(), b"precious")
+
+
+class SealTests(StorageCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = self.directory / "f"
+        self.path.write_bytes(b"abc")
+        self.seal = Seal.of(self.path)
+
+    def test_it_holds(self) -> None:
+        self.assertFalse(self.seal.broken(self.path))
+        with self.path.open("rb") as stream:
+            self.assertEqual(Seal.of(stream.fileno()), self.seal)
+            stream.read()
+        self.path.chmod(0o400)
+        self.assertFalse(self.seal.broken(self.path))
+        moved = self.path.rename(self.directory / "g")
+        self.assertFalse(self.seal.broken(moved))
+
+    def test_other_bytes_break_it(self) -> None:
+        write_later(self.path, b"xyz")
+        self.assertTrue(self.seal.broken(self.path))
+
+    def test_other_sizes_break_it(self) -> None:
+        for size in (2, 4):
+            os.truncate(self.path, size)
+            os.utime(self.path, ns=(self.seal.written, self.seal.written))
+            self.assertTrue(self.seal.broken(self.path))
+
+    def test_another_file_breaks_it(self) -> None:
+        """Though it has the same bytes and times."""
+        other = self.directory / "other"
+        shutil.copy2(self.path, other)
+        other.replace(self.path)
+        self.assertEqual(self.path.stat().st_mtime_ns, self.seal.written)
+        self.assertTrue(self.seal.broken(self.path))
+
+    def test_no_file_breaks_it(self) -> None:
+        self.path.unlink()
+        self.assertTrue(self.seal.broken(self.path))
 
 
 class HashTests(StorageCase):
