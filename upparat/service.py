@@ -60,6 +60,7 @@ class UpparatService(Service):
     ) -> None:
         self._reactor = reactor
         self._settings = settings
+        self._claim = claim
         self._record = FileRecord(settings.service.state_dir)
         self._mqtt = MqttService(reactor, settings.broker)
         self._jobs = JobsClient(
@@ -83,7 +84,6 @@ class UpparatService(Service):
         self._core = self._make_core()
         self._state = "idle"
         self._abort = abort
-        self._claim = claim
         self._guard = Guard(make_machine(self._core, self._moved), self._broke)
         self._machine = self._join()
         self._manager = ServiceManager(reactor, lambda: not self._guard.broken, self._status)
@@ -171,7 +171,8 @@ class UpparatService(Service):
         arguments = (self._reactor, settings.download, settings.service.download_location)
         verifier = Verifier(settings.verify, unfit=settings.unfit)
         if not settings.hooks.install_stream:
-            return Downloader(*arguments, verifier=verifier), None
+            renew = self._claim.renew if self._claim is not None else lambda: None
+            return Downloader(*arguments, verifier=verifier, renew=renew), None
         from .download.streamed import StreamDownloader  # few devices need it
 
         streams = StreamDownloader(*arguments, verifier=verifier)

@@ -36,6 +36,7 @@ class BaseDownloader(ABC):
     :param verifier: checks the files, beside size and SHA-256.
     :param random: returns a number from 0 up to 1, for the jitter of the back-off.
     :param exchange: makes the exchange that performs one HTTP request.
+    :param renew: locks the directory again, if it is a new one.
     """
 
     log = Logger()
@@ -50,9 +51,10 @@ class BaseDownloader(ABC):
         verifier: Verifier | None = None,
         random: Callable[[], float] = random_module.random,
         exchange: ExchangeFactory | None = None,
+        renew: Callable[[], None] = lambda: None,
     ) -> None:
         self._reactor = reactor
-        self._store = Store(directory)
+        self._store = Store(directory, renew)
         client = Client(reactor, settings)
         self._context = TransferContext(
             reactor,

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -114,10 +114,14 @@ class Files:
 
 
 class Store:
-    """The download directory. Files with other names than the agent's are left alone."""
+    """The download directory. Files with other names than the agent's are left alone.
 
-    def __init__(self, directory: Path) -> None:
+    :param renew: called when the directory may be a new one, which is not locked yet.
+    """
+
+    def __init__(self, directory: Path, renew: Callable[[], None] = lambda: None) -> None:
         self.directory = directory
+        self._renew = renew
 
     def files(self, key: ExecutionKey) -> Files:
         """Return the files of an execution.
@@ -136,6 +140,7 @@ class Store:
         :raises NotPrivate: if others own it or can write to it: a hook reads its files by name.
         """
         PrivateDirectory(self.directory).prepare()
+        self._renew()
 
     def clean(self, keep: ExecutionKey | None, *, complete: bool) -> None:
         """Remove the files of all executions except ``keep``.

@@ -23,8 +23,14 @@ NAME = "agent.lock"
 _HELD = (errno.EAGAIN, errno.EACCES)
 
 
-class Held(Exception):
+class Held(OSError):
     """Another process works in the directory. The message says which."""
+
+    def __init__(self, directory: Path, holder: str) -> None:
+        super().__init__(errno.EBUSY, f"{directory} is in use by {holder}")
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 class Lock:
@@ -54,7 +60,7 @@ class Lock:
         except OSError as error:
             if error.errno not in _HELD:
                 raise
-            raise Held(f"{self._directory.path} is in use by {self._holder()}") from None
+            raise Held(self._directory.path, self._holder()) from None
 
     def _holder(self) -> str:
         with suppress(OSError):
@@ -67,6 +73,16 @@ class Lock:
         if self._signed:
             with suppress(OSError):  # a full disk; the lock holds all the same
                 self._directory.write(NAME, f"{os.getpid()}\n".encode())
+
+    def renewed(self) -> Lock:
+        """Return the lock of the directory that is there now; this one, if it is the same still."""
+        with suppress(FileNotFoundError):
+            now = self._directory.path.stat()
+            if os.path.samestat(os.fstat(self._descriptor), now):
+                return self
+        lock = Lock(self._directory, signed=self._signed)
+        self.release()
+        return lock
 
     def release(self) -> None:
         """Let others have it."""
@@ -114,7 +130,7 @@ class Claim:
         try:
             self._locks.append(Lock(PrivateDirectory(path), signed=signed))
             self._paths.append(path)
-        except NotPrivate:
+        except (NotPrivate, Held):
             raise
         except OSError as error:
             # A disk that is full or broken must not keep the agent from its work.
@@ -123,6 +139,14 @@ class Claim:
                 path=str(path),
                 error=str(error),
             )
+
+    def renew(self) -> None:
+        """Lock directories that were removed and made anew.
+
+        :raises OSError: :class:`Held` and :class:`NotPrivate` as well.
+        """
+        for number, lock in enumerate(self._locks):
+            self._locks[number] = lock.renewed()
 
     def sign(self) -> None:
         """Name this process as the holder, after a fork."""

@@ -52,6 +52,11 @@ class PrepareTests(StorageCase):
         self.directory.chmod(0o777)
         self.assertRaises(NotPrivate, self.store.prepare)
 
+    def test_a_directory_made_anew_is_locked_again(self) -> None:
+        renewed: list[bool] = []
+        Store(self.directory, lambda: renewed.append(True)).prepare()
+        self.assertEqual(renewed, [True])
+
 
 class NoteTests(StorageCase):
     def test_a_note_comes_back(self) -> None:

@@ -104,6 +104,24 @@ class ClaimTests(SynchronousTestCase):
         self.assertRaises(NotPrivate, Claim, self.one, self.two)
         Claim(self.one).release()
 
+    def test_a_directory_that_was_made_anew_is_locked_again(self) -> None:
+        claim = Claim(self.one, self.two)
+        self.addCleanup(claim.release)
+        claim.renew()
+        self.two.rmdir()
+        self.two.mkdir(mode=0o700)
+        claim.renew()
+        self.assertRaises(Held, Claim, self.two)
+
+    def test_unless_another_agent_was_there_first(self) -> None:
+        claim = Claim(self.one, self.two)
+        self.addCleanup(claim.release)
+        self.two.rmdir()
+        other = Claim(self.two)
+        self.assertRaises(Held, claim.renew)
+        other.release()
+        claim.renew()
+
     def test_a_disk_without_locks_is_told(self) -> None:
         with mock.patch("fcntl.flock", side_effect=OSError(errno.ENOLCK, "no locks")):
             claim = Claim(self.one)
