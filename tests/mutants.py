@@ -27,7 +27,7 @@ MODULES = {
     "upparat/machine/guard.py": "tests/unit/machine/test_guard.py",
     "upparat/machine/ignored.py": "tests/unit/machine/test_ignored.py",
     "upparat/machine/life.py": "tests/unit/machine/test_life.py",
-    "upparat/machine/model.py": "tests/unit/machine/test_model.py",
+    "upparat/machine/model.py": "tests/unit/machine/test_model.py tests/unit/machine/test_life.py",
     "upparat/storage/record.py": "tests/unit/storage/test_record.py",
 }
 """The modules that decide, and the tests that must notice."""
@@ -72,7 +72,7 @@ def mutate(module: str) -> str:
             shutil.copytree(ROOT / tree, directory / tree)
         shutil.copy(ROOT / "pyproject.toml", directory)
         # Four times as fast as pytest, which has more to import
-        tests = MODULES[module].removesuffix(".py").replace("/", ".")
+        tests = MODULES[module].replace(".py", "").replace("/", ".")
         config = CONFIG.format(module=module, tests=tests, python=sys.executable)
         (directory / "cosmic-ray.toml").write_text(config, encoding="utf-8")
         files = ("cosmic-ray.toml", "session.sqlite")

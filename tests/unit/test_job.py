@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import unicodedata
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 from hypothesis import given
@@ -19,6 +20,7 @@ from upparat.job import (
     InvalidDocument,
     Job,
     JobExecution,
+    JobExecutionSummary,
     Report,
     State,
     Status,
@@ -83,6 +85,32 @@ class ReportTests(SynchronousTestCase):
         ended = {state for state in State if state.status.ended}
         self.assertEqual(kept & ended, {State.NO_INSTALLATION_HOOK_PROVIDED})
         self.assertEqual(kept - ended, set(State) - ended)
+
+    def test_an_installation_is_done_with_a_success_that_has_installed(self) -> None:
+        confirming = {state for state in State if Report(state).confirms}
+        self.assertEqual(
+            confirming,
+            {
+                State.COMPLETE_READY,
+                State.COMPLETE_SOFT_RESTART,
+                State.COMPLETE_NO_READY_CHECK,
+                State.COMPLETE_NO_VERSION_CHECK,
+                State.NO_RESTART_HOOK_PROVIDED,
+            },
+        )
+
+    def test_values_do_not_change(self) -> None:
+        one = execution("a")
+        summary = JobExecutionSummary(one.key, Status.QUEUED)
+        self.assertEqual(summary, JobExecutionSummary(one.key, Status.QUEUED))
+        job = Job(one, version="2.0", file="https://h/f")
+        for value, name in (
+            (summary, "status"),
+            (one, "status"),
+            (job, "version"),
+            (Report(State.COMPLETE_READY), "state"),
+        ):
+            self.assertRaises(FrozenInstanceError, setattr, value, name, "x")
 
     def test_details(self) -> None:
         report = Report(State.VERSION_MISMATCH, "expected\t2.0,\x1b[31m got\n1.0")

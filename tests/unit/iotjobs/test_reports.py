@@ -281,6 +281,16 @@ class ProgressTests(ReportsBench):
         self.assertEqual(self.accept().payload["statusDetails"]["message"], "3 bytes")
         self.at_rest()
 
+    def test_the_last_moment_is_waited_for_too(self) -> None:
+        self.add(progress(1))
+        self.accept()
+        self.clock.advance(4.5)
+        self.add(progress(2))
+        self.assertEqual(self.session.published, [])
+        self.clock.advance(0.5)
+        self.accept()
+        self.at_rest()
+
     def test_newer_progress_takes_the_place_of_older(self) -> None:
         self.add(*map(progress, range(1, 6)))
         self.assertEqual(self.accept().payload["statusDetails"]["message"], "1 bytes")
