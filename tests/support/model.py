@@ -47,6 +47,7 @@ class Device:
         self.ready = True  # since the last restart
         self.unconfirmed: str | None = None  # begun to install, and the ready hook has not said yes
         self.fallen_back = False
+        self.going_down = False  # a restart hook has said so a moment ago
         self.files: set[ExecutionKey] = set()
         self.ended: set[ExecutionKey] = set()
         self.lingering: Job | None = None
@@ -65,6 +66,7 @@ class Device:
 
     def reboot(self) -> None:
         self.lingering = None
+        self.going_down = False
         self.boots += 1
         self.boot_id.write_text(f"boot-{self.boots}")
 
@@ -72,6 +74,7 @@ class Device:
         """Kill the agent with its hooks, but for a restart hook that lingers; start it again."""
         if linger and self.agent.hooks.restarting is not None:
             self.lingering = self.agent.hooks.restarting
+        self.going_down = False  # this was it
         if reboot:
             self.reboot()
         self.agent = Agent(self)
@@ -144,6 +147,8 @@ class Agent:
             for each in self.device.store.pending()
         }
         self.device.ended -= alive - {execution.key for execution, _ in owed}
+        if owed and memory is None:
+            self._assert_still_true(*owed[-1])
         for execution, report in owed:
             self.core.ended.append(execution.key)
             self.jobs.report(execution, report)
@@ -151,6 +156,13 @@ class Agent:
                 self.device.files.discard(execution.key)
         self.device.files &= {memory.key} if memory else set()
         self.machine.start(memory)
+
+    def _assert_still_true(self, execution: JobExecution, report: Report) -> None:
+        """The last success that AWS has not got is sent without another look."""
+        found = [each for each in self.device.store.executions if each.job_id == execution.job_id]
+        if report.state.value.startswith("complete") and found:
+            wanted = _version(execution_of(found[-1]))
+            assert self.device.version == wanted, "a success after the device has fallen back"
 
     def step(self) -> None:
         """Let one thing that is due happen as it should; without any, time passes."""
@@ -189,6 +201,7 @@ class ModelJobs:
         self.followed: JobExecution | None = None
         self.reports: deque[tuple[JobExecution, Report]] = deque()
         self.stale: dict[str, JobExecution] = {}
+        self.over: set[ExecutionKey] = set()  # by the word of AWS
 
     # --- the port ---
 
@@ -288,6 +301,8 @@ class ModelJobs:
             self.agent.machine.describe_failed(job_id, True)
             return
         assert found is not None
+        if found.status.ended:
+            self.over.add(execution_of(found).key)
         self.agent.machine.described(execution_of(found))
 
     def look(self) -> None:
@@ -417,6 +432,7 @@ class ModelHooks:
         assert self.running is None, "two hooks at a time"
         assert self.again is None, "another hook in between"
         assert job.key not in device.ended, "work on what has ended"
+        assert job.key not in self.agent.jobs.over, "work on what AWS calls ended"
         if hook in DELICATE and self.restart_lingers():
             self.waiting = (hook, job, file)
             return
@@ -424,6 +440,7 @@ class ModelHooks:
             assert file == (STREAM if device.streamed else str(job.key)), "another job's file"
             assert device.streamed or job.key in device.files, "a file that is not there"
             assert not device.announced(job.key), "installed again after the restart"
+            assert not device.going_down, "an installation while the device goes down"
             device.unconfirmed = job.version
         if hook is Hook.RESTART:
             assert device.announced(job.key), "restarted unannounced"
@@ -465,6 +482,7 @@ class ModelHooks:
             device.staged = job.version
         elif hook is Hook.RESTART:
             device.restarted.add(job.key)
+            device.going_down = True
             device.switch()
         elif hook is Hook.READY:
             device.confirm()
@@ -551,6 +569,7 @@ class ModelTimer:
         if self.until is not None:
             self.device.time = max(self.device.time, self.until)
             self.until = None
+            self.device.going_down = False
             agent.machine.timeout()
 
 

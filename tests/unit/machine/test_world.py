@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.support.model import Device, document
-from upparat.job import ExecutionKey, Status
+from upparat.job import ExecutionKey, Hook, Status
 
 STEPS = 50
 """Steps of each example, at the most."""
@@ -185,6 +185,92 @@ class UpdateModel(RuleBasedStateMachine):
         content = self.record.read_bytes()
         self.record.write_bytes(content[: int(share * len(content))])
         self.device.crash()
+
+    # --- what chance alone brings about too seldom ---
+
+    def until_it_runs(self, hook: Hook) -> bool:
+        """Let all go well until this hook runs; whether it does."""
+        for _ in range(30):
+            hooks = self.device.agent.hooks
+            if hooks.running is not None and hooks.running[0] is hook and not hooks.unverified:
+                return True
+            self.device.agent.step()
+        return False
+
+    @rule(
+        hook=st.sampled_from([Hook.INSTALL, Hook.RESTART, Hook.READY]),
+        again=st.sampled_from(["retry", "new job", "nothing"]),
+    )
+    def leave_half_way(self, hook: Hook, again: str) -> None:
+        """A hook fails, and the same version is asked for again."""
+        if not self.until_it_runs(hook):
+            return
+        device = self.device
+        running = device.agent.hooks.running
+        assert running is not None
+        job = running[1]
+        device.agent.hooks.fail()
+        for _ in range(3):
+            device.agent.step()
+        if again == "retry" and device.store.execution(job.job_id).status is Status.FAILED:
+            device.store.retry(job.job_id)
+        elif again == "new job":
+            self.count += 1
+            device.store.create_job(f"ours-{self.count}", document(job.version))
+        device.agent.jobs.look()
+
+    @rule(reboot=st.booleans(), orderly=st.booleans())
+    def wait_with_the_restart(self, reboot: bool, orderly: bool) -> None:
+        """The restart hook asks for another try, and the agent ends before that."""
+        if self.until_it_runs(Hook.RESTART):
+            self.device.agent.hooks.ask_for_another_try()
+            self.end_the_agent(reboot, orderly, linger=False)
+
+    @rule()
+    def fall_back_before_the_success_is_told(self) -> None:
+        for _ in range(30):
+            reports = self.device.agent.jobs.reports
+            if reports and reports[-1][1].status is Status.SUCCEEDED:
+                self.device.fall_back()
+                return
+            self.device.agent.step()
+
+    @rule(released=st.booleans())
+    def cancel_in_the_restart(self, released: bool) -> None:
+        if not self.until_it_runs(Hook.RESTART):
+            return
+        running = self.device.agent.hooks.running
+        assert running is not None
+        if not released:
+            self.device.agent.hooks.finish()
+        job_id = running[1].job_id
+        if job_id in self.ours(Status.IN_PROGRESS):
+            self.device.store.cancel(job_id, force=True)
+        self.device.agent.jobs.look()
+        self.device.agent.hooks.finish()
+
+    @rule()
+    def cancel_what_is_in_hand(self) -> None:
+        for _ in range(10):
+            in_hand = self.device.agent.core.in_hand
+            if in_hand is not None:
+                if in_hand.job_id in self.ours(Status.IN_PROGRESS, Status.QUEUED):
+                    self.device.store.cancel(in_hand.job_id, force=True)
+                break
+            self.device.agent.step()
+        self.device.agent.jobs.look()
+
+    @rule()
+    def cancel_what_is_looked_at(self) -> None:
+        """Between the list and the description."""
+        jobs = self.device.agent.jobs
+        for _ in range(10):
+            if jobs.described:
+                if jobs.described in self.ours(Status.QUEUED):
+                    self.device.store.cancel(jobs.described)
+                break
+            self.device.agent.step()
+        jobs.answer_describe()
 
     # --- what holds ---
 
