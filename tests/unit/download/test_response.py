@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
 from hypothesis import given
@@ -187,6 +187,8 @@ class ErrorTests(SynchronousTestCase):
             (404, Permanent),
             (410, Permanent),
             (451, Permanent),
+            (499, Permanent),
+            (299, Temporary),
             (300, Permanent),
             (304, Permanent),
             (408, Temporary),
@@ -259,6 +261,33 @@ class ErrorTests(SynchronousTestCase):
         body = b"<Code>Bad\x1b[31m</Code><Message>no http://h/p?X-Amz-Sig=secret\n&amp; &lt;so"
         reason = interpret_error(head(404), body + b" on</Message>").reason
         self.assertEqual(reason, "HTTP 404 Bad: no http://h/p?… & <so on")
+
+    def test_a_long_error_is_cut(self) -> None:
+        reason = self.s3(404, "C" * 100, "m" * 300).reason
+        self.assertEqual(reason, f"HTTP 404 {'C' * 64}: {'m' * 200}")
+
+    def test_nobody_waits_unasked(self) -> None:
+        answer = interpret_error(head(500), b"")
+        assert isinstance(answer, Temporary)
+        self.assertEqual((answer.after, answer.spread), (0.0, 0.0))
+
+    def test_answers_do_not_change(self) -> None:
+        for answer in (
+            PART,
+            head(200),
+            Body(0, "", None),
+            Redirect("/"),
+            Temporary(""),
+            UrlExpired(""),
+            Permanent(""),
+            FileChanged(""),
+        ):
+            name = fields(answer)[0].name
+            self.assertRaises(FrozenInstanceError, setattr, answer, name, "x")
+
+    def test_the_first_of_two_headers_counts(self) -> None:
+        two = Head(301, Headers({"location": ["/one", "/two"]}), None)
+        self.assertEqual(interpret_head(ResumePoint(), None, two), Redirect("/one"))
 
     def test_unknown_numbers(self) -> None:
         self.assertEqual(interpret_error(head(599), b"\xff"), Temporary("HTTP 599"))

@@ -149,6 +149,13 @@ class UpdateTests(RecordBench):
         record.clear()
         self.record().clear()
 
+    def test_the_removal_survives_a_power_cut(self) -> None:
+        record = self.record()
+        record.working(key())
+        with mock.patch("os.fsync") as fsync:
+            record.clear()
+        self.assertEqual(fsync.call_count, 1)
+
     def test_cleared_by_the_next_start(self) -> None:
         self.record().working(key())
         self.record().clear()
@@ -393,6 +400,12 @@ class WaitingTests(RecordBench):
         record = self.record()
         record.begun(key(), Hook.RESTART, 1, 60)
         self.assertEqual(self.waits(), (False, 1))
+
+    def test_the_restart_is_not_forgotten(self) -> None:
+        self.begun().waiting(key(), Hook.RESTART)
+        memory = self.remembered()
+        assert memory is not None
+        self.assertTrue(memory.restart_accepted)
 
     def test_starts_of_the_agent_meanwhile_do_not_count(self) -> None:
         record = self.begun()
