@@ -211,6 +211,13 @@ class FindingTests(SynchronousTestCase):
         life.machine.pending([], [summary("a"), summary("b")])
         self.assertEqual(life.taken(), [("describe", "b")])
 
+    def test_what_is_remembered_comes_first_and_the_others_after_it(self) -> None:
+        life = Life().started(Memory(key("a", queued_at=50))).quiet()
+        life.machine.pending([summary("b", IN_PROGRESS)], [summary("a"), summary("c")])
+        for asked in ("a", "b", "a", "c"):
+            self.assertEqual(life.taken(), [("describe", asked)])
+            life.machine.describe_failed(asked, False)
+
     def test_what_has_ended_is_not_run_again(self) -> None:
         life = Life().verifying()
         life.machine.version_known("2.0")
@@ -536,6 +543,33 @@ class StreamTests(SynchronousTestCase):
             tell(life)
             self.assertEqual(life.state, "wind_down")
 
+    def test_the_hook_is_let_go_of_once(self) -> None:
+        """The execution is over in AWS: its hook has no file to wait for."""
+        for tell in (
+            lambda life: life.machine.described(execution(status=Status.CANCELED)),
+            lambda life: life.machine.describe_failed("a", True),
+        ):
+            life = Life().streaming()
+            life.machine.url_expired("HTTP 403")
+            tell(life.quiet())
+            self.assertEqual(life.taken().count(("release",)), 1)
+            life.machine.released()  # nothing was restarted, so nothing has to settle
+            self.assertEqual(life.taken(), [("discard", "a"), ("clear record",), ("fetch",)])
+
+    def test_the_hook_waits_for_a_fresh_url(self) -> None:
+        life = Life().streaming()
+        life.quiet().machine.timeout()
+        self.assertEqual(life.taken(), [])
+        life.machine.url_expired("HTTP 403")
+        for _ in range(MAX_URL_REQUESTS - 1):
+            life.quiet().machine.describe_failed("a", False)
+            self.assertEqual(life.taken(), [("timer", 60.0)])
+            life.machine.timeout()
+            self.assertEqual(life.taken(), [("describe", "a")])
+        life.machine.describe_failed("a", False)
+        message = "AWS gives no fresh URL for the file"
+        self.assertEqual(life.taken(), [("release",), *ended("a", "download_failed", message)])
+
     def test_the_file_will_not_come(self) -> None:
         life = Life().streaming().quiet()
         life.machine.download_failed(State.VERIFICATION_FAILED, "sha256: …")
@@ -649,6 +683,20 @@ class VerifyInstallationTests(SynchronousTestCase):
                 life.taken(),
                 [("report", "a", "reboot_start", "none")] if unfinished else [("timer", 60.0)],
             )
+
+    def test_the_time_for_the_version_counts_from_its_end(self) -> None:
+        memory = Memory(key(), True, same_boot=True, restart_attempts=1, restart_done=True)
+        life = self.rebooted(frozenset(Hook), memory)
+        life.hooks.lingering = True
+        life.machine.version_known("1.0")
+        life.hooks.lingering = False
+        life.timer.time += 60 + 300 - 0.5
+        life.quiet().machine.version_known("1.0")
+        self.assertEqual(life.taken(), [("timer", 0.5)])
+        life.timer.time += 0.5
+        life.machine.version_known("1.0")
+        mismatch = "Expected version '2.0', got '1.0'"
+        self.assertEqual(life.taken(), ended("a", "version_mismatch", mismatch))
 
     def test_its_right_version_is_not_waited_for(self) -> None:
         memory = Memory(key(), True, same_boot=True, restart_attempts=1, restart_done=True)
@@ -899,6 +947,22 @@ class FreshUrlTests(SynchronousTestCase):
             self.assertEqual(life.state, "fetch_jobs")
             message = "AWS gives no fresh URL for the file"
             self.assertIn(("report", "a", "download_failed", message), life.taken())
+
+    def test_an_answer_renews_the_patience(self) -> None:
+        life = Life().downloading()
+        for _ in range(2):
+            life.machine.url_expired("HTTP 403")
+            for _ in range(MAX_URL_REQUESTS - 1):
+                life.machine.describe_failed("a", False)
+                life.machine.timeout()
+            life.machine.described(execution())
+            self.assertEqual(life.state, "download")
+        life.machine.url_expired("HTTP 403")
+        for _ in range(MAX_URL_REQUESTS - 1):
+            life.machine.describe_failed("a", False)
+        self.assertEqual(life.state, "download")
+        life.machine.describe_failed("a", False)
+        self.assertEqual(life.state, "fetch_jobs")
 
     def test_the_install_hook_ends_meanwhile(self) -> None:
         life = Life().streaming()
