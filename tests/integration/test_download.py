@@ -605,7 +605,9 @@ async def test_slowness_uses_up_the_attempts(
     """Though each attempt brings new bytes."""
     monkeypatch.setattr(rate, "MIN_RATE_WINDOW", 0.5)
     file.slow(1000, times=FOREVER)
-    async with fetching(directory, replace(SETTINGS, max_attempts=2, min_rate=20_000)) as fetcher:
+    async with fetching(
+        directory, replace(SETTINGS, max_attempts=2, min_rate=20_000, idle_timeout=0.5)
+    ) as fetcher:
         state, message = await fetcher.fail(make_job(file.url))
     assert state is State.DOWNLOAD_FAILED
     assert re.fullmatch(

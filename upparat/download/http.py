@@ -24,7 +24,7 @@ from .agent import AgentFactory
 from .connection import HttpConnection
 from .errors import IdleTimeout
 from .exchange import CancelScope, DownloadReactor
-from .rate import MIN_RATE_WINDOW, Pace, Rate
+from .rate import Pace, Rate
 from .response import Head
 
 ERROR_BODY = 4096
@@ -61,7 +61,7 @@ class HttpExchange:
         self._paused = False
         self._rate = Rate(reactor, settings.max_rate)
         self._rest = OneShot(reactor)
-        self._pace = Pace(reactor, settings.min_rate, self._give_up)
+        self._pace = Pace(reactor, settings.min_rate, self._give_up, settings.idle_timeout)
         self._response: IResponse  # there once the head is
 
     async def head(self, url: str, headers: Mapping[str, str]) -> Head:
@@ -180,7 +180,7 @@ class HttpExchange:
 
     def _give_up(self) -> None:
         least = self._settings.min_rate
-        self._stop_waiting(f"slower than {least} bytes/s for {MIN_RATE_WINDOW:g} s")
+        self._stop_waiting(f"slower than {least} bytes/s for {self._pace.window:g} s")
 
     def _stop_waiting(self, reason: str) -> None:
         self._timed_out = reason

@@ -17,7 +17,7 @@ SHARE = 8
 """Reads a second, at the least, of a limited rate."""
 
 MIN_RATE_WINDOW = 60.0
-"""Seconds over which the average of a least rate is taken."""
+"""Seconds over which the average of a least rate is taken, at the least."""
 
 
 class Rate:
@@ -66,15 +66,23 @@ class Pace:
 
     :param least: bytes per second; 0 for no watch.
     :param on_slow: called when a window was slower; then the watch is over.
+    :param silence: seconds for which the server may send nothing. No window is shorter.
     """
 
-    def __init__(self, clock: IReactorTime, least: int, on_slow: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        least: int,
+        on_slow: Callable[[], None],
+        silence: float = 0.0,
+    ) -> None:
+        self.window = max(MIN_RATE_WINDOW, silence)
         self._clock = clock
         self._least = least
         self._on_slow = on_slow
         self._timer = OneShot(clock)
         self._since = 0.0
-        self._left = MIN_RATE_WINDOW
+        self._left = self.window
         self._in_window = 0
         self._elapsed = 0.0
         self._total = 0
@@ -109,9 +117,9 @@ class Pace:
 
     def _end_window(self) -> None:
         self._count_time()
-        if self._in_window < self._least * MIN_RATE_WINDOW:
+        if self._in_window < self._least * self.window:
             self._failed = True
             self._on_slow()
             return
-        self._left, self._in_window = MIN_RATE_WINDOW, 0
+        self._left, self._in_window = self.window, 0
         self.go_on()

@@ -113,6 +113,14 @@ class PaceTests(SynchronousTestCase):
         self.bring(9, 600)
         self.assertEqual((self.told, self.pace.slow), ([2 * MIN_RATE_WINDOW], True))
 
+    def test_a_silence_that_is_allowed_is_no_slowness(self) -> None:
+        self.pace = Pace(self.clock, 10, lambda: self.told.append(self.clock.seconds()), 90.0)
+        self.pace.go_on()
+        self.bring(0, 89)
+        self.assertEqual(self.told, [])
+        self.bring(0, 1)
+        self.assertEqual(self.told, [90.0])
+
     def test_bursts_do_not_matter(self) -> None:
         self.pace.go_on()
         for _ in range(10):
