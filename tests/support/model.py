@@ -144,7 +144,8 @@ class Agent:
         # A success that could not be delivered is in doubt again.
         alive = {
             ExecutionKey(each.job_id, each.number, each.queued_at)
-            for each in self.device.store.pending()
+            for each in self.device.store.executions
+            if not each.status.ended
         }
         self.device.ended -= alive - {execution.key for execution, _ in owed}
         if owed and memory is None:
