@@ -14,6 +14,7 @@ class SelectionTests(SynchronousTestCase):
         first, second = summary("a", IN_PROGRESS), summary("b")
         self.assertEqual(Selection([first, second]).next, first)
         self.assertIsNone(Selection([]).next)
+        self.assertFalse(Selection([first]).full)
 
     def test_queued_ones_do_not_matter_while_ours_is_in_progress(self) -> None:
         ours = [execution("a", IN_PROGRESS)]
