@@ -52,7 +52,8 @@ class PrivateDirectory:
 
     def check(self) -> None:
         """Check the directory and those above it, if it exists."""
-        for parent in self.path.absolute().parents:
+        path = self.path.absolute()
+        for parent in dict.fromkeys((*path.parents, *path.resolve().parents)):
             _check_parent(parent)
         with suppress(FileNotFoundError), self.opened():
             pass
@@ -161,16 +162,22 @@ def _check(path: Path, found: os.stat_result, *, regular: bool = False) -> None:
 
 
 def _check_parent(path: Path) -> None:
-    """Refuse a directory above ours in which others could replace ours."""
+    """Refuse a directory above ours in which others could replace ours, and a link of others to
+    it."""
     try:
-        found = path.stat()
+        found = path.lstat()
     except FileNotFoundError:
         return
     if found.st_uid not in (0, os.geteuid()):
-        remedy = f"chown {os.geteuid()} {quote(str(path))}"
+        remedy = f"chown -h {os.geteuid()} {quote(str(path))}"
         raise NotPrivate(path, f"belongs to another user (uid {found.st_uid})", remedy)
-    if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+    if stat.S_ISLNK(found.st_mode) or found.st_mode & stat.S_ISVTX:
+        return
+    if found.st_mode & stat.S_IWOTH:
         raise NotPrivate(path, "can be written to by others", f"chmod o-w {quote(str(path))}")
+    if found.st_mode & stat.S_IWGRP and found.st_gid not in (0, os.getegid()):
+        problem = f"can be written to by others (gid {found.st_gid})"
+        raise NotPrivate(path, problem, f"chmod g-w {quote(str(path))}")
 
 
 def _aside(path: Path) -> str:

@@ -65,8 +65,12 @@ def load_or_exit(path: str | None, thing_name: str, *, must_run: bool) -> Settin
 
 def started_by_hand() -> bool:
     """Whether somebody at a terminal has started the agent: who is there to mend the file must hear
-    of each problem at once."""
-    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+    of each problem at once. The console of a device is no such terminal when init runs on it."""
+    try:
+        here = os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (AttributeError, OSError, ValueError):
+        return False
+    return here and sys.stderr is not None and sys.stderr.isatty()
 
 
 def choose_logger(twistd: dict[str, object], level: str) -> None:

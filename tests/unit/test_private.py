@@ -83,16 +83,42 @@ class DirectoryTests(PrivateTestCase):
         self.home.chmod(0o1777)
         self.directory.prepare()
 
-    def test_above_it_nobody_else_may_rule(self) -> None:
+    def above(self, **facts: int) -> str:
+        """The problem with a directory above of this kind; empty if there is none."""
+        found = mock.Mock(**{"st_uid": 0, "st_gid": 0, "st_mode": stat.S_IFDIR | 0o755, **facts})
         self.directory.prepare()
-        with mock.patch("upparat.private.os.geteuid", return_value=STRANGER):
-            owner = self.home.stat().st_uid
-            if owner:  # as root, everything above is root's
-                self.assertRaises(NotPrivate, self.directory.check)
-        foreign = mock.Mock(st_uid=STRANGER, st_mode=0o755)
-        with mock.patch("pathlib.Path.stat", return_value=foreign):
-            problem = str(self.assertRaises(NotPrivate, self.directory.check))
-        self.assertIn(f"chown {os.geteuid()} ", problem)
+        with mock.patch("pathlib.Path.lstat", return_value=found):
+            try:
+                self.directory.check()
+            except NotPrivate as problem:
+                return str(problem)
+        return ""
+
+    def test_above_it_nobody_else_may_rule(self) -> None:
+        self.assertEqual(self.above(), "")
+        self.assertEqual(self.above(st_uid=os.geteuid()), "")
+        self.assertIn(f"chown -h {os.geteuid()} ", self.above(st_uid=STRANGER))
+        group = stat.S_IFDIR | 0o775
+        self.assertEqual(self.above(st_mode=group, st_gid=os.getegid()), "")
+        self.assertIn(
+            "(gid 4711); mend it with: chmod g-w ", self.above(st_mode=group, st_gid=4711)
+        )
+        self.assertEqual(self.above(st_mode=group | stat.S_ISVTX, st_gid=4711), "")
+
+    def test_above_it_a_link_of_others_leads_anywhere(self) -> None:
+        link = stat.S_IFLNK | 0o777
+        self.assertEqual(self.above(st_mode=link), "")
+        self.assertIn("belongs to another user", self.above(st_mode=link, st_uid=STRANGER))
+
+    def test_above_it_a_link_of_ours_must_lead_to_what_is_ours(self) -> None:
+        there = self.home / "there"
+        there.mkdir()
+        (self.home / "link").symlink_to(there)
+        directory = PrivateDirectory(self.home / "link" / "state")
+        directory.prepare()
+        there.chmod(0o777)
+        problem = str(self.assertRaises(NotPrivate, directory.check))
+        self.assertIn(f"chmod o-w {there}", problem)
 
     def test_a_path_is_quoted(self) -> None:
         directory = PrivateDirectory(self.home / "a b")

@@ -66,6 +66,35 @@ class OptionsTests(TapTestCase):
         self.assertEqual(tap._log, tap._Log("ERROR", ""))
 
 
+class StartedByHandTests(TapTestCase):
+    def by_hand(self, group: int | Exception, *, terminal: bool = True) -> bool:
+        def tcgetpgrp(_: int) -> int:
+            if isinstance(group, Exception):
+                raise group
+            return group
+
+        self.patch(os, "tcgetpgrp", tcgetpgrp)
+        with open(os.devnull) as stdin:
+            self.patch(sys, "stdin", stdin)
+            self.patch(self.err, "isatty", lambda: terminal)
+            return tap.started_by_hand()
+
+    def test_in_the_foreground_of_a_terminal(self) -> None:
+        self.assertTrue(self.by_hand(os.getpgrp()))
+        self.assertFalse(self.by_hand(os.getpgrp(), terminal=False))
+
+    def test_in_the_background(self) -> None:
+        self.assertFalse(self.by_hand(os.getpgrp() + 1))
+
+    def test_on_the_console_of_an_init(self) -> None:
+        """It is a terminal, but nobody's."""
+        self.assertFalse(self.by_hand(OSError(25, "Inappropriate ioctl for device")))
+
+    def test_without_stdin(self) -> None:
+        self.patch(sys, "stdin", None)
+        self.assertFalse(tap.started_by_hand())
+
+
 class ChooseLoggerTests(TapTestCase):
     def chosen(self, **options: object) -> tap._Log:
         tap.choose_logger({**FOREGROUND, **options}, "INFO")

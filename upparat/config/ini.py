@@ -17,12 +17,14 @@ class Problem:
     """A problem of an option, or of a section as a whole.
 
     :ivar unknown: whether no section of the file may have this option, or the file this section.
+    :ivar meant: the known name that an unknown one resembles.
     """
 
     section: str
     option: str
     what: str
     unknown: bool = False
+    meant: str = ""
 
     def __str__(self) -> str:
         name = f"[{self.section}] {self.option}".rstrip()
@@ -37,14 +39,20 @@ class Ini:
 
     def __init__(self, parser: configparser.ConfigParser, kinds: Mapping[str, type[Any]]) -> None:
         self.parser = parser
+        self.present = parser.sections()
+        for name in kinds:  # so that [DEFAULT] holds for a section that is not in the file as well
+            if not parser.has_section(name):
+                parser.add_section(name)
         self.problems: list[Problem] = []
         self.options: Mapping[str, Mapping[str, Option]] = {
             name: options_of(kind) for name, kind in kinds.items()
         }
 
-    def problem(self, section: str, option: str, what: str, *, unknown: bool = False) -> None:
+    def problem(self, section: str, option: str, what: str) -> None:
         """Report a problem once: some options are read twice."""
-        problem = Problem(section, option, what, unknown)
+        self._report(Problem(section, option, what))
+
+    def _report(self, problem: Problem) -> None:
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -96,19 +104,24 @@ class Ini:
 
     def unknown(self) -> None:
         """Report what no section knows: a misspelt option must not mean its default."""
-        for section in self.parser.sections():
+        for section in self.present:
             if section not in self.options:
-                what = f"unknown section{_hint(section, self.options)}"
-                self.problem(section, "", what, unknown=True)
+                self._unknown(section, "", "unknown section", section, self.options)
                 continue
             mentioned = set(self.parser[section]) - set(self.parser.defaults())
             for option in sorted(mentioned - self.options[section].keys()):
-                hint = _hint(option, self.options[section])
-                self.problem(section, option, f"unknown option{hint}", unknown=True)
+                self._unknown(section, option, "unknown option", option, self.options[section])
+
+    def _unknown(
+        self, section: str, option: str, what: str, word: str, known: Iterable[str]
+    ) -> None:
+        meant = _meant(word, known)
+        hint = f", did you mean {meant}?" if meant else ""
+        self._report(Problem(section, option, what + hint, unknown=True, meant=meant))
 
 
-def _hint(word: str, known: Iterable[str]) -> str:
+def _meant(word: str, known: Iterable[str]) -> str:
+    """The known word that this one resembles; empty if there is none."""
     import difflib  # slow, and needed only for a wrong file
 
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f", did you mean {close[0]}?" if close else ""
+    return next(iter(difflib.get_close_matches(word.lower(), list(known), n=1)), "")

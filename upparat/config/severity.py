@@ -19,10 +19,12 @@ _TRUSTED = (("download", "cafile"), ("download", "proxy"), ("hooks", "install_st
 def refuses_start(problem: Problem) -> bool:
     """Whether the agent cannot connect safely, or could take the jobs of others.
 
-    An unknown option may be one of a newer agent, which has fallen back to this one.
+    An unknown name that resembles none may be one of a newer agent, which has fallen back to this
+    one. One that resembles a name of the broker's is misspelt: the connection would be another.
     """
     if problem.unknown:
-        return False
+        name = problem.section if problem.option else problem.meant
+        return name == "broker" and bool(problem.meant)
     if problem.section == "broker":
         return problem.option not in _DISPENSABLE
     return (problem.section, problem.option) == ("service", "job_id_prefix")
@@ -32,4 +34,4 @@ def forbids_downloads(problem: Problem) -> bool:
     """Whether a file might be installed that the owner wants refused."""
     if problem.section == "verify" or (problem.section, problem.option) in _TRUSTED:
         return True
-    return not problem.option and problem.what.endswith("did you mean verify?")
+    return not problem.option and problem.meant == "verify"

@@ -2,8 +2,9 @@
 
 The pidfile is written before the hook begins. It holds the time at which the process was started,
 because process ids are used again. The environment of a process proves nothing, because any user
-can start a process with that of a hook. Only where no pidfile can be written, the environment of
-processes of the agent's own user is believed.
+can start a process with that of a hook. Only an install hook is also found by its environment,
+among the processes of the agent's own user: the disk may have been too full for its pidfile, and
+two installers at the same time break a device.
 """
 
 from __future__ import annotations
@@ -27,9 +28,6 @@ HOOK = "UPPARAT_HOOK"
 """The environment variable with the hook's name."""
 
 PROC = Path("/proc")
-
-_AGENT, _HOOK, _GROUP = AGENT.encode(), HOOK.encode(), GROUP.encode()
-_PROBE = "probe.pid"
 
 
 @dataclass(frozen=True)
@@ -80,17 +78,7 @@ class Pidfiles:
     def read(self) -> set[PidfileEntry]:
         """Return the hooks that began in this boot and whose end no agent has seen."""
         entries = {entry for hook in Hook for entry in self._read(hook)}
-        if not self._can_write():
-            entries |= find_marked(str(self._directory.path), self._proc)
-        return entries
-
-    def _can_write(self) -> bool:
-        try:
-            self._directory.write(_PROBE, b"0 0 0\n")
-            self._directory.remove(_PROBE)
-        except OSError:
-            return False
-        return True
+        return entries | find_installers(str(self._directory.path), self._proc)
 
     def _read(self, hook: Hook) -> Iterator[PidfileEntry]:
         with suppress(OSError, ValueError):
@@ -99,22 +87,27 @@ class Pidfiles:
                 yield PidfileEntry(int(pid), hook, int(started))
 
 
-def find_marked(agent: str, proc: Path = PROC) -> set[PidfileEntry]:
-    """Return the first processes of the agent's hooks by their environment.
+def find_installers(agent: str, proc: Path = PROC) -> set[PidfileEntry]:
+    """Return the first processes of the agent's install hooks by their environment.
 
     Only processes that are all the agent's user's: ``sudo`` and programs with set-user-id are not.
     """
-    return {entry for process in proc.glob("[0-9]*") for entry in _marked(process, agent)}
+    return {entry for process in proc.glob("[0-9]*") for entry in _installers(process, agent)}
 
 
-def _marked(process: Path, agent: str) -> Iterator[PidfileEntry]:
-    with suppress(OSError, ValueError, KeyError):  # it has ended, or is another user's, or no hook
+def _installers(process: Path, agent: str) -> Iterator[PidfileEntry]:
+    with suppress(OSError, ValueError):  # it has ended, or is another user's
         stat = _Stat(process)
-        variables = (process / "environ").read_bytes().split(b"\0")
-        facts = dict(each.partition(b"=")[::2] for each in variables)
-        ours = set(_user_ids(process)) == {os.geteuid()} and facts[_AGENT] == os.fsencode(agent)
-        if ours and process.name == str(stat.group) == facts[_GROUP].decode():
-            yield PidfileEntry(stat.group, Hook(facts[_HOOK].decode()), stat.started)
+        marks = {
+            AGENT: agent,
+            HOOK: Hook.INSTALL.value,
+            GROUP: str(stat.group),
+        }
+        variables = set((process / "environ").read_bytes().split(b"\0"))
+        marked = variables >= {os.fsencode(f"{name}={mark}") for name, mark in marks.items()}
+        ours = set(_user_ids(process)) == {os.geteuid()}
+        if marked and ours and process.name == str(stat.group):
+            yield PidfileEntry(stat.group, Hook.INSTALL, stat.started)
 
 
 def _name(hook: Hook) -> str:

@@ -267,7 +267,7 @@ class HookRun:
     def _write_pidfile(self, pid: int) -> None:
         """Write the pidfile. Without a launcher there is no process group to find again.
 
-        A full disk is no reason not to run the hook: see :meth:`Pidfiles.read`.
+        A full disk is no reason not to run the hook: see :mod:`.pidfiles`.
         """
         try:
             if self._launcher:

@@ -8,17 +8,21 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
 from twisted.logger import Logger
 
-from upparat.private import NotPrivate, PrivateDirectory
+from upparat.private import NotPrivate, PrivateDirectory, open_private
 
 LOCKS = Path("/proc/locks")
 
 NAME = "agent.lock"
-"""The file that names the process in a state directory. It locks nothing."""
+"""The file that names the process in a state directory, and is locked where others could open the
+directory itself. It stays, because a lock on a file that was removed excludes nobody."""
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 _HELD = (errno.EAGAIN, errno.EACCES)
 
@@ -46,7 +50,10 @@ class Lock:
         self._signed = signed
         directory.prepare()
         with directory.opened() as opened:
-            self._descriptor = os.dup(opened)
+            found = os.fstat(opened)
+            self._identity = found.st_dev, found.st_ino
+            # Whoever can open a file can lock it, and would keep every agent out.
+            self._descriptor = _open_file(directory, opened) if _is_open(found) else os.dup(opened)
         try:
             self._acquire()
         except BaseException:
@@ -78,7 +85,7 @@ class Lock:
         """Return the lock of the directory that is there now; this one, if it is the same still."""
         with suppress(FileNotFoundError):
             now = self._directory.path.stat()
-            if os.path.samestat(os.fstat(self._descriptor), now):
+            if (now.st_dev, now.st_ino) == self._identity:
                 return self
         lock = Lock(self._directory, signed=self._signed)
         self.release()
@@ -87,6 +94,15 @@ class Lock:
     def release(self) -> None:
         """Let others have it."""
         os.close(self._descriptor)
+
+
+def _is_open(found: os.stat_result) -> bool:
+    """Whether others can open the directory."""
+    return bool(found.st_mode & _OTHERS)
+
+
+def _open_file(directory: PrivateDirectory, opened: int) -> int:
+    return open_private(directory.path / NAME, os.O_RDWR | os.O_CREAT, directory=opened)
 
 
 def find_holder(found: os.stat_result, locks: Path = LOCKS) -> str:
@@ -114,22 +130,29 @@ class Claim:
     log = Logger()
 
     def __init__(self, state_dir: Path, *others: Path) -> None:
-        self._locks: list[Lock] = []
-        self._paths: list[Path] = []
+        self._state_dir = state_dir
+        self._wanted = (state_dir, *others)
+        self._locks: dict[Path, Lock] = {}
         try:
-            self._lock(state_dir, signed=True)
-            for directory in others:
-                self._lock(directory)
+            self.renew()
         except BaseException:
             self.release()
             raise
 
-    def _lock(self, path: Path, *, signed: bool = False) -> None:
-        if any(_same(path, other) for other in self._paths):
-            return
+    def renew(self) -> None:
+        """Lock directories that could not be locked before, or that were made anew.
+
+        :raises OSError: :class:`Held` and :class:`NotPrivate`.
+        """
+        for path in self._wanted:
+            if path in self._locks:
+                self._locks[path] = self._locks[path].renewed()
+            elif not any(_same(path, other) for other in self._locks):
+                self._lock(path)
+
+    def _lock(self, path: Path) -> None:
         try:
-            self._locks.append(Lock(PrivateDirectory(path), signed=signed))
-            self._paths.append(path)
+            self._locks[path] = Lock(PrivateDirectory(path), signed=path == self._state_dir)
         except (NotPrivate, Held):
             raise
         except OSError as error:
@@ -140,23 +163,15 @@ class Claim:
                 error=str(error),
             )
 
-    def renew(self) -> None:
-        """Lock directories that were removed and made anew.
-
-        :raises OSError: :class:`Held` and :class:`NotPrivate` as well.
-        """
-        for number, lock in enumerate(self._locks):
-            self._locks[number] = lock.renewed()
-
     def sign(self) -> None:
         """Name this process as the holder, after a fork."""
-        for lock in self._locks:
+        for lock in self._locks.values():
             lock.sign()
 
     def release(self) -> None:
         """Let others have them."""
         while self._locks:
-            self._locks.pop().release()
+            self._locks.popitem()[1].release()
 
 
 def _same(one: Path, other: Path) -> bool:

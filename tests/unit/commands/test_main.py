@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from io import StringIO
 from pathlib import Path
 
 from tests.unit.commands.bench import CommandBench
 from upparat import __version__, commands
 from upparat.commands import main as cli
-
-
-class Terminal(StringIO):
-    def isatty(self) -> bool:
-        return True
+from upparat.commands import run
 
 
 class MainTests(CommandBench):
@@ -64,8 +58,7 @@ class MainTests(CommandBench):
 
     def test_who_is_at_a_terminal_hears_of_each_problem(self) -> None:
         self.config.write_text("[service]\nlog_level = LOUD\n")
-        for stream in ("stdin", "stderr"):
-            self.patch(sys, stream, Terminal())
+        self.patch(run, "started_by_hand", lambda: True)
         self.assertRaises(SystemExit, self.main)
         self.assertEqual(self.ran, [])
 

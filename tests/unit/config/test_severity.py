@@ -35,8 +35,15 @@ class SeverityTests(ConfigBench):
             "password = x",
             "proxy = ftp://h",
             "host = %(x)s",
+            "hostt = h",
         ):
             self.assertRaises(ConfigError, self.run_with, f"[broker]\n{line}\n")
+
+    def test_a_misspelt_section_of_the_broker(self) -> None:
+        """Without it the agent would connect to this very device, in plain."""
+        for name in ("Broker", "brokr", "BROKER"):
+            text = f"[{name}]\nhost = mqtt.example.com\ncafile = /none\n"
+            self.assertRaises(ConfigError, self.run_with, text)
 
     def test_the_jobs_of_others_are_not_taken(self) -> None:
         text = "[service]\njob_id_prefix = a/b\n"
@@ -61,7 +68,7 @@ class SeverityTests(ConfigBench):
         self.assertEqual(settings.download, self.load().download)
 
     def test_what_a_newer_agent_may_know(self) -> None:
-        for text in ("[broker]\nzzz = 1\n", "[service]\nzzz = 1\n", "[policy]\n", "[brokr]\n"):
+        for text in ("[broker]\nzzz = 1\n", "[service]\nzzz = 1\n", "[policy]\n"):
             self.assert_runs(text)
 
     def test_a_wrong_command_fails_its_job(self) -> None:
@@ -93,6 +100,8 @@ class SeverityTests(ConfigBench):
             "[verify]\npublic_keys = /none\n",
             "[verify]\nrequir = signature\n",
             "[verfy]\nrequire = signature\n",
+            "[VERIFY]\nrequire = signature\n",
+            "[DEFAULT]\nrequire = all\n",
             "[download]\ncafile = /none\n",
             "[download]\nproxy = ftp://h\n",
             "[hooks]\ninstall_stream = ys\n",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,10 +12,9 @@ from upparat.hooks.pidfiles import (
     PidfileEntry,
     Pidfiles,
     find_groups,
-    find_marked,
+    find_installers,
 )
 from upparat.job import Hook
-from upparat.private import PrivateDirectory
 
 INSTALL = HookGroup(7, Hook.INSTALL)
 ENTRY = PidfileEntry(7, Hook.INSTALL, 500)
@@ -106,19 +104,19 @@ class FindTests(ProcTestCase):
         self.assertEqual(self.found(RESTART), set())
 
 
-class MarkedTests(ProcTestCase):
-    """What the environment says counts where no pidfile can be written."""
+class InstallerTests(ProcTestCase):
+    """What the environment of an installer says counts as well."""
 
     def found(self) -> set[PidfileEntry]:
-        return find_marked("/state", self.proc)
+        return find_installers("/state", self.proc)
 
     def test_the_first_process_of_a_group(self) -> None:
         self.process(7, 7)
         self.process(8, 7)
         self.assertEqual(self.found(), {ENTRY})
 
-    def test_what_is_no_hook_of_this_agent(self) -> None:
-        for facts in ({"UPPARAT_AGENT": "/other"}, {"UPPARAT_HOOK": "flash"}, {"UPPARAT_GROUP": 8}):
+    def test_what_is_no_installer_of_this_agent(self) -> None:
+        for facts in ({"UPPARAT_AGENT": "/other"}, {"UPPARAT_HOOK": "ready"}, {"UPPARAT_GROUP": 8}):
             self.setUp()
             self.process(7, 7, **facts)
             self.assertEqual(self.found(), set())
@@ -132,15 +130,11 @@ class MarkedTests(ProcTestCase):
         (self.proc / "7" / "environ").unlink()
         self.assertEqual(self.found(), set())
 
-    def test_only_without_pidfiles(self) -> None:
+    def test_one_without_a_pidfile(self) -> None:
         state = self.proc / "state"
         self.process(7, 7, UPPARAT_AGENT=state)
-        pidfiles = Pidfiles(state, self.proc)
-        self.assertEqual(pidfiles.read(), set())
-        self.assertEqual(list(state.iterdir()), [])
-        full = OSError(28, "No space left on device")
-        with mock.patch.object(PrivateDirectory, "write", side_effect=full):
-            self.assertEqual(pidfiles.read(), {ENTRY})
+        self.process(9, 9, UPPARAT_AGENT=state, UPPARAT_GROUP=9, UPPARAT_HOOK="restart")
+        self.assertEqual(Pidfiles(state, self.proc).read(), {ENTRY})
 
 
 class PidfilesTests(ProcTestCase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -41,6 +42,19 @@ class LockTests(SynchronousTestCase):
         (self.path / NAME).write_text("7\n")
         problem = self.assertRaises(Held, Lock, self.directory)
         self.assertIn("in use by process 7", str(problem))
+
+    def test_others_cannot_keep_every_agent_out(self) -> None:
+        """Who can open a directory can lock it, without any right to write."""
+        self.directory.prepare()
+        self.path.chmod(0o755)
+        other = os.open(self.path, os.O_RDONLY)
+        self.addCleanup(os.close, other)
+        fcntl.flock(other, fcntl.LOCK_SH)
+        lock = Lock(self.directory)
+        self.addCleanup(lock.release)
+        self.assertEqual((self.path / NAME).stat().st_mode & 0o777, 0o600)
+        problem = self.assertRaises(Held, Lock, self.directory)
+        self.assertIn(f"in use by process {os.getpid()}", str(problem))
 
     def test_a_holder_that_nobody_knows(self) -> None:
         self.directory.prepare()
@@ -110,6 +124,15 @@ class ClaimTests(SynchronousTestCase):
         claim.renew()
         self.two.rmdir()
         self.two.mkdir(mode=0o700)
+        claim.renew()
+        self.assertRaises(Held, Claim, self.two)
+
+    def test_a_directory_that_could_not_be_made_is_locked_later(self) -> None:
+        self.two.parent.mkdir(parents=True)
+        self.two.touch()
+        claim = Claim(self.one, self.two)
+        self.addCleanup(claim.release)
+        self.two.unlink()
         claim.renew()
         self.assertRaises(Held, Claim, self.two)
 
