@@ -47,7 +47,7 @@ class PrivateDirectory:
 
     def prepare(self) -> None:
         """Make the directory, if it is missing, and check it and the directories above it."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make()
         self.check()
 
     def check(self) -> None:
@@ -57,6 +57,15 @@ class PrivateDirectory:
             _check_parent(parent)
         with suppress(FileNotFoundError), self.opened():
             pass
+
+    def _make(self) -> None:
+        """Make the directory and those above it, which only root or the agent's user may change,
+        whatever the umask is."""
+        for parent in reversed(self.path.parents):
+            with suppress(FileExistsError):
+                parent.mkdir(mode=0o755)
+        with suppress(FileExistsError):
+            self.path.mkdir(mode=0o700)
 
     @contextmanager
     def opened(self) -> Iterator[int]:
@@ -88,14 +97,14 @@ class PrivateDirectory:
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file. Makes the directory, if it is missing. Nothing is synced."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make()
         with self.opened() as directory:
             self._write(name, content, directory)
 
     def replace(self, name: str, content: bytes) -> None:
         """Replace the content of a file: after a power cut it has the old content or the new one.
         Makes the directory, if it is missing."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make()
         new = f"{Path(name).stem}.new"
         with self.opened() as directory:
             self._write(new, content, directory, sync=True)

@@ -56,10 +56,19 @@ class DirectoryTests(PrivateTestCase):
         self.refused("is a symbolic link", f"mv {self.path} {self.path}.foreign")
         self.assertEqual(list(there.iterdir()), [])
 
-    def test_a_file_in_its_place(self) -> None:
+    def test_something_else_in_its_place(self) -> None:
         self.path.touch()
-        self.assertRaises(NotPrivate, self.directory.check)
-        self.assertRaises(OSError, self.directory.prepare)
+        self.refused("is not a directory")
+        self.path.unlink()
+        self.path.symlink_to(self.home / "nowhere")
+        self.refused("is a symbolic link")
+
+    def test_whatever_the_umask_is(self) -> None:
+        self.addCleanup(os.umask, os.umask(0))
+        directory = PrivateDirectory(self.home / "a" / "b" / "state")
+        directory.prepare()
+        self.assertEqual(stat.S_IMODE((self.home / "a").stat().st_mode), 0o755)
+        self.assertEqual(stat.S_IMODE(directory.path.stat().st_mode), 0o700)
 
     def test_of_another_user(self) -> None:
         self.directory.prepare()

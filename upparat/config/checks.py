@@ -25,6 +25,8 @@ def readable(file: str) -> str:
 
 def directory(path: Path) -> None:
     """Accept a directory that the agent can write to or could make."""
+    if "\0" in str(path):
+        raise ValueError("holds a NUL character")
     try:
         existing = next(p for p in (path, *path.absolute().parents) if p.exists())
     except OSError as error:

@@ -100,7 +100,7 @@ class _SettingsReader:
 
         def directory(option: str, path: Path) -> Path:
             self.ini.passes("service", option, checks.directory, path)
-            return Path(os.path.abspath(path))
+            return Path(os.path.abspath(str(path).replace("\0", "?")))
 
         return self.ini.section(
             ServiceSettings,
@@ -116,6 +116,8 @@ class _SettingsReader:
         """A directory that survives a reboot; where there is none, one beside the downloads."""
         state = default_state()
         try:
+            if not state.is_absolute():
+                raise ValueError("this user has no home directory")
             checks.directory(state)
         except ValueError as error:
             second = location / STATE

@@ -47,7 +47,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "EXCEPTION")
 
 def default_state() -> Path:
     """The directory for what must survive a reboot: the system's for root, the user's for others
-    (XDG Base Directory Specification)."""
+    (XDG Base Directory Specification). It is relative for a user who has no home."""
     if os.geteuid() == 0:
         return Path("/var/lib", NAME)
     base = os.environ.get("XDG_STATE_HOME", "")

@@ -118,8 +118,8 @@ def find_groups(entries: Collection[PidfileEntry], proc: Path = PROC) -> set[Hoo
     """Return the process groups of these hooks that still live.
 
     A hook runs while the process of its pidfile does. Of an installation that has lost this process
-    the others of the group count as well, because they may write to a slot; of a restart hook they
-    are what it has started, like the device's application. A daemon that a hook started in a
+    the others of the group count as well, because they may write to a slot. Of other hooks they are
+    what those have started, like the device's application. A daemon that a hook started in a
     session of its own is not in the group.
     """
     found, headless = set(), {}
@@ -127,7 +127,7 @@ def find_groups(entries: Collection[PidfileEntry], proc: Path = PROC) -> set[Hoo
         group = HookGroup(entry.number, entry.hook)
         leader = _stat(proc / str(entry.number))
         if leader is None or not leader.alive:
-            if entry.hook is not Hook.RESTART:
+            if entry.hook is Hook.INSTALL:
                 headless[entry.number] = group
         elif leader.started == entry.started:
             found.add(group)

@@ -265,13 +265,12 @@ class HookRun:
         )
 
     def _write_pidfile(self, pid: int) -> None:
-        """Write the pidfile. Without a launcher there is no process group to find again.
+        """Write the pidfile. Without a launcher it names a process that leads no group.
 
         A full disk is no reason not to run the hook: see :mod:`.pidfiles`.
         """
         try:
-            if self._launcher:
-                self._pidfiles.write(self.hook, pid)
+            self._pidfiles.write(self.hook, pid)
         except OSError as error:
             self.log.warn(
                 "The {hook} hook has no pidfile: {error}", hook=self.hook.value, error=str(error)

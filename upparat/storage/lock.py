@@ -71,7 +71,8 @@ class Lock:
 
     def _holder(self) -> str:
         with suppress(OSError):
-            if pid := self._directory.read(NAME).decode(errors="replace").strip():
+            pid = self._directory.read(NAME).decode(errors="replace").strip()
+            if pid and Path("/proc", pid).exists():
                 return f"process {pid}"
         return find_holder(os.fstat(self._descriptor)) or "another process"
 

@@ -86,6 +86,16 @@ class SeverityTests(ConfigBench):
         settings = self.assert_runs(text)
         self.assertEqual(settings.service.state_dir, self.hook / "x")
 
+    def test_a_directory_with_nul(self) -> None:
+        settings = self.assert_runs("[service]\nstate_dir = /none/a\0b\n")
+        self.assertEqual(settings.problems[0], "[service] state_dir: holds a NUL character")
+        self.assertEqual(settings.service.state_dir, Path("/none/a?b"))
+
+    def test_a_user_without_a_home(self) -> None:
+        self.patch(config, "default_state", lambda: Path("~/.local/state/upparat"))
+        settings = self.assert_runs(f"[service]\ndownload_location = {self.directory}\n")
+        self.assertEqual(settings.service.state_dir, Path(self.directory, "upparat", ".state"))
+
     def test_no_place_for_the_state(self) -> None:
         """Root could make its own everywhere."""
         self.patch(config, "default_state", lambda: self.hook / "state")

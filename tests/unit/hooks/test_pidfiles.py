@@ -99,9 +99,10 @@ class FindTests(ProcTestCase):
         (self.proc / "10" / "status").write_text("Name:\ta\n")
         self.assertEqual(self.found(), set())
 
-    def test_what_a_restart_hook_has_started_is_not_the_hook(self) -> None:
+    def test_what_other_hooks_have_started_is_not_the_hook(self) -> None:
         self.process(8, 7)
-        self.assertEqual(self.found(RESTART), set())
+        for hook in set(Hook) - {Hook.INSTALL}:
+            self.assertEqual(self.found(PidfileEntry(7, hook, 500)), set())
 
 
 class InstallerTests(ProcTestCase):

@@ -220,10 +220,11 @@ class PidfileTests(HookTestCase):
         self.reactor.last.ends()
         self.assertEqual(self.told(), [("ready",)])
 
-    def test_without_a_group_there_is_none(self) -> None:
+    def test_without_a_group_the_process_alone_is_noted(self) -> None:
         self.reactor.failures.append(OSError(2, "no Python"))
         self.runner.run(Hook.INSTALL, JOB)
-        self.assertEqual((self.pidfiles.pids, self.reactor.last.stdin), ({}, b""))
+        self.assertEqual(self.pidfiles.pids, {Hook.INSTALL: self.reactor.last.pid})
+        self.assertEqual(self.reactor.last.stdin, b"")
         self.assertTrue(self.reactor.last.empty_stdin)
 
     def test_kept_for_a_restart_hook_that_goes_on(self) -> None:

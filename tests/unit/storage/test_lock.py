@@ -39,9 +39,16 @@ class LockTests(SynchronousTestCase):
     def test_a_signed_lock(self) -> None:
         lock = Lock(self.directory, signed=True)
         self.addCleanup(lock.release)
-        (self.path / NAME).write_text("7\n")
+        (self.path / NAME).write_text("1\n")
         problem = self.assertRaises(Held, Lock, self.directory)
-        self.assertIn("in use by process 7", str(problem))
+        self.assertTrue(str(problem).endswith("in use by process 1"))
+
+    def test_a_dead_process_is_not_named(self) -> None:
+        lock = Lock(self.directory, signed=True)
+        self.addCleanup(lock.release)
+        (self.path / NAME).write_text("99999999\n")
+        problem = self.assertRaises(Held, Lock, self.directory)
+        self.assertTrue(str(problem).endswith(f"in use by process {os.getpid()}"))
 
     def test_others_cannot_keep_every_agent_out(self) -> None:
         """Who can open a directory can lock it, without any right to write."""
@@ -108,9 +115,9 @@ class ClaimTests(SynchronousTestCase):
     def test_signed_again_after_a_fork(self) -> None:
         claim = Claim(self.one)
         self.addCleanup(claim.release)
-        with mock.patch("os.getpid", return_value=7):
+        with mock.patch("os.getpid", return_value=1):
             claim.sign()
-        self.assertIn("process 7", str(self.assertRaises(Held, Claim, self.one)))
+        self.assertIn("process 1", str(self.assertRaises(Held, Claim, self.one)))
 
     def test_a_directory_of_others_is_refused(self) -> None:
         self.two.mkdir(parents=True)
@@ -128,11 +135,10 @@ class ClaimTests(SynchronousTestCase):
         self.assertRaises(Held, Claim, self.two)
 
     def test_a_directory_that_could_not_be_made_is_locked_later(self) -> None:
-        self.two.parent.mkdir(parents=True)
-        self.two.touch()
-        claim = Claim(self.one, self.two)
+        self.two.mkdir(parents=True, mode=0o700)
+        with mock.patch("fcntl.flock", side_effect=OSError(errno.ENOLCK, "no locks")):
+            claim = Claim(self.one, self.two)
         self.addCleanup(claim.release)
-        self.two.unlink()
         claim.renew()
         self.assertRaises(Held, Claim, self.two)
 
