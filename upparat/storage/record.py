@@ -259,7 +259,10 @@ class FileRecord:
         if update is not None and update.key != last.key:  # the agent has gone on since
             return None
         verified = _STATES[last.state] if last.state in _VERIFIED else None
-        again = verified and _Update(*last.key, restarting=True, restarts=1, restarted=True)
+        if verified is None:
+            self._save(owed=tuple(owed), update=None, tries=())
+            return None
+        again = _Update(*last.key, restarting=True, restarts=1, restarted=True)
         self._content = replace(self._content, owed=tuple(owed), update=again, tries=())
         return verified
 

@@ -329,6 +329,7 @@ class DebtTests(RecordBench):
         record.add(execution(), PRESENT)
         record = self.record()
         self.assertEqual((record.owed(), self.memory), ([], None))
+        self.assertFalse(self.path.exists())
 
     def test_settled_after_the_next_start(self) -> None:
         self.record().add(execution(), DONE)
