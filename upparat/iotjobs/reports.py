@@ -36,7 +36,7 @@ rejected otherwise         the same report after 300 s                         1
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Protocol
 
@@ -46,7 +46,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from upparat.job import ExecutionKey, JobExecution, Report
+from upparat.job import ExecutionKey, JobExecution, Report, Status
 from upparat.oneshot import OneShot
 from upparat.text import ascii_value
 
@@ -181,7 +181,9 @@ class ReportQueue:
             if last.report.state is report.state and last.execution.key == execution.key:
                 self._queue.pop()
         if report.status.ended:
-            self._undelivered.add(execution, report)
+            # A later agent must not take another execution for this one: see `_replaced`.
+            known = replace(execution, version_number=self._version(execution))
+            self._undelivered.add(known, report)
         self._queue.append(_QueuedReport(execution, report))
         self._send_next()
 
@@ -289,6 +291,8 @@ class ReportQueue:
         self, queued: _QueuedReport, state: ExecutionState, code: str
     ) -> _Outcome | _SendAgain:
         """Look at the state of the execution, which AWS has sent with a rejection."""
+        if self._replaced(queued.execution, state):
+            return self._over(queued, "deleted, and its job was created anew")
         self._versions[queued.execution.key] = state.version_number
         if state.status == queued.report.status and state.details == queued.details:
             return _Outcome.DELIVERED
@@ -298,6 +302,11 @@ class ReportQueue:
             return self._rejected(queued, code)
         queued.mismatches += 1
         return _SendAgain()
+
+    def _replaced(self, execution: JobExecution, state: ExecutionState) -> bool:
+        """Whether AWS speaks of another execution with the same job id and number: one that has
+        begun is never queued again, and its version only goes up."""
+        return state.status is Status.QUEUED and state.version_number < self._version(execution)
 
     def _not_found(self, queued: _QueuedReport) -> _Outcome | _SendAgain:
         """Ask once more, because deletions and creations are only eventually consistent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -356,6 +357,30 @@ class VersionTests(ReportsBench):
         self.reports.learn_version(execution())
         self.add(START)
         self.assertEqual(self.expected(), 4)
+
+    def test_a_job_that_was_created_anew_is_another_one(self) -> None:
+        """AWS gives it the same number, and says nothing of when it was queued."""
+        self.add(START)
+        self.accept(**state_of(START, 4))
+        self.add(DONE)
+        self.taken()
+        self.reject("VersionMismatch", **others(Status.QUEUED, 1))
+        self.assertEqual(self.session.published, [])
+        self.assertIn("over", [told[0] for told in self.taken()])
+        self.at_rest()
+
+    def test_one_that_has_not_begun_is_still_the_same(self) -> None:
+        self.add(START)
+        self.reject("VersionMismatch", **others(Status.QUEUED))
+        self.assertEqual(self.accept().payload["statusDetails"]["state"], "download_start")
+        self.at_rest()
+
+    def test_what_is_owed_has_the_version_that_is_known(self) -> None:
+        self.add(START)
+        self.accept(**state_of(START, 9))
+        with mock.patch.object(self.reports._undelivered, "add") as add:
+            self.add(DONE)
+        self.assertEqual(add.call_args.args[0].version_number, 9)
 
     def test_nothing_is_remembered_of_what_is_over(self) -> None:
         self.add(START)

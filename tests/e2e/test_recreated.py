@@ -1,0 +1,46 @@
+"""A job that was deleted and created anew while the agent could not be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.updates import Updates
+from tests.support.mosquitto import Mosquitto
+from tests.support.scripts import leave, wait_for_file
+from tests.support.waiting import wait_until
+from upparat.job import Hook
+
+
+@pytest.mark.parametrize("hook", [Hook.READY, Hook.INSTALL])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_the_old_end_is_not_that_of_the_new_job(
+    hook: Hook, restarted: bool, updates: Updates, broker: Mosquitto, tmp_path: Path
+) -> None:
+    """The same id and number; only the time when it was queued tells them apart."""
+    go = tmp_path / "go"
+    code = 0 if hook is Hook.READY else 7
+    hooks = updates.hooks
+    hooks.set(hook, [wait_for_file(go), leave(code)], [])
+    hooks.restart([hooks.become("2.0")] if hook is Hook.READY else [hooks.become("3.0")])
+    device = updates.start()
+    updates.create()
+    hooks.wait_for_call(hook.value)
+    wait_until(lambda: updates.cloud.execution("job-1").version > 1)
+    broker.stop()
+    go.touch()
+    wait_until(lambda: (device.record() or {}).get("owed"))
+    if restarted:
+        device.kill()
+    hooks.restart([hooks.become("3.0")])
+    first = updates.cloud.execution("job-1").queued_at
+    updates.cloud.delete("job-1", force=True)
+    wait_until(lambda: updates.cloud.store.now() > first)
+    updates.create(version="3.0")
+    broker.start()
+    if restarted:
+        device.start()
+    updates.cloud.wait_for_end("job-1")
+    assert updates.history()[-1][:2] == ("SUCCEEDED", "complete_soft_restart")
+    assert [call.env["UPPARAT_VERSION"] for call in updates.calls(hook="ready")][-1] == "3.0"
