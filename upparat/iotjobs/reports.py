@@ -66,6 +66,9 @@ REJECTED_RETRY_INTERVAL = 300.0
 MAX_REJECTIONS = 12
 """Such rejections of one report until it is given up, because all later reports wait for it."""
 
+SECOND_CHANCE = 6 * 3600.0
+"""Seconds until a report that ends an execution, and was given up, is sent once more."""
+
 _NOT_FOUND = frozenset({"ResourceNotFound", "InvalidStateTransition", "TerminalStateReached"})
 """Codes that, without a state of the execution, mean that it has ended or does not exist."""
 
@@ -169,6 +172,8 @@ class ReportQueue:
         self._progress_delay = OneShot(clock)
         self._next_progress = 0.0
         self._versions: dict[ExecutionKey, int] = {}
+        self._given_up: list[_QueuedReport] = []
+        self._second_chance = OneShot(clock)
 
     @property
     def empty(self) -> bool:
@@ -194,7 +199,7 @@ class ReportQueue:
 
     def drop(self, key: ExecutionKey) -> None:
         """Drop the reports on an execution that others have ended."""
-        self._queue = deque(each for each in self._queue if each.execution.key != key)
+        self._forget(key)
         if self._current is not None and self._current.execution.key == key:
             self._stop_delivery()
             self._send_next()
@@ -205,7 +210,12 @@ class ReportQueue:
         """Drop all reports; those that end an execution stay in ``undelivered``."""
         self._queue.clear()
         self._progress_delay.cancel()
+        self._second_chance.cancel()
         self._stop_delivery()
+
+    def _forget(self, key: ExecutionKey) -> None:
+        self._queue = deque(each for each in self._queue if each.execution.key != key)
+        self._given_up = [each for each in self._given_up if each.execution.key != key]
 
     def _stop_delivery(self) -> None:
         delivery, self._delivery, self._current = self._delivery, None, None
@@ -335,7 +345,7 @@ class ReportQueue:
         if queued.rejections < MAX_REJECTIONS:
             return _SendAgain(REJECTED_RETRY_INTERVAL)
         self.log.critical(
-            "{job_id}: AWS will never know of {state} ({status}): {message}",
+            "{job_id}: AWS does not know of {state} ({status}): {message}",
             job_id=queued.execution.job_id,
             state=state.value,
             status=queued.report.status.value,
@@ -350,8 +360,10 @@ class ReportQueue:
         key = queued.execution.key
         self._delivery = self._current = None
         if outcome is _Outcome.EXECUTION_OVER:
-            self._queue = deque(each for each in self._queue if each.execution.key != key)
-        if outcome is _Outcome.EXECUTION_OVER or queued.report.status.ended:
+            self._forget(key)
+        if outcome is _Outcome.GIVEN_UP and queued.report.status.ended:
+            self._postpone(queued)
+        elif outcome is _Outcome.EXECUTION_OVER or queued.report.status.ended:
             self._versions.pop(key, None)
             self._undelivered.remove(key)
         if outcome is _Outcome.DELIVERED:
@@ -363,6 +375,17 @@ class ReportQueue:
         self._send_next()
         if self.empty:
             self._listener.reports_done()
+
+    def _postpone(self, queued: _QueuedReport) -> None:
+        """Let the other reports pass. Without this one the execution would stay in progress."""
+        self._given_up.append(queued)
+        if not self._second_chance.running:
+            self._second_chance.start(SECOND_CHANCE, self._send_given_up)
+
+    def _send_given_up(self) -> None:
+        self._queue.extend(self._given_up)
+        self._given_up.clear()
+        self._send_next()
 
     def _delivery_failed(self, failure: Failure) -> None:
         failure.trap(CancelledError)  # by `drop` or `close`

@@ -18,6 +18,7 @@ from upparat.iotjobs.reports import (
     MAX_VERSION_MISMATCHES,
     NOT_FOUND_RETRY_INTERVAL,
     REJECTED_RETRY_INTERVAL,
+    SECOND_CHANCE,
     ReportListener,
     ReportQueue,
 )
@@ -585,12 +586,41 @@ class RefusedTests(ReportsBench):
             self.taken(),
             [
                 ("add", "a", "complete_ready"),
-                ("remove", "a"),
                 ("given up", "a", "complete_ready"),
             ],
         )
         self.accept()
         self.assertEqual(self.taken(), [("delivered", "b", "download_start"), ("done",)])
+
+    def test_the_end_is_sent_once_more_now_and_then(self) -> None:
+        """Otherwise the execution would stay in progress until the agent is started again."""
+        self.add(DONE)
+        self.refuse_for_ever()
+        for _ in range(3):
+            self.clock.advance(SECOND_CHANCE - 1)
+            self.assertEqual(self.session.taken(), [])
+            self.clock.advance(1)
+            self.reject("InvalidJson")
+        self.taken()
+        self.clock.advance(SECOND_CHANCE)
+        self.accept()
+        self.assertEqual(
+            self.taken(), [("remove", "a"), ("delivered", "a", "complete_ready"), ("done",)]
+        )
+        self.at_rest()
+
+    def test_the_end_of_an_execution_that_is_over_is_not_sent_again(self) -> None:
+        self.add(DONE)
+        self.refuse_for_ever()
+        self.reports.drop(key("a"))
+        self.clock.advance(SECOND_CHANCE)
+        self.at_rest()
+
+    def test_given_up_and_closed(self) -> None:
+        self.add(DONE)
+        self.refuse_for_ever()
+        self.reports.close()
+        self.at_rest()
 
     def test_progress_of_the_work_is_given_up_too(self) -> None:
         self.add(START)
