@@ -57,6 +57,8 @@ class RequestsTests(SynchronousTestCase):
         self.ready()
         self.send()
         self.clock.advance(10)
+        self.requests.unreadable("t/get")
+        self.assertEqual(self.answers, [])
         self.clock.advance(20)
         self.requests.unreadable("t/get")
         self.assertEqual([answer.code for answer in self.answers], ["Unreadable"])
@@ -191,6 +193,9 @@ class RequestsTests(SynchronousTestCase):
             ("InternalError", 3),
             ("RequestThrottled", 5),
             ("RequestThrottled", 9),
+            ("RequestThrottled", 17),
+            ("RequestThrottled", 33),
+            ("RequestThrottled", 33),
         ):
             self.reject(request, code)
             (call,) = self.clock.getDelayedCalls()
