@@ -111,6 +111,20 @@ class PrivateDirectory:
             os.replace(new, name, src_dir_fd=directory, dst_dir_fd=directory)
             sync_directory(directory)
 
+    def overwrite(self, name: str, content: bytes) -> None:
+        """Write over the content of a file where it lies: most file systems need no room for that.
+        After a power cut it may hold anything.
+
+        :raises FileNotFoundError: if there is none.
+        """
+        with self.opened() as directory:
+            descriptor = open_private(self.path / name, os.O_WRONLY, directory=directory)
+            with open(descriptor, "wb") as stream:
+                stream.write(content)
+                stream.truncate()
+                stream.flush()
+                os.fsync(descriptor)
+
     def rename(self, old: str, new: str) -> None:
         """Rename a file."""
         with self.opened() as directory:

@@ -144,6 +144,15 @@ class FileTests(PrivateTestCase):
         self.assertEqual(stat.S_IMODE((self.path / "a.txt").stat().st_mode), 0o600)
         self.assertEqual([each.name for each in self.path.iterdir()], ["a.txt"])
 
+    def test_overwritten(self) -> None:
+        with self.assertRaises(FileNotFoundError):
+            self.directory.overwrite("f", b"x")
+        self.directory.write("f", b"something long")
+        file = (self.path / "f").stat().st_ino
+        self.directory.overwrite("f", b"short")
+        self.assertEqual(self.directory.read("f"), b"short")
+        self.assertEqual((self.path / "f").stat().st_ino, file)
+
     def test_renamed_and_removed(self) -> None:
         self.directory.write("a", b"text")
         self.directory.rename("a", "b")
