@@ -271,8 +271,11 @@ class Record(Protocol):
     def clear(self) -> None:
         """No update is in hand."""
 
-    def unconfirmed(self) -> Installation | None:
-        """The last installation, unless it was confirmed: it outlives its job."""
+    def unconfirmed(self, version: str) -> Installation | None:
+        """The last installation of a version, unless it was confirmed: it outlives its job."""
 
-    def note_installation(self, installation: Installation | None) -> None:
-        """Remember how far an installation has got; ``None``: the last one is confirmed."""
+    def note_installation(self, installation: Installation) -> None:
+        """Remember how far an installation has got."""
+
+    def confirm(self, version: str) -> None:
+        """The installation of a version is confirmed: forget it."""

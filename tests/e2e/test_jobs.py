@@ -6,6 +6,7 @@ import pytest
 
 from tests.e2e.updates import SUCCEEDED, Updates
 from tests.simulator.store import LISTED
+from tests.support.scripts import leave
 from upparat.job import Status
 
 MULTIPLE = "Invalid: More than one job is IN PROGRESS: job-1, job-2"
@@ -39,6 +40,16 @@ def test_a_list_that_is_full_of_foreign_jobs(updates: Updates) -> None:
     assert updates.cloud.execution("job-1").status is Status.QUEUED
     updates.cloud.report(names[3], "SUCCEEDED")
     assert updates.end() == SUCCEEDED
+
+
+def test_a_refused_version_stays_in_doubt_when_another_one_fails(updates: Updates) -> None:
+    """The ready hook has refused 2.0, and nothing has changed since."""
+    updates.hooks.install([], [leave(7)])
+    updates.hooks.ready([leave(1)], [])
+    assert updates.run()[-1][:2] == ("FAILED", "ready_hook_failed")
+    assert updates.run("job-2", version="3.0")[-1][:2] == ("FAILED", "installation_hook_failed")
+    assert updates.run("job-3")[-1][:2] == ("SUCCEEDED", "complete_ready")
+    assert updates.names("job-3") == ["version", "version", "ready"]
 
 
 def test_a_job_without_our_prefix(updates: Updates) -> None:

@@ -324,4 +324,5 @@ def _outlives_its_job(record: Path) -> bool:
         content = json.loads(record.read_text())
     except (OSError, ValueError):
         return False
-    return bool(content.get("installation")) and not content["update"] and not content["owed"]
+    noted = content.get("installation") or content.get("doubted")
+    return bool(noted) and not content["update"] and not content["owed"]

@@ -45,9 +45,9 @@ class Device:
         self.staged = "1.0"
         self.good = self.older_good = "1.0"  # the ready hook has said yes to them
         self.ready = True  # since the last restart
-        self.unconfirmed: str | None = None  # begun to install, and the ready hook has not said yes
+        self.unconfirmed: set[str] = set()  # begun to install, and the ready hook has not said yes
         self.fallen_back = False
-        self.going_down = False  # a restart hook has said so a moment ago
+        self.going_down: ExecutionKey | None = None  # its restart hook has said so a moment ago
         self.files: set[ExecutionKey] = set()
         self.ended: set[ExecutionKey] = set()
         self.lingering: Job | None = None
@@ -66,7 +66,7 @@ class Device:
 
     def reboot(self) -> None:
         self.lingering = None
-        self.going_down = False
+        self.going_down = None
         self.boots += 1
         self.boot_id.write_text(f"boot-{self.boots}")
 
@@ -74,7 +74,6 @@ class Device:
         """Kill the agent with its hooks, but for a restart hook that lingers; start it again."""
         if linger and self.agent.hooks.restarting is not None:
             self.lingering = self.agent.hooks.restarting
-        self.going_down = False  # this was it
         if reboot:
             self.reboot()
         self.agent = Agent(self)
@@ -89,7 +88,7 @@ class Device:
         if self.version != self.good:
             self.older_good, self.good = self.good, self.version
         self.ready = True
-        self.unconfirmed = None
+        self.unconfirmed.discard(self.version)
 
     def fall_back(self) -> None:
         """The boot loader, or the owner, goes back to what has worked before."""
@@ -103,6 +102,7 @@ class Device:
         """The restart hook of an earlier agent has done its work."""
         if self.lingering is not None:
             self.restarted.add(self.lingering.key)
+            self.going_down = self.lingering.key
             self.lingering = None
             self.switch()
             self.agent.hooks.nothing_lingers()
@@ -226,7 +226,7 @@ class ModelJobs:
             assert device.ready, "the ready hook has not said yes since the restart"
         if report.state is State.VERSION_ALREADY_INSTALLED and execution.document is not None:
             assert device.version == _version(execution), "a lie"
-            assert device.unconfirmed != device.version, "nobody has confirmed what runs"
+            assert device.version not in device.unconfirmed, "nobody has confirmed what runs"
         if report.state is State.VERSION_MISMATCH and execution.document is not None:
             assert device.version != _version(execution), "a lie"
             tried = device.restarts[execution.key] >= self.agent.core.policy.restart_attempts
@@ -434,6 +434,7 @@ class ModelHooks:
         assert self.again is None, "another hook in between"
         assert job.key not in device.ended, "work on what has ended"
         assert job.key not in self.agent.jobs.over, "work on what AWS calls ended"
+        assert device.going_down in (None, job.key), "another job while the device goes down"
         if hook in DELICATE and self.restart_lingers():
             self.waiting = (hook, job, file)
             return
@@ -441,8 +442,7 @@ class ModelHooks:
             assert file == (STREAM if device.streamed else str(job.key)), "another job's file"
             assert device.streamed or job.key in device.files, "a file that is not there"
             assert not device.announced(job.key), "installed again after the restart"
-            assert not device.going_down, "an installation while the device goes down"
-            device.unconfirmed = job.version
+            device.unconfirmed.add(job.version)
         if hook is Hook.RESTART:
             assert device.announced(job.key), "restarted unannounced"
             device.restarts[job.key] += 1
@@ -483,10 +483,12 @@ class ModelHooks:
             device.staged = job.version
         elif hook is Hook.RESTART:
             device.restarted.add(job.key)
-            device.going_down = True
+            device.going_down = job.key
             device.switch()
         elif hook is Hook.READY:
             device.confirm()
+        elif hook is Hook.VERSION and job.version == device.version:
+            device.going_down = None  # this was it
         self._over(job, hook)
         if self.released:
             self.released = False
@@ -570,7 +572,7 @@ class ModelTimer:
         if self.until is not None:
             self.device.time = max(self.device.time, self.until)
             self.until = None
-            self.device.going_down = False
+            self.device.going_down = None
             agent.machine.timeout()
 
 

@@ -99,13 +99,19 @@ class FakeRecord:
     def clear(self) -> None:
         self.calls.append(("clear record",))
 
-    def unconfirmed(self) -> Installation | None:
-        return self.installation
+    def unconfirmed(self, version: str) -> Installation | None:
+        known = self.installation is not None and self.installation.version == version
+        return self.installation if known else None
 
-    def note_installation(self, installation: Installation | None) -> None:
+    def note_installation(self, installation: Installation) -> None:
         if installation != self.installation:
-            self.calls.append(("installation", installation.stage.value if installation else None))
+            self.calls.append(("installation", installation.stage.value))
         self.installation = installation
+
+    def confirm(self, version: str) -> None:
+        if self.unconfirmed(version):
+            self.calls.append(("installation", None))
+            self.installation = None
 
 
 def _are_ports(

@@ -42,6 +42,7 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
         Inputs._fetch,
         Inputs._wait,
         Inputs._verify,
+        Inputs._abandon,
     ),
     # With a job in hand a changed list does not matter: the list is fetched when the job has ended.
     "verify_job": _but(

@@ -117,15 +117,14 @@ def check_version(inputs: Inputs, core: Core, check: Check) -> Check:
     return check
 
 
-def release_hooks(inputs: Inputs, core: Core, job: Job, restarting: bool) -> Aftermath:
-    core.log.warn("{job_id}: ended by others; nothing more is done for it", job_id=job.job_id)
+def release_hooks(inputs: Inputs, core: Core, key: ExecutionKey, restarting: bool) -> Aftermath:
     core.jobs.unfollow()
     core.timer.cancel()
     core.downloads.stop()
     core.in_hand = None
     core.memory = None
     core.hooks.release()
-    return Aftermath(job, restarting)
+    return Aftermath(key, restarting)
 
 
 # --- states -----------------------------------------------------------------------------------
@@ -201,6 +200,7 @@ fetch_jobs.upon(Inputs._wait).to(monitor).returns(None)
 fetch_jobs.upon(Inputs._select).to(select_job).returns(None)
 select_job.upon(Inputs._wait).to(monitor).returns(None)
 select_job.upon(Inputs._verify).to(verify_job).returns(None)
+select_job.upon(Inputs._abandon).to(wind_down).returns(None)
 
 
 @select_job.upon(Inputs._look).loop()
@@ -221,7 +221,8 @@ def on_described(inputs: Inputs, core: Core, selection: Selection, execution: Jo
     if not _is_next(selection, execution.job_id):
         return
     listed_as = selection.left.pop(0).status
-    _forget_ended(core, execution.job_id, execution)
+    if _has_ended(core, execution.job_id, execution) and _leaves(inputs, core):
+        return
     if not execution.ours:
         core.not_ours.add(execution.key)
     elif execution.status is Status.IN_PROGRESS and _maybe_ours(core, execution.key):
@@ -238,9 +239,8 @@ def on_describe_failed(
 ) -> None:
     if _is_next(selection, job_id):
         selection.left.pop(0)
-        if ended:
-            _forget_ended(core, job_id)
-        inputs._look()
+        if not (ended and _has_ended(core, job_id) and _leaves(inputs, core)):
+            inputs._look()
 
 
 @select_job.upon(Inputs.changed).loop()
@@ -273,19 +273,39 @@ def _with_remembered(
     return [JobExecutionSummary(key, Status.IN_PROGRESS), *others]
 
 
-def _forget_ended(core: Core, job_id: str, execution: JobExecution | None = None) -> None:
-    """Drop the memory of an execution that has ended while the agent was away.
+def _has_ended(core: Core, job_id: str, execution: JobExecution | None = None) -> bool:
+    """Whether the execution that the device remembers has ended while the agent was away.
 
     :param execution: the job's execution in AWS now; ``None`` if AWS has none.
     """
     memory = core.memory
     if memory is None or memory.key.job_id != job_id:
-        return
-    if execution is None or execution.status.ended or execution.key != memory.key:
-        core.log.info("{job_id}: it has ended meanwhile", job_id=job_id)
-        core.downloads.discard(memory.key)
-        core.record.clear()
-        core.memory = None
+        return False
+    return execution is None or execution.status.ended or execution.key != memory.key
+
+
+def _leaves(inputs: Inputs, core: Core) -> bool:
+    """Drop the memory of an update that is over.
+
+    Returns ``True`` if its restart hook may be taking the device down: then the selection is left,
+    and begins anew once that has had its time.
+    """
+    memory = core.memory
+    if memory is None:
+        return False
+    core.log.info("{job_id}: it has ended meanwhile", job_id=memory.key.job_id)
+    if _going_down(memory):
+        inputs._abandon(memory.key, restarting=True)
+        return True
+    core.downloads.discard(memory.key)
+    core.record.clear()
+    core.memory = None
+    return False
+
+
+def _going_down(memory: Memory) -> bool:
+    """Whether a restart hook may be about to take the device down."""
+    return memory.same_boot and memory.restart_attempts > 0 and not memory.restart_waiting
 
 
 def _is_next(selection: Selection, job_id: str) -> bool:
@@ -312,6 +332,13 @@ def _continue_one(inputs: Inputs, core: Core, executions: Sequence[JobExecution]
 
 def _take(inputs: Inputs, core: Core, execution: JobExecution) -> None:
     """Work on this execution, or reject it because its document can never work."""
+    memory = core.memory
+    if memory is not None and _going_down(memory) and memory.key != execution.key:
+        core.log.warn(
+            "{job_id}: AWS does not describe it; another job is next", job_id=memory.key.job_id
+        )
+        inputs._abandon(memory.key, restarting=True)
+        return
     try:
         job = parse_document(execution, installed=_restarted(core, execution))
     except InvalidDocument as invalid:
@@ -398,8 +425,8 @@ def compare(inputs: Inputs, core: Core, work: Work, version: str) -> None:
 def _confirm(inputs: Inputs, core: Core, job: Job) -> None:
     """The version hook names the job's version. Take it for installed, unless an earlier job of the
     agent has left it half-way: then go on from there."""
-    installation = core.record.unconfirmed()
-    if installation is None or installation.version != job.version:
+    installation = core.record.unconfirmed(job.version)
+    if installation is None:
         inputs._finish(Report(State.VERSION_ALREADY_INSTALLED))
         return
     core.log.info(
@@ -442,7 +469,7 @@ def resume_transfer(inputs: Inputs, core: Core, work: Fetching, execution: JobEx
 def _resume(inputs: Inputs, core: Core, work: Fetching, execution: JobExecution) -> bool:
     """Go on with the fresh URL. Returns ``False`` if there is none: the job has failed."""
     if execution.key != work.job.key or execution.status.ended:
-        inputs._abandon(work.job, restarting=False)
+        _ended_by_others(inputs, core, work, restarting=False)
         return True
     try:
         work.url_requests = 0
@@ -455,7 +482,7 @@ def _resume(inputs: Inputs, core: Core, work: Fetching, execution: JobExecution)
 
 def miss_url(inputs: Inputs, core: Core, work: Fetching, job_id: str, ended: bool) -> None:
     if ended:
-        inputs._abandon(work.job, restarting=False)
+        _ended_by_others(inputs, core, work, restarting=False)
     elif _may_ask_again(core, work):
         core.timer.start(core.policy.retry_interval)
     else:
@@ -671,7 +698,7 @@ def finish(inputs: Inputs, core: Core, work: Work, report: Report) -> None:
     core.in_hand = None
     core.memory = None
     if report.confirms:
-        core.record.note_installation(None)
+        core.record.confirm(work.job.version)
     _end(core, work.job.execution, report)
     core.hooks.forget_restart()  # before the record forgets the job that it belongs to
     core.record.clear()
@@ -699,11 +726,16 @@ def fail(inputs: Inputs, core: Core, work: Work, hook: Hook, message: str) -> No
 
 
 def cancel(inputs: Inputs, core: Core, work: Work) -> None:
-    inputs._abandon(work.job, restarting=False)
+    _ended_by_others(inputs, core, work, restarting=False)
 
 
 def cancel_restart(inputs: Inputs, core: Core, work: Work) -> None:
-    inputs._abandon(work.job, restarting=True)
+    _ended_by_others(inputs, core, work, restarting=True)
+
+
+def _ended_by_others(inputs: Inputs, core: Core, work: Work, *, restarting: bool) -> None:
+    core.log.warn("{job_id}: ended by others; nothing more is done for it", job_id=work.job.job_id)
+    inputs._abandon(work.job.key, restarting)
 
 
 for _calm in (verify_job, download, install):
@@ -740,7 +772,7 @@ def settle(inputs: Inputs, core: Core, aftermath: Aftermath) -> None:
 def clean_up(inputs: Inputs, core: Core, aftermath: Aftermath) -> None:
     """Remove the file only now: an install hook that was left to finish was reading it. Until now
     the record names the execution, so that its file is removed even if the agent dies before."""
-    core.downloads.discard(aftermath.job.key)
+    core.downloads.discard(aftermath.key)
     core.record.clear()
     core.jobs.fetch()
 

@@ -153,13 +153,14 @@ class Restart(Enum):
 
 
 @dataclass
-class Aftermath(Work):
-    """A job that others have ended, and the rest of its work.
+class Aftermath:
+    """The rest of the work for an execution that others have ended.
 
     :ivar restarting: its restart hook may have been at work: the device may go down.
     :ivar settled: that hook has ended, and the device has been given time to go down.
     """
 
+    key: ExecutionKey
     restarting: bool
     settled: bool = False
 
@@ -222,8 +223,8 @@ class Inputs(JobsEvents, DownloadEvents, HookEvents, TimerEvents, Protocol):
     def _finish(self, report: Report) -> None:
         """The job ends with this report."""
 
-    def _abandon(self, job: Job, restarting: bool) -> None:
-        """Others have ended the job."""
+    def _abandon(self, key: ExecutionKey, restarting: bool) -> None:
+        """Nothing more is done for this execution."""
 
     def _clean_up(self) -> None:
         """Nothing of the job runs any more."""

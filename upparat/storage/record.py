@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar, get_type_hints
@@ -28,6 +28,9 @@ BAD = "record.bad"
 
 SCHEMA = 1
 """The format of the file. A record of another format is set aside."""
+
+KEPT = 8
+"""Versions whose installation is in doubt and that are remembered beside the last one."""
 
 _STATES = {state.value: state for state in State}
 
@@ -114,10 +117,11 @@ class _Content:
     tries: tuple[_Tries, ...] = field(default=())
     owed: tuple[_UndeliveredReport, ...] = field(default=())
     installation: _Installation | None = None
+    doubted: tuple[_Installation, ...] = field(default=())
 
     @property
     def empty(self) -> bool:
-        return self.update is None and not self.owed and self.installation is None
+        return self.update is None and not (self.owed or self.installation or self.doubted)
 
 
 class FileRecord:
@@ -157,14 +161,28 @@ class FileRecord:
     def clear(self) -> None:
         self._save(update=None, tries=())
 
-    def unconfirmed(self) -> Installation | None:
-        found = self._content.installation
-        return None if found is None else found.installation()
+    def unconfirmed(self, version: str) -> Installation | None:
+        for each in self._doubts():
+            if each.version == version:
+                return each.installation()
+        return None
 
-    def note_installation(self, installation: Installation | None) -> None:
-        noted = installation and _Installation(installation.version, installation.stage.value)
+    def note_installation(self, installation: Installation) -> None:
+        noted = _Installation(installation.version, installation.stage.value)
         if noted != self._content.installation:
-            self._save(installation=noted)
+            others = [each for each in self._doubts() if each.version != noted.version]
+            self._save(installation=noted, doubted=tuple(others[-KEPT:]))
+
+    def confirm(self, version: str) -> None:
+        left = [each for each in self._doubts() if each.version != version]
+        if len(left) < len(self._doubts()):
+            last = left.pop() if left else None
+            self._save(installation=last, doubted=tuple(left))
+
+    def _doubts(self) -> list[_Installation]:
+        """What is installed and not confirmed, one entry for each version, the last one last."""
+        last = self._content.installation
+        return [*self._content.doubted, *([last] if last else [])]
 
     # --- the attempts of hooks ---
 
@@ -301,6 +319,9 @@ class FileRecord:
             with self._logged("written"):
                 self._directory.replace(NAME, _to_json(new))
                 return True
+            with suppress(OSError):  # on a full disk the old file may have room
+                self._directory.overwrite(NAME, _to_json(new))
+                return True
         # Remove an old record that cannot be replaced, because the agent would make up for its
         # restart in every boot.
         with self._logged("removed"):
@@ -338,6 +359,8 @@ def _to_json(content: _Content) -> bytes:
         del data["update"]["waiting"]
     if content.installation is None:
         del data["installation"]
+    if not content.doubted:
+        del data["doubted"]
     return json.dumps({"schema": SCHEMA, **data}).encode()
 
 
@@ -349,17 +372,24 @@ def _parse(content: bytes) -> _Content:
     owed = tuple(_from_json(_UndeliveredReport, entry) for entry in data["owed"])
     for entry in owed:
         entry.report()
+    doubted = tuple(_parse_installation(each) for each in data.get("doubted", ()))
     installation = data.get("installation")
     if installation is not None:
-        installation = _from_json(_Installation, installation)
-        installation.installation()
+        installation = _parse_installation(installation)
     return _Content(
         boot_id=str(data["boot_id"]),
         update=None if update is None else _from_json(_Update, update),
         tries=tuple(_from_json(_Tries, tries) for tries in data["tries"]),
         owed=owed,
         installation=installation,
+        doubted=doubted,
     )
+
+
+def _parse_installation(value: object) -> _Installation:
+    parsed = _from_json(_Installation, value)
+    parsed.installation()
+    return parsed
 
 
 def _from_json(kind: Callable[..., _T], values: object) -> _T:

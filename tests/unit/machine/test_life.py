@@ -1017,6 +1017,45 @@ class CancelTests(SynchronousTestCase):
             self.assertEqual(life.taken(), [("discard", "a"), ("clear record",), ("fetch",)])
             self.assertEqual(life.state, "fetch_jobs")
 
+    def test_while_the_agent_was_away_in_its_restart_hook(self) -> None:
+        """The device may be going down: the next job begins after that, or after the grace."""
+        went_down = [("discard", "a"), ("clear record",), ("fetch",)]
+        memory = Memory(key(), restart_accepted=True, same_boot=True, restart_attempts=1)
+        for answer in (None, execution(status=Status.CANCELED), execution(queued_at=200)):
+            life = Life().started(memory).quiet()
+            life.machine.pending([summary()], [])
+            if answer is None:
+                life.machine.describe_failed("a", True)
+            else:
+                life.machine.described(answer)
+            self.assertEqual(life.state, "wind_down")
+            life.quiet().machine.released()
+            self.assertEqual(life.taken(), [("timer", 10.0)])
+            life.machine.timeout()
+            self.assertEqual(life.taken(), went_down)
+            self.assertIsNone(life.core.memory)
+
+    def test_another_job_while_the_device_may_be_going_down(self) -> None:
+        """AWS does not say what has become of the one in the restart."""
+        memory = Memory(key(), restart_accepted=True, same_boot=True, restart_attempts=1)
+        life = Life().started(memory).quiet()
+        life.machine.pending([], [summary("b")])
+        life.machine.describe_failed("a", False)
+        life.machine.described(execution("b"))
+        self.assertEqual(life.state, "wind_down")
+
+    def test_a_restart_hook_that_waits_takes_nothing_down(self) -> None:
+        for memory in (
+            Memory(key(), True, same_boot=True, restart_attempts=1, restart_waiting=True),
+            Memory(key(), True, same_boot=True),
+            Memory(key(), True, restart_attempts=1),
+        ):
+            life = Life().started(memory).quiet()
+            life.machine.pending([summary()], [])
+            life.machine.describe_failed("a", True)
+            self.assertEqual(life.taken()[1:], [("discard", "a"), ("clear record",)])
+            self.assertEqual(life.state, "monitor")
+
     def test_nothing_begins_while_a_restart_hook_of_an_earlier_agent_runs(self) -> None:
         life = Life().checking()
         life.hooks.lingering = True

@@ -181,7 +181,7 @@ class UpdateModel(RuleBasedStateMachine):
             return
         for each in self.device.store.executions:
             self.device.restarted.add(ExecutionKey(each.job_id, each.number, each.queued_at))
-        self.device.unconfirmed = None  # as far as the agent can know
+        self.device.unconfirmed = set()  # as far as the agent can know
         content = self.record.read_bytes()
         self.record.write_bytes(content[: int(share * len(content))])
         self.device.crash()
@@ -249,6 +249,16 @@ class UpdateModel(RuleBasedStateMachine):
         self.device.agent.jobs.look()
         self.device.agent.hooks.finish()
 
+    @rule(kind=st.sampled_from(["force", "delete", "retry"]))
+    def end_the_job_after_its_restart_hook(self, kind: str) -> None:
+        """The agent dies before the device does, and another job waits."""
+        if self.until_it_runs(Hook.RESTART):
+            self.device.agent.hooks.finish()
+            self.end_the_job_while_the_agent_is_away(kind, reboot=False)
+            self.count += 1
+            self.device.store.create_job(f"ours-{self.count}", document("3.0"))
+            self.go_on(8)
+
     @rule()
     def cancel_what_is_in_hand(self) -> None:
         for _ in range(10):
@@ -299,6 +309,11 @@ class UpdateModel(RuleBasedStateMachine):
             self.syncing.stop()
             shutil.rmtree(self.directory)
 
+    def noted(self) -> set[str]:
+        """The versions that are not confirmed by the device's record."""
+        record = self.device.agent.record
+        return {version for version in ("1.0", "2.0", "3.0") if record.unconfirmed(version)}
+
     def settle(self) -> None:
         self.maintenance_window(hidden=False)
         for _ in range(2):
@@ -315,10 +330,9 @@ class UpdateModel(RuleBasedStateMachine):
         assert device.agent.hooks.running is None
         assert device.agent.downloads.job is None
         if self.record.exists():
-            assert device.agent.record.unconfirmed(), self.record.read_text()
+            assert self.noted(), self.record.read_text()
             assert not device.agent.record.owed()
-        found = device.agent.record.unconfirmed()
-        assert device.unconfirmed in (None, found and found.version)
+        assert device.unconfirmed <= self.noted()
         assert device.files == set()
         assert device.lingering is None
 

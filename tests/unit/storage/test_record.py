@@ -19,7 +19,7 @@ from tests.support.anyjson import ANY_JSON, ODD, RELAXED, objects
 from tests.support.ports import execution, key
 from upparat.job import Hook, JobExecution, Report, State, Status
 from upparat.ports import Installation, Memory, Stage
-from upparat.storage.record import SCHEMA, FileRecord
+from upparat.storage.record import KEPT, SCHEMA, FileRecord
 
 DONE = Report(State.NO_RESTART_HOOK_PROVIDED)
 VERIFIED = Report(State.COMPLETE_READY)
@@ -344,37 +344,61 @@ class DebtTests(RecordBench):
 class InstallationTests(RecordBench):
     def test_it_outlives_its_job(self) -> None:
         record = self.record()
-        self.assertIsNone(record.unconfirmed())
+        self.assertIsNone(record.unconfirmed("2.0"))
         record.working(key())
         record.note_installation(Installation("2.0", Stage.INSTALLING))
         record.note_installation(Installation("2.0", Stage.INSTALLED))
         record.clear()
         record = self.record()
         self.assertIsNone(self.memory)
-        self.assertEqual(record.unconfirmed(), Installation("2.0", Stage.INSTALLED))
+        self.assertEqual(record.unconfirmed("2.0"), Installation("2.0", Stage.INSTALLED))
 
     def test_confirmed(self) -> None:
         record = self.record()
         record.note_installation(Installation("2.0", Stage.RESTARTED))
-        record.note_installation(None)
-        self.assertIsNone(record.unconfirmed())
+        record.confirm("2.0")
+        self.assertIsNone(record.unconfirmed("2.0"))
         self.assertFalse(self.path.exists())
 
     def test_written_only_when_it_changes(self) -> None:
         record = self.record()
         with mock.patch("os.fsync") as fsync:
-            record.note_installation(None)
+            record.confirm("1.0")
             self.assertEqual(fsync.call_count, 0)
             record.note_installation(Installation("2.0", Stage.INSTALLED))
             written = fsync.call_count
             record.note_installation(Installation("2.0", Stage.INSTALLED))
             self.assertEqual(fsync.call_count, written)
 
+    def test_each_version_has_its_own(self) -> None:
+        """An installation of another version does not confirm the first."""
+        record = self.record()
+        record.note_installation(Installation("2.0", Stage.RESTARTED))
+        record.note_installation(Installation("3.0", Stage.INSTALLING))
+        for found in (record, self.record()):
+            self.assertEqual(found.unconfirmed("2.0"), Installation("2.0", Stage.RESTARTED))
+            self.assertEqual(found.unconfirmed("3.0"), Installation("3.0", Stage.INSTALLING))
+            self.assertIsNone(found.unconfirmed("1.0"))
+        record.confirm("2.0")
+        record = self.record()
+        self.assertIsNone(record.unconfirmed("2.0"))
+        self.assertEqual(record.unconfirmed("3.0"), Installation("3.0", Stage.INSTALLING))
+        record.confirm("1.0")
+        record.confirm("3.0")
+        self.assertFalse(self.path.exists())
+
+    def test_not_of_every_version_for_ever(self) -> None:
+        record = self.record()
+        for number in range(KEPT + 3):
+            record.note_installation(Installation(f"{number}", Stage.INSTALLING))
+        known = [n for n in range(KEPT + 3) if record.unconfirmed(f"{n}")]
+        self.assertEqual(known, list(range(2, KEPT + 3)))
+
     def test_a_stage_that_nobody_knows(self) -> None:
         self.record().note_installation(Installation("2.0", Stage.INSTALLED))
         content = self.path.read_bytes().replace(b'"installed"', b'"unheard"')
         self.put(content)
-        self.assertIsNone(self.record().unconfirmed())
+        self.assertIsNone(self.record().unconfirmed("2.0"))
         self.assertEqual(self.bad.read_bytes(), content)
 
 
@@ -672,11 +696,27 @@ class FormatTests(RecordBench):
 class UnwritableTests(RecordBench):
     """A record that cannot be replaced: an old one would count no restarts."""
 
+    def test_it_is_written_over(self) -> None:
+        record = self.record()
+        record.note_installation(Installation("2.0", Stage.INSTALLING))
+        with mock.patch("os.replace", side_effect=OSError(errno.ENOSPC, "full")):
+            self.assertTrue(record.restarting(key()))
+            self.assertTrue(record.restarting(key()))
+        record = self.record()
+        self.assertEqual(getattr(self.memory, "restart_attempts", 0), 2)
+        self.assertEqual(record.unconfirmed("2.0"), Installation("2.0", Stage.INSTALLING))
+
     def test_it_is_removed(self) -> None:
         record = self.record()
         record.working(key())
+        full = OSError(errno.ENOSPC, "full")
+        with mock.patch("os.replace", side_effect=full), mock.patch("os.fsync", side_effect=full):
+            self.assertFalse(record.restarting(key()))
+        self.assertFalse(self.path.exists())
+
+    def test_there_is_none_to_write_over(self) -> None:
         with mock.patch("os.replace", side_effect=OSError(errno.ENOSPC, "full")):
-            self.assertTrue(record.restarting(key()))
+            self.assertTrue(self.record().restarting(key()))
         self.assertFalse(self.path.exists())
 
     def test_it_can_not_even_be_removed(self) -> None:
@@ -684,7 +724,7 @@ class UnwritableTests(RecordBench):
         record.working(key())
         broken = OSError(errno.EROFS, "read-only")
         with (
-            mock.patch("os.replace", side_effect=broken),
+            mock.patch("os.fsync", side_effect=broken),
             mock.patch("os.unlink", side_effect=broken),
         ):
             self.assertFalse(record.restarting(key()))
