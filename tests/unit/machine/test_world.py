@@ -182,6 +182,7 @@ class UpdateModel(RuleBasedStateMachine):
         for each in self.device.store.executions:
             self.device.restarted.add(ExecutionKey(each.job_id, each.number, each.queued_at))
         self.device.unconfirmed = set()  # as far as the agent can know
+        self.device.going_down = None
         content = self.record.read_bytes()
         self.record.write_bytes(content[: int(share * len(content))])
         self.device.crash()
