@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check --only-binary :all:
+PIP_INSTALL := python -m pip install --quiet --no-compile --disable-pip-version-check --only-binary :all:
 PACKAGING := setup.cfg pyproject.toml
 SEED := $(or $(SEED),$(shell date +%s))
 

@@ -23,8 +23,8 @@ ROOT = Path(__file__).parent.parent.parent
 AT_ONCE = 2
 """Updates that run side by side in each test."""
 
-QUARTERS = range(4) if SWEEP else range(1)
-of_each_quarter = pytest.mark.parametrize("quarter", QUARTERS)
+PARTS = range(8) if SWEEP else range(0, 8, 4)
+of_each_part = pytest.mark.parametrize("part", PARTS)
 
 AT_LEAST = 40
 """Points that an update has by the project's own demand."""
@@ -78,11 +78,11 @@ def update(
 
 
 def sweep(
-    directory: Path, quarter: int, first: str, last: str | None = None, **kind: bool
+    directory: Path, part: int, first: str, last: str | None = None, **kind: bool
 ) -> Iterator[str]:
-    """What is wrong with the updates that are cut off at every fourth point that a whole one has.
+    """What is wrong with the updates that are cut off at every eighth point that a whole one has.
 
-    :param quarter: how many points are left out before the first one.
+    :param part: how many points are left out before the first one.
     :param first: the name of the first point.
     :param last: the name of the last point; without it, the end of the agent's first life.
     """
@@ -92,25 +92,25 @@ def sweep(
     assert len(points) >= AT_LEAST
     with ThreadPoolExecutor(AT_ONCE) as pool:
         end = points.index(last) if last else len(points) - 1
-        numbers = range(1 + points.index(first), 2 + end)[quarter::4]
+        numbers = range(1 + points.index(first), 2 + end)[part::8]
         assert numbers
         results = pool.map(lambda at: update(directory / f"at-{at}", at, **kind), numbers)
         for number, (_, wrong) in zip(numbers, results, strict=True):
             yield from (f"{number} ({points[number - 1]}): {each}" for each in wrong)
 
 
-@of_each_quarter
-def test_each_point_of_an_update_with_a_soft_restart(quarter: int, tmp_path: Path) -> None:
-    assert list(sweep(tmp_path, quarter, "before idle -> fetch_jobs")) == []
+@of_each_part
+def test_each_point_of_an_update_with_a_soft_restart(part: int, tmp_path: Path) -> None:
+    assert list(sweep(tmp_path, part, "before idle -> fetch_jobs")) == []
 
 
-@of_each_quarter
-def test_each_point_from_the_restart_on_with_a_reboot(quarter: int, tmp_path: Path) -> None:
+@of_each_part
+def test_each_point_from_the_restart_on_with_a_reboot(part: int, tmp_path: Path) -> None:
     """The restart hook takes the agent down; the next start is another boot."""
-    assert list(sweep(tmp_path, quarter, "before install -> restart", reboots=True)) == []
+    assert list(sweep(tmp_path, part, "before install -> restart", reboots=True)) == []
 
 
-@of_each_quarter
-def test_each_point_while_the_file_is_streamed(quarter: int, tmp_path: Path) -> None:
+@of_each_part
+def test_each_point_while_the_file_is_streamed(part: int, tmp_path: Path) -> None:
     first, last = "before download -> install", "after install -> restart"
-    assert list(sweep(tmp_path, quarter, first, last, streamed=True)) == []
+    assert list(sweep(tmp_path, part, first, last, streamed=True)) == []
