@@ -52,6 +52,7 @@ class Device:
         self.ended: set[ExecutionKey] = set()
         self.lingering: Job | None = None
         self.restarts: Counter[ExecutionKey] = Counter()
+        self.uncounted: Counter[ExecutionKey] = Counter()  # of them, those that may be repeated
         self.restarted: set[ExecutionKey] = set()
         self.time = 0.0
         self.tick = 0
@@ -446,6 +447,8 @@ class ModelHooks:
         if hook is Hook.RESTART:
             assert device.announced(job.key), "restarted unannounced"
             device.restarts[job.key] += 1
+            counted = device.restarts[job.key] - device.uncounted[job.key]
+            assert counted <= self.agent.core.policy.restart_attempts, "restarted for ever"
         self.agent.record.begun(job.key, hook, 0, 0.0)
         self.running = (hook, job)
         self.unverified = file == STREAM
@@ -503,6 +506,8 @@ class ModelHooks:
         if self.running is not None and not self.unverified and not self.released:
             hook, job = self.again = self.running
             self.running = None
+            if hook is Hook.RESTART:
+                self.agent.device.uncounted[job.key] += 1
             self.agent.record.waiting(job.key, hook)
 
     def go_on(self) -> None:

@@ -361,12 +361,21 @@ def _check_after_start(core: Core, job: Job) -> Check:
     """After a reboot the version is final; otherwise ask again until ``restart_timeout``."""
     memory, now = core.memory, core.timer.now()
     if memory is None or memory.key != job.key:
-        core.record.restarted(job.key)  # only the status details are left, and they say so
-        return Check(job, Restart.DONE, until=now)
+        return _check_without_memory(core, job)
     restart = _how_far(memory)
     final_version = not memory.same_boot or memory.verified or restart is Restart.NEVER_BEGUN
     until = now if final_version else now + core.policy.restart_timeout
     return Check(job, restart, until, memory.verified if memory.same_boot else None)
+
+
+def _check_without_memory(core: Core, job: Job) -> Check:
+    """Go by the status details alone, which say that the restart was announced, unless the record
+    knows that nothing came after the installation: the memory went when another job was begun."""
+    installation = core.record.unconfirmed(job.version)
+    if installation is not None and installation.stage is Stage.INSTALLED:
+        return Check(job, Restart.NEVER_BEGUN, until=core.timer.now())
+    core.record.restarted(job.key)
+    return Check(job, Restart.DONE, until=core.timer.now())
 
 
 def _how_far(memory: Memory) -> Restart:

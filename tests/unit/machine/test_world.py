@@ -183,6 +183,7 @@ class UpdateModel(RuleBasedStateMachine):
             self.device.restarted.add(ExecutionKey(each.job_id, each.number, each.queued_at))
         self.device.unconfirmed = set()  # as far as the agent can know
         self.device.going_down = None
+        self.device.uncounted.update(self.device.restarts)
         content = self.record.read_bytes()
         self.record.write_bytes(content[: int(share * len(content))])
         self.device.crash()
@@ -226,6 +227,28 @@ class UpdateModel(RuleBasedStateMachine):
         if self.until_it_runs(Hook.RESTART):
             self.device.agent.hooks.ask_for_another_try()
             self.end_the_agent(reboot, orderly, linger=False)
+
+    @rule(times=st.integers(1, 4))
+    def die_in_the_restart_again_and_again(self, times: int) -> None:
+        """The restart hook kills the agent, and never restarts the device."""
+        for _ in range(times):
+            if self.until_it_runs(Hook.RESTART):
+                self.device.crash()
+
+    @rule(waiting=st.booleans())
+    def another_job_comes_first(self, waiting: bool) -> None:
+        """AWS does not describe the job in the restart for a while."""
+        if not self.until_it_runs(Hook.RESTART):
+            return
+        if waiting:
+            self.device.agent.hooks.ask_for_another_try()
+        self.count += 1
+        self.device.store.create_job(f"ours-{self.count}", document("3.0"))
+        self.device.crash()
+        self.device.agent.jobs.look()
+        self.device.agent.jobs.answer_list()
+        self.device.agent.jobs.cannot_describe()
+        self.go_on(8)
 
     @rule()
     def fall_back_before_the_success_is_told(self) -> None:
