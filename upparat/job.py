@@ -207,10 +207,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Report:
-    """A report on an execution: a state, which implies the status, and a message."""
+    """A report on an execution: a state, which implies the status, and a message.
+
+    :ivar facts: more of the ``statusDetails``, by name, up to 8; empty values are left out.
+    """
 
     state: State
     message: str = NO_MESSAGE
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def status(self) -> Status:
@@ -229,9 +233,11 @@ class Report:
     @property
     def details(self) -> dict[str, str]:
         """The ``statusDetails`` of the update, within AWS's rules for their values."""
+        facts = {name: status_value(value) for name, value in self.facts.items()}
         return {
             "state": self.state.value,
             "message": status_value(self.message) or NO_MESSAGE,
+            **{name: value for name, value in facts.items() if value},
         }
 
 

@@ -10,7 +10,7 @@ Each port has two Protocols: its effects, and its events. The machine's inputs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -150,8 +150,10 @@ class HookEvents(Protocol):
     def ready(self) -> None:
         """The ready hook exited with 0."""
 
-    def hook_failed(self, hook: Hook, message: str) -> None:
+    def hook_failed(self, hook: Hook, message: str, facts: Mapping[str, str]) -> None:
         """The hook failed, timed out, could not be run, or used up its retries.
+
+        :param facts: what is known of its end, for :attr:`upparat.job.Report.facts`.
 
         Does not come for an install hook that was ended because its file will not come.
         """
@@ -220,6 +222,7 @@ class Memory:
     :ivar restart_done: the last run of the restart hook has exited with 0.
     :ivar restart_waiting: the last run of the restart hook has asked for another one later.
     :ivar verified: the success that an earlier agent had reported, and AWS has not accepted.
+    :ivar replaced: the version that ran before the update; empty if it is not known.
     """
 
     key: ExecutionKey
@@ -229,6 +232,7 @@ class Memory:
     restart_done: bool = False
     restart_waiting: bool = False
     verified: State | None = None
+    replaced: str = ""
 
 
 class Stage(StrEnum):
@@ -270,6 +274,9 @@ class Record(Protocol):
 
     def clear(self) -> None:
         """No update is in hand."""
+
+    def note_replaced(self, version: str) -> None:
+        """Remember the version that ran before the update in hand, from the next change on."""
 
     def unconfirmed(self, version: str) -> Installation | None:
         """The last installation of a version, unless it was confirmed: it outlives its job."""

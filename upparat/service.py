@@ -194,6 +194,7 @@ class UpparatService(Service):
                 restart_attempts=hooks.restart_attempts,
                 job_id_prefix=service.job_id_prefix,
                 allow_downgrade=self._settings.verify.allow_downgrade,
+                agent=__version__,
             ),
         )
 

@@ -17,10 +17,11 @@ from tests.support.agent import Agent, kill_marked, marked
 from tests.support.bridge import PASSWORD, USER, bridge_config
 from tests.support.files import FileServer
 from tests.support.mosquitto import MOSQUITTO, requires_mosquitto
-from tests.support.scripts import Hooks
+from tests.support.scripts import Hooks, complain, leave
 from tests.support.tcpports import free_port
 from tests.support.waiting import PATIENCE, wait_until
 from tests.support.world import FAST
+from upparat import __version__
 from upparat.job import Status
 from upparat.local.aws import LocalAws
 from upparat.local.device import Device
@@ -150,11 +151,37 @@ def test_a_soft_restart(aws: LocalAws, device: Device, hooks: Hooks, reports: Re
     job = document(file, sha256=digest, size=len(CONTENT), meta={"slot": "B"})
     aws.create_job("soft", job, [device.thing_name])
     ended = aws.wait("soft", device.thing_name)
-    assert ended.details == {"state": "complete_soft_restart", "message": "none"}
+    assert ended.details == {
+        "state": "complete_soft_restart",
+        "message": "none",
+        "agent": __version__,
+        "from": "1.0",
+        "to": "2.0",
+    }
     assert reports.to_the_end("soft") == SUCCEEDED
     assert hooks.names() == ALL_CALLS
     assert {call.meta for call in hooks.calls()} == {'{"slot": "B"}'}
     assert hooks.installed_file.read_bytes() == CONTENT
+
+
+@pytest.mark.usefixtures("agent")
+def test_why_a_hook_has_failed(aws: LocalAws, device: Device, hooks: Hooks) -> None:
+    hooks.install([complain("tar: \x1b[1mshort\x1b[0m read", "no room on /dev/sda2"), leave(7)])
+    aws.create_job("failing", document(aws.upload("bad.bin", CONTENT)), [device.thing_name])
+    ended = aws.wait("failing", device.thing_name)
+    assert int(ended.details["seconds"]) >= 0
+    assert {**ended.details, "seconds": ""} == {
+        "state": "installation_hook_failed",
+        "message": "Exit code: 7",
+        "hook": "install",
+        "exit_code": "7",
+        "runs": "1",
+        "seconds": "",
+        "stderr": "tar: short read | no room on /dev/sda2",
+        "agent": __version__,
+        "from": "1.0",
+        "to": "2.0",
+    }
 
 
 def test_a_reboot(aws: LocalAws, device: Device, hooks: Hooks, reports: Reports) -> None:
@@ -173,7 +200,8 @@ def test_a_version_that_runs_already(aws: LocalAws, device: Device, hooks: Hooks
     job = document(aws.upload("old.bin", CONTENT), version="1.0")
     aws.create_job("old", job, [device.thing_name])
     ended = aws.wait("old", device.thing_name)
-    assert ended.details == {"state": "version_already_installed", "message": "none"}
+    assert ended.state == "version_already_installed"
+    assert (ended.details["from"], ended.details["to"]) == ("1.0", "1.0")
     assert hooks.names() == ["version"]
 
 

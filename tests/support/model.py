@@ -529,7 +529,7 @@ class ModelHooks:
             self.released = False
             self.agent.machine.released()
         else:
-            self.agent.machine.hook_failed(hook, "Exit code: 1")
+            self.agent.machine.hook_failed(hook, "Exit code: 1", {})
 
     def take_down(self, *, orderly: bool) -> None:
         """A restart hook that works reboots the device, with or without a last word for us."""

@@ -14,6 +14,7 @@ Call = tuple[Any, ...]
 class FakeJobs:
     def __init__(self, calls: list[Call]) -> None:
         self.calls = calls
+        self.facts: dict[str, str] = {}
 
     def fetch(self) -> None:
         self.calls.append(("fetch",))
@@ -29,6 +30,7 @@ class FakeJobs:
 
     def report(self, execution: JobExecution, report: Report) -> None:
         self.calls.append(("report", execution.job_id, report.state.value, report.message))
+        self.facts = dict(report.facts)
 
 
 class FakeDownloads:
@@ -99,6 +101,9 @@ class FakeRecord:
     def clear(self) -> None:
         self.calls.append(("clear record",))
 
+    def note_replaced(self, version: str) -> None:
+        self.replaced = version
+
     def unconfirmed(self, version: str) -> Installation | None:
         known = self.installation is not None and self.installation.version == version
         return self.installation if known else None
@@ -129,8 +134,9 @@ class Bench:
         self.timer = FakeTimer(self.calls)
         self.record = FakeRecord(self.calls)
         self.hooks = FakeHooks(self.calls)
+        self.jobs = FakeJobs(self.calls)
         self.core = Core(
-            jobs=FakeJobs(self.calls),
+            jobs=self.jobs,
             downloads=FakeDownloads(self.calls),
             hooks=self.hooks,
             timer=self.timer,

@@ -211,6 +211,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
+        self.facts: dict[str, str] = {}
 
     def version_known(self, version: str) -> None:
         self.told.append(("version_known", version))
@@ -230,8 +231,9 @@ class Listener:
     def ready(self) -> None:
         self.told.append(("ready",))
 
-    def hook_failed(self, hook: Hook, message: str) -> None:
+    def hook_failed(self, hook: Hook, message: str, facts: Mapping[str, str]) -> None:
         self.told.append(("hook_failed", hook.value, message))
+        self.facts = dict(facts)
 
     def released(self) -> None:
         self.told.append(("released",))

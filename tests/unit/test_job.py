@@ -112,6 +112,13 @@ class ReportTests(SynchronousTestCase):
         ):
             self.assertRaises(FrozenInstanceError, setattr, value, name, "x")
 
+    def test_details_with_facts(self) -> None:
+        report = Report(State.COMPLETE_READY, facts={"to": "2.0", "from": "", "stderr": "a\n\x07b"})
+        self.assertEqual(
+            report.details,
+            {"state": "complete_ready", "message": "none", "to": "2.0", "stderr": "a b"},
+        )
+
     def test_details(self) -> None:
         report = Report(State.VERSION_MISMATCH, "expected\t2.0,\x1b[31m got\n1.0")
         self.assertIs(report.status, Status.FAILED)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 
@@ -16,9 +17,11 @@ class Failed:
     """The hook has failed for good.
 
     :ivar reason: one line for the log and for AWS.
+    :ivar facts: how the last run has ended, for AWS.
     """
 
     reason: str
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

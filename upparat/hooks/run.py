@@ -126,6 +126,8 @@ class HookRun:
         self._clear: Deferred[None] | None = None
         self._pause = OneShot(reactor)
         self._timed_out = False
+        self._runs = 0
+        self._last = ExitStatus()
 
     def start(self, clear: Deferred[None]) -> None:
         """Start as soon as ``clear`` fires."""
@@ -153,7 +155,7 @@ class HookRun:
     def _go_on(self, retry: int, elapsed: float) -> None:
         """Count the attempt in which, or after which, an earlier agent was stopped."""
         self._started -= elapsed
-        self._retry = retry + 1
+        self._runs = self._retry = retry + 1
         if self._retry > self._settings.max_retries:
             self._over(Failed(f"Given up: the agent was stopped in the last of {self._retry} runs"))
         else:
@@ -206,6 +208,7 @@ class HookRun:
         elapsed = self._reactor.seconds() - self._started
         call = replace(self._call, retry=self._retry, elapsed=int(elapsed))
         self._attempts.begun(self.job.key, self.hook, self._retry, elapsed)
+        self._runs = self._retry + 1
         self.log.info(
             "{job_id}: running the {hook} hook (retry {retry}, after {elapsed} s)",
             job_id=self.job.job_id,
@@ -307,6 +310,7 @@ class HookRun:
 
     def _judge(self, status: ExitStatus) -> None:
         """Decide what follows the end of an attempt."""
+        self._last = status
         outcome = self._outcome(status)
         if self._falls_with_us(status):
             self._attempts.left(self.job.key)
@@ -327,7 +331,21 @@ class HookRun:
     def _over(self, outcome: Outcome) -> None:
         if not self._final:
             self._attempts.over(self.job.key, self.hook)
+        if isinstance(outcome, Failed):
+            outcome = replace(outcome, facts=self._facts())
         self._on_outcome(outcome)
+
+    def _facts(self) -> dict[str, str]:
+        """What AWS learns of a failure beside its reason."""
+        facts = {"hook": self.hook.value, "runs": str(self._runs)}
+        if self._runs:
+            facts["seconds"] = str(int(self._reactor.seconds() - self._started))
+        if self._last.signal:
+            facts["signal"] = str(self._last.signal)
+        elif self._last.code:
+            facts["exit_code"] = str(self._last.code)
+        lines = filter(None, map(printable, self._last.stderr_tail))
+        return {**facts, "stderr": " | ".join(lines)}
 
     def _outcome(self, status: ExitStatus) -> Done | Failed:
         if self._timed_out:

@@ -192,7 +192,7 @@ class HookRunner:
 
     def _report(self, run: HookRun, outcome: Outcome) -> None:
         if isinstance(outcome, Failed):
-            self.events.hook_failed(run.hook, outcome.reason)
+            self.events.hook_failed(run.hook, outcome.reason, outcome.facts)
         elif run.hook is Hook.VERSION:
             self.events.version_known(run.last_line)
         elif run.hook is Hook.DOWNLOAD:

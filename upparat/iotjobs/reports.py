@@ -73,6 +73,10 @@ _NOT_FOUND = frozenset({"ResourceNotFound", "InvalidStateTransition", "TerminalS
 """Codes that, without a state of the execution, mean that it has ended or does not exist."""
 
 
+_PLAINER = (("state", "message"), ("state",), ())
+"""Details that are left, one step after the other, when AWS refuses a report for its details."""
+
+
 class UndeliveredReports(Protocol):
     """Remembers the reports that end an execution until AWS has accepted them."""
 
@@ -134,9 +138,9 @@ class _QueuedReport:
     def __post_init__(self) -> None:
         self.details = self.report.details
         ascii_only = {name: ascii_value(value) for name, value in self.details.items()}
-        state_alone = {"state": self.report.state.value}
-        plainer: list[dict[str, str]] = [ascii_only, state_alone, {}]
-        self.plainer = [each for each in plainer if each != self.details]
+        steps = [ascii_only, *({name: ascii_only[name] for name in kept} for kept in _PLAINER)]
+        before = [self.details, *steps]
+        self.plainer = [now for was, now in zip(before, steps, strict=False) if now != was]
 
 
 class ReportQueue:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 
 from automat import TypeMachineBuilder
 
@@ -39,6 +41,8 @@ from .model import (
 
 builder = TypeMachineBuilder(Inputs, Core)
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 NO_URL = "AWS gives no fresh URL for the file"
 
 MAX_URL_REQUESTS = 60
@@ -58,6 +62,7 @@ def look(inputs: Inputs, core: Core, selection: Selection) -> Selection:
 
 def verify(inputs: Inputs, core: Core, job: Job) -> Work:
     core.in_hand = job.key
+    core.replaced = core.memory.replaced if core.memory and core.memory.key == job.key else ""
     core.jobs.follow(job.execution)
     if _restarted(core, job.execution):
         inputs._check(_check_after_start(core, job))
@@ -413,6 +418,8 @@ def _may_downgrade(core: Core, job: Job) -> bool:
 @verify_job.upon(Inputs.version_known).loop()
 def compare(inputs: Inputs, core: Core, work: Work, version: str) -> None:
     job = work.job
+    core.replaced = version
+    core.record.note_replaced(version)
     if version == job.version and _maybe_installed(job):
         _confirm(inputs, core, job)
     elif not version and not _may_downgrade(core, job):
@@ -708,7 +715,7 @@ def finish(inputs: Inputs, core: Core, work: Work, report: Report) -> None:
     core.memory = None
     if report.confirms:
         core.record.confirm(work.job.version)
-    _end(core, work.job.execution, report)
+    _end(core, work.job.execution, report, versions={"from": core.replaced, "to": work.job.version})
     core.hooks.forget_restart()  # before the record forgets the job that it belongs to
     core.record.clear()
     if report.discards:
@@ -716,7 +723,9 @@ def finish(inputs: Inputs, core: Core, work: Work, report: Report) -> None:
     core.jobs.fetch()
 
 
-def _end(core: Core, execution: JobExecution, report: Report) -> None:
+def _end(
+    core: Core, execution: JobExecution, report: Report, versions: Mapping[str, str] = NOTHING
+) -> None:
     core.log.info(
         "{job_id}: {status} {state}: {what}",
         job_id=execution.job_id,
@@ -725,13 +734,16 @@ def _end(core: Core, execution: JobExecution, report: Report) -> None:
         what=report.details["message"],  # observers of the old log keep "message" for themselves
     )
     core.ended.append(execution.key)
-    core.jobs.report(execution, report)
+    facts = {**report.facts, "agent": core.policy.agent, **versions}
+    core.jobs.report(execution, replace(report, facts=facts))
 
 
-def fail(inputs: Inputs, core: Core, work: Work, hook: Hook, message: str) -> None:
+def fail(
+    inputs: Inputs, core: Core, work: Work, hook: Hook, message: str, facts: Mapping[str, str]
+) -> None:
     if isinstance(work, Artifact) and work.renewing:
         core.timer.cancel()
-    inputs._finish(Report(hook.failure, message))
+    inputs._finish(Report(hook.failure, message, facts))
 
 
 def cancel(inputs: Inputs, core: Core, work: Work) -> None:

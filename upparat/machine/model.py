@@ -43,7 +43,10 @@ _REMEMBERED = 64
 
 @dataclass(frozen=True)
 class Policy:
-    """The owner's settings that the machine decides by; times are in seconds."""
+    """The owner's settings that the machine decides by; times are in seconds.
+
+    :ivar agent: the agent's own version, for the reports.
+    """
 
     hooks: frozenset[Hook] = frozenset()
     retry_interval: float = 60.0
@@ -52,6 +55,7 @@ class Policy:
     restart_attempts: int = 3
     job_id_prefix: str = ""
     allow_downgrade: Downgrades = Downgrades.YES
+    agent: str = ""
 
 
 @dataclass
@@ -60,6 +64,7 @@ class Core:
 
     :ivar memory: the device's memory of an update in hand; ``None`` once it is used up.
     :ivar in_hand: the execution that the agent works on.
+    :ivar replaced: the version that ran before it; empty if it is not known.
     :ivar not_ours: listed executions that are somebody else's.
     :ivar ended: executions that the agent has ended; AWS may still list them for a moment.
     :ivar crowded_out: the list was full of executions that are not ours, and the log says so.
@@ -73,6 +78,7 @@ class Core:
     policy: Policy
     memory: Memory | None = None
     in_hand: ExecutionKey | None = None
+    replaced: str = ""
     not_ours: set[ExecutionKey] = field(default_factory=set)
     ended: deque[ExecutionKey] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     crowded_out: bool = False

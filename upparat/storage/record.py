@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar, get_type_hints
+from typing import TypeVar, get_origin, get_type_hints
 
 from twisted.logger import Logger
 
@@ -58,6 +58,7 @@ class _Update:
     restarts: int = 0
     restarted: bool = False
     waiting: bool = False
+    replaced: str = ""
 
     @property
     def key(self) -> ExecutionKey:
@@ -100,6 +101,7 @@ class _UndeliveredReport:
     version_number: int
     state: str
     message: str
+    facts: dict[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> ExecutionKey:
@@ -107,7 +109,9 @@ class _UndeliveredReport:
 
     def report(self) -> tuple[JobExecution, Report]:
         execution = JobExecution(self.key, Status.IN_PROGRESS, self.version_number)
-        return execution, Report(_STATES[self.state], self.message)
+        if not all(isinstance(value, str) for value in self.facts.values()):
+            raise TypeError(f"facts is {self.facts!r}")
+        return execution, Report(_STATES[self.state], self.message, self.facts)
 
 
 @dataclass(frozen=True)
@@ -147,19 +151,26 @@ class FileRecord:
     # --- the port ---
 
     def working(self, key: ExecutionKey) -> None:
-        self._save(update=_Update(*key), tries=self._tries(key))
+        update = _Update(*key, replaced=self._update(key).replaced)
+        self._save(update=update, tries=self._tries(key))
 
     def restarting(self, key: ExecutionKey) -> bool:
         update = self._update(key)
         # A run that has asked for another one later was not cut short, so it does not count.
         restarts = update.restarts + (0 if update.waiting else 1)
-        return self._save(update=_Update(*key, restarting=True, restarts=restarts))
+        again = _Update(*key, restarting=True, restarts=restarts, replaced=update.replaced)
+        return self._save(update=again)
 
     def restarted(self, key: ExecutionKey) -> None:
         self._save(update=replace(self._update(key), restarting=True, restarted=True))
 
     def clear(self) -> None:
         self._save(update=None, tries=())
+
+    def note_replaced(self, version: str) -> None:
+        if self._content.update is not None:
+            update = replace(self._content.update, replaced=version)
+            self._content = replace(self._content, update=update)
 
     def unconfirmed(self, version: str) -> Installation | None:
         for each in self._doubts():
@@ -227,11 +238,13 @@ class FileRecord:
 
     def add(self, execution: JobExecution, report: Report) -> None:
         """Remember a report that must be delivered, even after a restart."""
+        details = report.details
         entry = _UndeliveredReport(
             *execution.key,
             version_number=execution.version_number,
-            state=report.state.value,
-            message=report.details["message"],
+            state=details.pop("state"),
+            message=details.pop("message"),
+            facts=details,
         )
         self._save(owed=(*self._other_reports(execution.key), entry))
 
@@ -265,6 +278,7 @@ class FileRecord:
             restart_done=update.restarted,
             restart_waiting=update.waiting,
             verified=verified,
+            replaced=update.replaced,
         )
 
     def _doubt_success(self) -> State | None:
@@ -280,7 +294,13 @@ class FileRecord:
         if verified is None:
             self._save(owed=tuple(owed), update=None, tries=())
             return None
-        again = _Update(*last.key, restarting=True, restarts=1, restarted=True)
+        again = _Update(
+            *last.key,
+            restarting=True,
+            restarts=1,
+            restarted=True,
+            replaced=last.facts.get("from", ""),
+        )
         self._content = replace(self._content, owed=tuple(owed), update=again, tries=())
         return verified
 
@@ -357,6 +377,11 @@ def _to_json(content: _Content) -> bytes:
     data = asdict(content)
     if content.update is not None and not content.update.waiting:
         del data["update"]["waiting"]
+    if content.update is not None and not content.update.replaced:
+        del data["update"]["replaced"]
+    for entry in data["owed"]:
+        if not entry["facts"]:
+            del entry["facts"]
     if content.installation is None:
         del data["installation"]
     if not content.doubted:
@@ -402,7 +427,7 @@ def _from_json(kind: Callable[..., _T], values: object) -> _T:
     types = get_type_hints(kind)
     known = {name: value for name, value in values.items() if name in types}
     for name, value in known.items():
-        if type(value) is not types[name]:
+        if type(value) is not (get_origin(types[name]) or types[name]):
             raise TypeError(f"{name} is {value!r}")
     return kind(**known)
 

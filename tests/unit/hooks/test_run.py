@@ -83,6 +83,52 @@ class ResultTests(HookTestCase):
         self.assertEqual(self.told(), [("hook_failed", "ready", "is not configured")])
 
 
+class FactsTests(HookTestCase):
+    """What AWS learns of a failure beside its reason."""
+
+    def facts(self) -> dict[str, str]:
+        self.assertEqual(self.told()[0][0], "hook_failed")
+        return self.listener.facts
+
+    def test_the_last_run(self) -> None:
+        self.run_hook(Hook.INSTALL)
+        self.prints(b"not this\n", fd=2)
+        self.reactor.last.ends(3)
+        self.reactor.advance(10)
+        self.reactor.last.launched()
+        self.reactor.advance(5.5)
+        self.prints(b"tar: \x1b[1mshort\x1b[0m read\n\n\x07\nno room", fd=2)
+        self.reactor.last.ends(7)
+        self.assertEqual(
+            self.facts(),
+            {
+                "hook": "install",
+                "runs": "2",
+                "seconds": "15",
+                "exit_code": "7",
+                "stderr": "tar: short read | no room",
+            },
+        )
+
+    def test_killed(self) -> None:
+        self.run_hook(Hook.READY)
+        self.reactor.last.ends(signal=11)
+        facts = {"hook": "ready", "runs": "1", "seconds": "0", "signal": "11", "stderr": ""}
+        self.assertEqual(self.facts(), facts)
+
+    def test_retries_used_up(self) -> None:
+        self.make(max_retries=1)
+        self.run_hook(Hook.READY)
+        self.reactor.last.ends(3)
+        facts = self.facts()
+        self.assertEqual((facts["runs"], facts["exit_code"]), ("1", "3"))
+
+    def test_never_run(self) -> None:
+        self.make(commands={})
+        self.runner.run(Hook.READY, JOB)
+        self.assertEqual(self.facts(), {"hook": "ready", "runs": "0", "stderr": ""})
+
+
 class TimeOutTests(HookTestCase):
     """Each attempt has a time-out of its own."""
 

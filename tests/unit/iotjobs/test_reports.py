@@ -530,13 +530,14 @@ class RefusedTests(ReportsBench):
 
     def test_details_get_plainer_step_by_step(self) -> None:
         message = "f\N{LATIN SMALL LETTER U WITH DIAERESIS}r \N{GRINNING FACE}"
-        self.add(Report(State.READY_HOOK_FAILED, message))
-        sent = [self.reject("InvalidRequest").payload.get("statusDetails") for _ in range(4)]
+        self.add(Report(State.READY_HOOK_FAILED, message, {"stderr": "\N{GRINNING FACE}"}))
+        sent = [self.reject("InvalidRequest").payload.get("statusDetails") for _ in range(5)]
         state = "ready_hook_failed"
         self.assertEqual(
             sent,
             [
-                {"state": state, "message": message},
+                {"state": state, "message": message, "stderr": "\N{GRINNING FACE}"},
+                {"state": state, "message": "f?r ?", "stderr": "?"},
                 {"state": state, "message": "f?r ?"},
                 {"state": state},
                 None,

@@ -370,7 +370,7 @@ class DowngradeTests(SynchronousTestCase):
     def test_a_version_hook_that_fails_is_no_permission(self) -> None:
         life = Life(allow_downgrade=Downgrades.NO).selecting()
         life.machine.described(execution(force=True))
-        life.quiet().machine.hook_failed(Hook.VERSION, "Exit code: 1")
+        life.quiet().machine.hook_failed(Hook.VERSION, "Exit code: 1", {})
         self.assertEqual(life.taken(), ended("a", "version_hook_failed", "Exit code: 1"))
 
     def test_a_job_that_has_begun(self) -> None:
@@ -397,7 +397,7 @@ class VerifyJobTests(SynchronousTestCase):
 
     def test_version_hook_fails(self) -> None:
         life = Life().verifying().quiet()
-        life.machine.hook_failed(Hook.VERSION, "Exit code: 1")
+        life.machine.hook_failed(Hook.VERSION, "Exit code: 1", {})
         self.assertEqual(life.taken(), ended("a", "version_hook_failed", "Exit code: 1"))
 
     def test_force_skips_version_and_download_hooks(self) -> None:
@@ -448,7 +448,7 @@ class VerifyJobTests(SynchronousTestCase):
 class DownloadTests(SynchronousTestCase):
     def test_download_hook_fails(self) -> None:
         life = Life().asking_to_download().quiet()
-        life.machine.hook_failed(Hook.DOWNLOAD, "Exit code: 1")
+        life.machine.hook_failed(Hook.DOWNLOAD, "Exit code: 1", {})
         self.assertEqual(life.taken(), ended("a", "download_hook_failed", "Exit code: 1"))
 
     def test_expired_url_is_asked_for_again(self) -> None:
@@ -579,7 +579,7 @@ class StreamTests(SynchronousTestCase):
 class RestartTests(SynchronousTestCase):
     def test_install_hook_fails(self) -> None:
         life = Life().installing().quiet()
-        life.machine.hook_failed(Hook.INSTALL, "Exit code: 1")
+        life.machine.hook_failed(Hook.INSTALL, "Exit code: 1", {})
         self.assertEqual(life.taken(), ended("a", "installation_hook_failed", "Exit code: 1"))
 
     def test_no_restart_hook(self) -> None:
@@ -596,7 +596,7 @@ class RestartTests(SynchronousTestCase):
 
     def test_restart_hook_fails(self) -> None:
         life = Life().restart_running().quiet()
-        life.machine.hook_failed(Hook.RESTART, "Timeout after 60s")
+        life.machine.hook_failed(Hook.RESTART, "Timeout after 60s", {})
         self.assertEqual(life.taken(), ended("a", "restart_hook_failed", "Timeout after 60s"))
 
 
@@ -832,7 +832,7 @@ class VerifyInstallationTests(SynchronousTestCase):
             (Hook.READY, "ready_hook_failed"),
         ):
             life = Life().checking().quiet()
-            life.machine.hook_failed(hook, "Exit code: 7")
+            life.machine.hook_failed(hook, "Exit code: 7", {})
             self.assertEqual(life.taken(), ended("a", state, "Exit code: 7"))
 
 
@@ -860,6 +860,39 @@ class WithoutMemoryTests(SynchronousTestCase):
             self.assertEqual(life.taken()[-1], ("run", "version", "a"))
 
 
+class FactsTests(SynchronousTestCase):
+    """What the report on the end of an execution says besides."""
+
+    def test_the_versions_and_the_agent(self) -> None:
+        life = Life(agent="2.0.1").installing()
+        life.machine.hook_failed(Hook.INSTALL, "Exit code: 7", {"exit_code": "7"})
+        self.assertEqual(
+            life.jobs.facts, {"exit_code": "7", "agent": "2.0.1", "from": "1.0", "to": "2.0"}
+        )
+
+    def test_after_a_start(self) -> None:
+        memory = Memory(key(), True, restart_attempts=1, restart_done=True, replaced="1.0")
+        life = Life().started(memory)
+        life.machine.pending([summary(status=IN_PROGRESS)], [])
+        life.machine.described(execution(status=IN_PROGRESS, state="reboot_start"))
+        life.machine.version_known("3.0")
+        self.assertEqual((life.state, life.jobs.facts["from"]), ("fetch_jobs", "1.0"))
+
+    def test_not_of_another_job(self) -> None:
+        life = Life().installing()
+        life.machine.hook_failed(Hook.INSTALL, "Exit code: 7", {})
+        life.machine.pending([], [summary("b")])
+        life.machine.described(execution("b", version="4.0"))
+        life.machine.hook_failed(Hook.VERSION, "Exit code: 1", {})
+        self.assertEqual((life.jobs.facts["from"], life.jobs.facts["to"]), ("", "4.0"))
+
+    def test_without_a_version(self) -> None:
+        life = Life(agent="2.0.1").started(None)
+        life.machine.pending([], [summary()])
+        life.machine.described(execution(version=None))
+        self.assertEqual(life.jobs.facts, {"agent": "2.0.1"})
+
+
 class UnconfirmedTests(SynchronousTestCase):
     """What an earlier job has begun, and nobody has confirmed, is no success of the next one."""
 
@@ -883,7 +916,7 @@ class UnconfirmedTests(SynchronousTestCase):
         life = self.next_job(Stage.RESTARTED)
         life.machine.version_known("2.0")
         life.machine.version_known("2.0")
-        life.quiet().machine.hook_failed(Hook.READY, "Exit code: 1")
+        life.quiet().machine.hook_failed(Hook.READY, "Exit code: 1", {})
         self.assertEqual(life.taken(), ended("a", "ready_hook_failed", "Exit code: 1"))
         self.assertEqual(life.record.installation, Installation("2.0", Stage.RESTARTED))
 
@@ -924,10 +957,10 @@ class UnconfirmedTests(SynchronousTestCase):
 
     def test_not_by_a_failure(self) -> None:
         life = Life().installing()
-        life.machine.hook_failed(Hook.INSTALL, "Exit code: 1")
+        life.machine.hook_failed(Hook.INSTALL, "Exit code: 1", {})
         self.assertEqual(life.record.installation, Installation("2.0", Stage.INSTALLING))
         life = Life().restart_running()
-        life.machine.hook_failed(Hook.RESTART, "Exit code: 1")
+        life.machine.hook_failed(Hook.RESTART, "Exit code: 1", {})
         self.assertEqual(life.record.installation, Installation("2.0", Stage.INSTALLED))
         life = Life().checking()
         life.machine.cancelled()
@@ -992,7 +1025,7 @@ class FreshUrlTests(SynchronousTestCase):
         life = Life().streaming()
         life.machine.url_expired("HTTP 403")
         life.machine.describe_failed("a", False)
-        life.quiet().machine.hook_failed(Hook.INSTALL, "Exit code: 1")
+        life.quiet().machine.hook_failed(Hook.INSTALL, "Exit code: 1", {})
         self.assertEqual(life.taken()[0], ("cancel timer",))
 
     def test_a_job_that_has_ended(self) -> None:

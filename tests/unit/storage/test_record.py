@@ -168,6 +168,41 @@ class UpdateTests(RecordBench):
         self.assertEqual(os.listdir(self.directory), ["record.json"])
 
 
+class ReplacedTests(RecordBench):
+    """The version that ran before the update."""
+
+    def known(self) -> str | None:
+        self.record()
+        return self.memory.replaced if self.memory else None
+
+    def test_it_is_kept_with_the_next_change(self) -> None:
+        record = self.record()
+        record.note_replaced("0.9")
+        self.assertFalse(self.path.exists())
+        record.working(key())
+        record.note_replaced("1.0")
+        self.assertEqual(self.known(), "")
+        record.restarting(key())
+        self.assertEqual(self.known(), "1.0")
+
+    def test_over_another_start(self) -> None:
+        record = self.record()
+        record.working(key())
+        record.note_replaced("1.0")
+        record.begun(key(), Hook.DOWNLOAD, 0, 0)
+        record = self.record()
+        record.working(key())
+        self.assertEqual(self.known(), "1.0")
+        record.working(key("b"))
+        self.assertEqual(self.known(), "")
+
+    def test_over_a_success_in_doubt(self) -> None:
+        record = self.record()
+        record.working(key())
+        record.add(execution(), Report(State.COMPLETE_READY, facts={"from": "1.0"}))
+        self.assertEqual(self.known(), "1.0")
+
+
 class BootTests(RecordBench):
     def same_boot(self) -> bool:
         memory = self.remembered()
@@ -227,6 +262,15 @@ class DebtTests(RecordBench):
         self.assertEqual(of, JobExecution(key(), Status.IN_PROGRESS, version_number=1))
         self.assertEqual(report.state, FAILED.state)
         self.assertEqual(report.details, FAILED.details)
+
+    def test_its_facts(self) -> None:
+        facts = {"hook": "version", "exit_code": "1", "from": "1.0"}
+        self.record().add(execution(), Report(State.VERSION_HOOK_FAILED, "Exit code: 1", facts))
+        ((_, report),) = self.record().owed()
+        self.assertEqual(report.facts, facts)
+        self.put(self.path.read_bytes().replace(b'"exit_code": "1"', b'"exit_code": 1'))
+        self.assertEqual(self.record().owed(), [])
+        self.assertTrue(self.bad.exists())
 
     def test_all_states_that_end(self) -> None:
         for state in State:
