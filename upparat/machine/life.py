@@ -714,6 +714,7 @@ def _end(core: Core, execution: JobExecution, report: Report) -> None:
         status=report.status.value,
         state=report.state.value,
         what=report.details["message"],  # observers of the old log keep "message" for themselves
+        execution=execution.key,
     )
     core.ended.append(execution.key)
     core.jobs.report(execution, report)
