@@ -42,6 +42,9 @@ MAX_ATTEMPTS = 8
 
 RETRY = Backoff(base=30.0, cap=960.0)
 
+RESUME = 10.0
+"""Seconds, at most, until a new agent goes on: its device may have started just now."""
+
 _REMEMBERED = 64
 """Executions that are not uploaded twice, if AWS has refused their end for hours."""
 
@@ -184,7 +187,7 @@ class LogUploader:
         return self._url(renewed or execution)
 
     async def _resume(self, pending: PendingUpload) -> None:
-        await self._pause(pending)
+        await deferLater(self._clock, RESUME * self._random())
         await self._try(pending)
 
     async def _try(self, pending: PendingUpload) -> None:

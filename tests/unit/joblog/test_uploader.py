@@ -14,7 +14,14 @@ from upparat.config.settings import LogUpload
 from upparat.job import ExecutionKey, JobExecution, Report, State, Status
 from upparat.joblog.outcome import UploadFailed
 from upparat.joblog.pending import PendingUpload
-from upparat.joblog.uploader import ATTEMPT_TIMEOUT, MAX_ATTEMPTS, RETRY, LogUploader, UploadMemory
+from upparat.joblog.uploader import (
+    ATTEMPT_TIMEOUT,
+    MAX_ATTEMPTS,
+    RESUME,
+    RETRY,
+    LogUploader,
+    UploadMemory,
+)
 
 OLD, FRESH = "https://h/old?secret", "https://h/fresh?secret"
 FAILED, DONE = Report(State.DOWNLOAD_FAILED, "404"), Report(State.COMPLETE_READY)
@@ -331,7 +338,7 @@ class RestartTests(UploaderTestCase):
     def test_the_next_agent_goes_on_counting(self) -> None:
         self.memory.save(PendingUpload(A, OLD, 2))
         self.make().start()
-        self.clock.advance(RETRY.ceiling(2) - 1)
+        self.clock.advance(RESUME - 1)
         self.assertEqual(self.puts, [])
         self.clock.advance(1)
         self.assertEqual(self.memory.all(), [PendingUpload(A, OLD, 3)])
