@@ -147,6 +147,7 @@ class LogUploader:
                 "{job_id}: the log is not uploaded: {problem}",
                 job_id=execution.job_id,
                 problem=str(problem),
+                execution=execution.key,
             )
             return ""
 
@@ -220,7 +221,7 @@ class LogUploader:
     def _told(self, pending: PendingUpload, outcome: UploadOutcome, how: str) -> UploadOutcome:
         job_id = pending.key.job_id
         if outcome is UploadOutcome.DONE:
-            self.log.info("{job_id}: the log is uploaded", job_id=job_id)
+            self.log.info("{job_id}: the log is uploaded", job_id=job_id, execution=pending.key)
         else:
             last = outcome is UploadOutcome.REFUSED or pending.attempts >= MAX_ATTEMPTS
             self.log.warn(
@@ -228,6 +229,7 @@ class LogUploader:
                 job_id=job_id,
                 how=how,
                 next="it is given up" if last else "again later",
+                execution=pending.key,
             )
         return outcome
 
