@@ -112,12 +112,11 @@ class JobLogs:
         :returns: a function that ends it.
         """
         self._subscribers.append(subscriber)
+        return lambda: self._unsubscribe(subscriber)
 
-        def unsubscribe() -> None:
-            if subscriber in self._subscribers:
-                self._subscribers.remove(subscriber)
-
-        return unsubscribe
+    def _unsubscribe(self, subscriber: Subscriber) -> None:
+        if subscriber in self._subscribers:
+            self._subscribers.remove(subscriber)
 
     # --- ILogObserver ---
 
@@ -184,8 +183,8 @@ class JobLogs:
                 for line in text.splitlines():
                     subscriber(line)
             except Exception:
+                self._unsubscribe(subscriber)
                 self.log.failure("A reader of a job's log has raised")
-                self._subscribers.remove(subscriber)
 
     def _close(self) -> None:
         opened, self._open = self._open, None

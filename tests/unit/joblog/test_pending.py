@@ -66,6 +66,7 @@ class PendingTests(DirectoryTestCase):
             b"[]",
             b"{}",
             b'{"url": 1, "attempts": 1}',
+            b'{"url": "https://h/", "attempts": "1"}',
             b"\xff",
             b"[" * 9999,
         ):
