@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from twisted.logger import (
     ILogObserver,
     LogEvent,
     Logger,
-    LogLevel,
     LogPublisher,
     globalLogPublisher,
 )
@@ -133,11 +133,14 @@ class JobLogs:
         if self._busy:  # an event of the writing itself
             return
         key = self._owner(event)
-        if key is None:
-            return
+        if key is not None and (text := format_line(event)):
+            self._keep(key, text)
+
+    def _keep(self, key: ExecutionKey, text: str) -> None:
         self._busy = True
         try:
-            self._add(key, event)
+            self._publish(text)
+            self._add(key, text)
         finally:
             self._busy = False
 
@@ -153,29 +156,33 @@ class JobLogs:
 
     # --- writing ---
 
-    def _add(self, key: ExecutionKey, event: LogEvent) -> None:
+    def _add(self, key: ExecutionKey, text: str) -> None:
         if key != self._last:
             self._close()
             self._last = key
         try:
-            self._write(key, event)
+            self._write(key, text)
         except (OSError, UnfitKey) as problem:
             self._complain(key, problem)
 
-    def _write(self, key: ExecutionKey, event: LogEvent) -> None:
-        text = format_line(event)
-        self._publish(text)
+    def _write(self, key: ExecutionKey, text: str) -> None:
         if self._open is None:
             name = self._directory.find(key)
             self._open = BoundedLog(self._directory, name or self._directory.create(key))
             if name is None:
-                self._open.append(self._first_line(key, event).encode())
+                self._open.append(self._first_line(key).encode())
         self._open.append(text.encode(errors="replace"))
 
-    def _first_line(self, key: ExecutionKey, event: LogEvent) -> str:
+    def _first_line(self, key: ExecutionKey) -> str:
         text = f"{self._heading}: job {key.job_id}, execution {key.number}"
-        facts = {"log_level": LogLevel.info, "log_namespace": __name__, "log_format": "{text}"}
-        return format_line({**facts, "text": text, "log_time": event.get("log_time")})
+        return format_line(
+            {
+                "log_namespace": __name__,
+                "log_format": "{text}",
+                "text": text,
+                "log_time": time.time(),
+            }
+        )
 
     def _publish(self, text: str) -> None:
         for subscriber in list(self._subscribers):

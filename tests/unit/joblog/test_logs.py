@@ -77,6 +77,14 @@ class OwnerTests(LogsTestCase):
         self.log.debug("detail")
         self.assertEqual(self.logs.executions(), [])
 
+    def test_an_event_without_a_text(self) -> None:
+        self.log.info("")
+        self.assertEqual(self.logs.executions(), [])
+        self.log.info("one")
+        self.log.info("")
+        self.log.info("two")
+        self.assertEqual(self.said(), ["[upparat.test#info] one", "[upparat.test#info] two"])
+
     def test_output_of_a_hook(self) -> None:
         self.log.debug("{line}", hook="install", line="erasing", stream="stdout", job_id="a")
         self.log.warn("{line}", line="once more", repeats=True, job_id="a")
