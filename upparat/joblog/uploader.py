@@ -106,9 +106,11 @@ class LogUploader:
         self._closed = False
 
     def start(self) -> None:
-        """Go on with what an earlier agent has left."""
+        """Go on with what an earlier agent has left, unless the owner wants no upload any more."""
         for pending in self._pending.all():
-            if pending.key not in self._begun:
+            if self._policy is LogUpload.NEVER:
+                self._pending.remove(pending.key)
+            elif pending.key not in self._begun:
                 self._run(pending.key, self._resume(pending))
 
     def stop(self) -> None:
@@ -123,9 +125,15 @@ class LogUploader:
         Fires when the first attempt is over, within the time-out; it fails only if it is cancelled.
         The upload goes on in the background then.
         """
+        try:
+            wanted = self._wants(execution, report)
+        except Exception:  # the report must go out, whatever a document holds
+            self.log.failure("{job_id}: the log is not uploaded", job_id=execution.job_id)
+            wanted = False
+        return self._begin(execution) if wanted else succeed(None)
+
+    def _begin(self, execution: JobExecution) -> Deferred[None]:
         key = execution.key
-        if self._closed or key in self._begun or not self._wants(execution, report):
-            return succeed(None)
         waiting = self._waiting[key] = Deferred()
         self._run(key, self._upload(execution))
         return waiting.addTimeout(self._timeout, self._clock, lambda *_: None)
@@ -133,7 +141,7 @@ class LogUploader:
     def _wants(self, execution: JobExecution, report: Report) -> bool:
         """Whether the log is to be uploaded, as far as that is known. An execution that an earlier
         agent has ended has no document here."""
-        if self._policy is LogUpload.NEVER:
+        if self._closed or execution.key in self._begun or self._policy is LogUpload.NEVER:
             return False
         if self._policy is LogUpload.FAILED and report.status is Status.SUCCEEDED:
             return False

@@ -255,7 +255,7 @@ class BeforeTheEndTests(UploaderTestCase):
         def broken(*_: object) -> Any:
             raise RuntimeError("broken")
 
-        for name in ("_put", "_renew"):
+        for name in ("_put", "_renew", "_wants"):
             self.make()
             self.patch(self.uploader, name, broken)
             ended = self.end(execution())
@@ -344,6 +344,12 @@ class RestartTests(UploaderTestCase):
         self.assertEqual(self.memory.all(), [PendingUpload(A, OLD, 3)])
         self.assertEqual(self.answer(200), OLD)
         self.assertEqual(self.memory.all(), [])
+
+    def test_the_owner_wants_no_upload_any_more(self) -> None:
+        self.memory.save(PendingUpload(A, OLD, 2))
+        self.make(LogUpload.NEVER).start()
+        self.clock.advance(RETRY.cap)
+        self.assertEqual((self.puts, self.memory.all()), ([], []))
 
     def test_the_last_attempt_was_cut_short(self) -> None:
         self.memory.save(PendingUpload(A, OLD, MAX_ATTEMPTS))
