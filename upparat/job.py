@@ -270,6 +270,22 @@ def parse_document(execution: JobExecution, *, installed: bool = False) -> Job:
     return replace(job, meta=reader.meta(), force=reader.flag("force")) if installed else job
 
 
+def log_url(execution: JobExecution) -> str:
+    """Return the URL that the log of an execution is to be uploaded to, a secret; empty if the
+    document has none.
+
+    :raises InvalidDocument: if it makes no sense. The job is none the worse for it.
+    """
+    document = execution.document
+    if not isinstance(document, dict) or document.get("log_url") is None:
+        return ""
+    reader = _DocumentReader(document)
+    url = reader.url("log_url")
+    if reader.problems:
+        raise InvalidDocument("; ".join(reader.problems))
+    return url
+
+
 class _DocumentReader:
     """Reads the keys of a document and collects their problems."""
 
@@ -284,7 +300,7 @@ class _DocumentReader:
         """Add everything but the version."""
         return replace(
             job,
-            file=self.file(),
+            file=self.url("file"),
             meta=self.meta(),
             force=self.flag("force"),
             size=self.size(),
@@ -319,15 +335,15 @@ class _DocumentReader:
             return value
         return ""
 
-    def file(self) -> str:
-        url = self.text("file")
+    def url(self, key: str) -> str:
+        url = self.text(key)
         if "${" in url:
             # AWS replaces ${aws:iot:s3-presigned-url:…} at delivery; left in, it can never work.
-            self._problem("file", "holds a placeholder that was not replaced")
+            self._problem(key, "holds a placeholder that was not replaced")
         elif url and not _is_web_address(url):
-            self._problem("file", "must be an https: or http: URL")
+            self._problem(key, "must be an https: or http: URL")
         elif re.search(r"[\s\x00-\x1f\x7f]", url):
-            self._problem("file", "holds white space or a control character")
+            self._problem(key, "holds white space or a control character")
         return url
 
     def flag(self, key: str) -> bool:

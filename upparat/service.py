@@ -18,6 +18,12 @@ from .download.verifier import Verifier
 from .hooks.child import ChildReactor
 from .hooks.runner import HookRunner
 from .iotjobs.client import JobsClient
+from .job import ExecutionKey
+from .joblog.client import UploadClient
+from .joblog.directory import LogDirectory
+from .joblog.logs import JobLogs
+from .joblog.pending import PendingUploads
+from .joblog.uploader import LogUploader
 from .linux import give_back_memory
 from .machine import Core, Guard, Inputs, Policy, make_machine
 from .mqtt.service import MqttReactor, MqttService
@@ -32,6 +38,9 @@ if TYPE_CHECKING:
 
 FAREWELL = 2.0
 """Seconds for AWS to accept the last reports when the agent is stopped."""
+
+LOGS = "logs"
+"""The directory of the jobs' logs, in the state directory."""
 
 LONGEST = 20.0
 """Seconds for hooks and downloads to end when the agent is stopped. They need up to 12; work that
@@ -70,6 +79,7 @@ class UpparatService(Service):
             self._record,
             poll_interval=settings.service.poll_interval,
             progress_interval=settings.service.progress_interval,
+            before_end=lambda execution, report: self._uploads.before_end(execution, report),
         )
         self._downloads, source = self._make_downloads()
         self._hooks = HookRunner(
@@ -81,6 +91,7 @@ class UpparatService(Service):
             attempts=self._record,
         )
         self._timer = ReactorTimer(reactor)
+        self._logs, self._uploads = self._make_logs()
         self._core = self._make_core()
         self._state = "idle"
         self._abort = abort
@@ -93,6 +104,7 @@ class UpparatService(Service):
         super().startService()
         if self._claim is not None:
             self._claim.sign()
+        self._logs.start()
         if self._settings.service.sentry_dsn:
             self._start_sentry()
         memory = self._record.load()
@@ -105,8 +117,10 @@ class UpparatService(Service):
             "Upparat {version} for {thing}",
             version=__version__,
             thing=self._settings.broker.thing_name,
+            execution=memory.key if memory else None,
         )
         self._warn()
+        self._uploads.start()
         self._downloads.clean(memory.key if memory else None)
         self._mqtt.startService()
         self._hooks.wait_for_leftovers().addCallback(lambda _: self._machine.start(memory))
@@ -117,6 +131,7 @@ class UpparatService(Service):
         self._manager.stopping()
         self._machine.stop()
         self._timer.cancel()
+        self._uploads.stop()
         ended: Deferred[Any] = DeferredList(
             [
                 maybeDeferred(self._hooks.shut_down),
@@ -130,6 +145,7 @@ class UpparatService(Service):
         ended.addCallback(lambda _: self._mqtt.stopService())
         ended.addCallbacks(lambda _: self._sentry_stop(), self._stopped_badly)
         ended.addCallback(lambda _: self._manager.close())
+        ended.addCallback(lambda _: self._logs.stop())
         return cast("Deferred[None]", ended)
 
     def _say_farewell(self) -> Deferred[None]:
@@ -177,6 +193,28 @@ class UpparatService(Service):
 
         streams = StreamDownloader(*arguments, verifier=verifier)
         return streams, streams
+
+    def _make_logs(self) -> tuple[JobLogs, LogUploader]:
+        settings = self._settings
+        service, directory = settings.service, settings.service.state_dir / LOGS
+        heading = f"Upparat {__version__} for {settings.broker.thing_name}"
+        logs = JobLogs(self._reactor, directory, self._execution, heading)
+        uploads = LogUploader(
+            self._reactor,
+            logs,
+            PendingUploads(LogDirectory(directory)),
+            UploadClient(self._reactor, settings.download).put,
+            self._jobs.renew,
+            policy=service.log_upload,
+            timeout=service.log_upload_timeout,
+            allow_http=settings.download.allow_http,
+        )
+        return logs, uploads
+
+    def _execution(self) -> ExecutionKey | None:
+        """The execution in hand, or the one that the agent remembers and still asks for."""
+        memory = self._core.memory
+        return self._core.in_hand or (memory.key if memory else None)
 
     def _make_core(self) -> Core:
         hooks, service = self._settings.hooks, self._settings.service

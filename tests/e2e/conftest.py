@@ -112,6 +112,10 @@ def _check(agent: Agent, cloud: Cloud) -> None:
         assert status == 0
         assert "X-Amz" not in agent.log, "the query of a URL is a secret"
         assert META not in agent.log
+        for log in agent.directory.rglob("state/logs/*.log"):
+            text = log.read_text(errors="replace")
+            assert "X-Amz" not in text
+            assert META not in text
         if not agent.tolerates_tracebacks:
             assert "Traceback" not in agent.log
             assert "Unhandled" not in agent.log

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,12 +18,13 @@ from tests.support.agent import Agent, kill_marked, marked
 from tests.support.bridge import PASSWORD, USER, bridge_config
 from tests.support.files import FileServer
 from tests.support.mosquitto import MOSQUITTO, requires_mosquitto
-from tests.support.scripts import Hooks, complain, leave
+from tests.support.scripts import Hooks, complain, leave, say
 from tests.support.tcpports import free_port
 from tests.support.waiting import PATIENCE, wait_until
 from tests.support.world import FAST
 from upparat import __version__
 from upparat.job import Status
+from upparat.local import policies
 from upparat.local.aws import LocalAws
 from upparat.local.device import Device
 from upparat.local.ministack import end_group
@@ -277,6 +279,26 @@ def test_a_job_that_was_created_while_the_agent_was_away(
     with running(device, hooks, mutual_tls(aws, device)):
         aws.wait("early", device.thing_name)
     assert reports.to_the_end("early") == SUCCEEDED
+
+
+def test_the_log_of_a_failed_job_is_in_s3(
+    aws: LocalAws, device: Device, hooks: Hooks, agent: Agent
+) -> None:
+    """By a URL that is signed for PUT, as AWS puts it in place of the placeholder for uploads."""
+    hooks.install([say("erasing"), complain("bad block"), leave(1)])
+    place = {"Bucket": policies.BUCKET, "Key": f"logs/{device.thing_name}/failing/1.txt"}
+    url = aws.s3.generate_presigned_url("put_object", Params=place, ExpiresIn=3600)
+    job = document(aws.upload("failing.bin", CONTENT), log_url=url)
+    aws.create_job("failing", job, [device.thing_name])
+    ended = aws.wait("failing", device.thing_name)
+    assert (ended.status, ended.state) == (Status.FAILED, "installation_hook_failed")
+    stored = aws.s3.get_object(**place)
+    text = stored["Body"].read().decode()
+    assert stored["ContentType"] == "text/plain; charset=utf-8"
+    assert "[install#stdout] erasing\n" in text
+    assert "[install#stderr] bad block\n" in text
+    assert "failing: FAILED installation_hook_failed: Exit code: 1\n" in text
+    assert not re.search(r"X-Amz|Signature=", text + agent.log)
 
 
 def test_stopped_in_mid_download(

@@ -48,6 +48,7 @@ class Request:
     path: str
     query: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
     @property
     def range(self) -> str | None:
@@ -332,27 +333,45 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._answer(403, {}, b"")  # a URL that is signed for GET
 
+    def do_PUT(self) -> None:
+        """An upload: 200 where the script has nothing else, and the test looks at the request."""
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self._take(body, lambda file, request, step: self._answer(200, {}, b""))
+
     def do_GET(self) -> None:
+        self._take(b"", self._serve_file)
+
+    def _take(self, body: bytes, serve: Callable[[File, Request, Step], None]) -> None:
         parts = urlsplit(self.path)
         file = self.server.files.get(parts.path)
         if file is None:
             self._answer(404, {}, b"<Error><Code>NoSuchKey</Code></Error>")
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, parts.path, parts.query, headers)
+        request = Request(self.command, parts.path, parts.query, headers, body)
         step = file.take(request)
         file.sending(self.connection)
         with contextlib.suppress(OSError):
-            self._serve(file, request, step)
+            self._serve(file, request, step, serve)
 
-    def _serve(self, file: File, request: Request, step: Step) -> None:
+    def _serve(
+        self,
+        file: File,
+        request: Request,
+        step: Step,
+        serve: Callable[[File, Request, Step], None],
+    ) -> None:
         if step.stall == -1:
             file.wait_for_release()
         elif step.status is not None:
             self._answer(step.status, step.headers, step.body, missing=int(step.hang))
             if step.hang:
                 file.wait_for_release()
-        elif file.honours_if_match and request.if_match not in (None, file.etag):
+        else:
+            serve(file, request, step)
+
+    def _serve_file(self, file: File, request: Request, step: Step) -> None:
+        if file.honours_if_match and request.if_match not in (None, file.etag):
             self._answer(412, {}, b"<Error><Code>PreconditionFailed</Code></Error>")
         else:
             self._serve_range(file, request, step)

@@ -77,12 +77,15 @@ ALLOWED = {
         "streaming",
         "text",
     ),
+    "joblog": ("backoff", "config", "disk", "download", "job", "log", "private", "text"),
     # the roof
     "service": (
         "config",
         "download",
         "hooks",
         "iotjobs",
+        "job",
+        "joblog",
         "linux",
         "machine",
         "mqtt",

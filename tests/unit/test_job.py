@@ -24,6 +24,7 @@ from upparat.job import (
     Report,
     State,
     Status,
+    log_url,
     parse_document,
 )
 
@@ -435,3 +436,29 @@ class DocumentTests(SynchronousTestCase):
             names = {problem.split(": ")[0] for problem in str(invalid).split("; ")}
             signed = {"sha256", "sha512", "signature", "certificate"}
             self.assertLessEqual(names, {"version", "file", "meta", "force", "size", *signed})
+
+
+class LogUrlTests(SynchronousTestCase):
+    def url(self, document: object) -> str:
+        return log_url(JobExecution(key(), Status.QUEUED, 1, {}, document))
+
+    def test_none(self) -> None:
+        documents: tuple[object, ...] = (None, [], "log_url", {}, {"log_url": None})
+        for document in documents:
+            self.assertEqual(self.url(document), "")
+
+    def test_a_wrong_document_may_have_a_right_one(self) -> None:
+        self.assertEqual(self.url({"version": 5, "log_url": "https://h/log"}), "https://h/log")
+
+    def test_a_wrong_one_does_not_reject_the_document(self) -> None:
+        document = {"version": "2", "file": "https://h/f", "log_url": "secret ${x}"}
+        execution = JobExecution(key(), Status.QUEUED, 1, {}, document)
+        self.assertEqual(parse_document(execution).version, "2")
+        problem = str(self.assertRaises(InvalidDocument, log_url, execution))
+        self.assertEqual(problem, "log_url: holds a placeholder that was not replaced")
+
+    @RELAXED
+    @given(objects(log_url=TEXTS | TEXTS.map(lambda text: f"https://{text}")) | ANY_JSON)
+    def test_any(self, document: object) -> None:
+        with contextlib.suppress(InvalidDocument):
+            self.assertRegex(self.url(document), "^([hH][tT][tT][pP][sS]?://.*)?$")

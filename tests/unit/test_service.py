@@ -57,6 +57,8 @@ class ServiceTests(SynchronousTestCase):
             "downloads": "Downloader",
             "hooks": "HookRunner",
             "timer": "ReactorTimer",
+            "logs": "JobLogs",
+            "uploads": "LogUploader",
         }.items():
             self.parts[name] = Part(name, self.calls, self.answers)
             self.patch(module, kind, lambda *_, name=name, **__: self.parts[name])
@@ -84,8 +86,10 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual(
             self.taken(),
             [
+                ("logs.start",),
                 ("record.load",),
                 ("record.owed",),
+                ("uploads.start",),
                 ("downloads.clean", None),
                 ("mqtt.startService",),
                 ("hooks.wait_for_leftovers",),
@@ -153,6 +157,21 @@ class ServiceTests(SynchronousTestCase):
         settled.callback(None)
         self.assertEqual(self.taken(), [("jobs.fetch",)])
 
+    def test_the_owner_of_the_log(self) -> None:
+        """The execution in hand, before the one that is remembered."""
+        service = self.make()
+        self.assertIsNone(service._execution())
+        service._core.memory = Memory(key("a"))
+        self.assertEqual(service._execution(), key("a"))
+        service._core.in_hand = key("b")
+        self.assertEqual(service._execution(), key("b"))
+
+    def test_what_is_owed_begins_its_upload_before_others_go_on(self) -> None:
+        self.answers["record.owed"] = [(execution("a"), DONE)]
+        self.make().startService()
+        names = [call[0] for call in self.taken()]
+        self.assertLess(names.index("jobs.report"), names.index("uploads.start"))
+
     def test_the_parts_speak_to_the_machine(self) -> None:
         service = self.make()
         for name in ("jobs", "downloads", "hooks", "timer"):
@@ -167,11 +186,13 @@ class ServiceTests(SynchronousTestCase):
             [call[0] for call in self.taken()],
             [
                 "timer.cancel",
+                "uploads.stop",
                 "hooks.shut_down",
                 "downloads.shut_down",
                 "jobs.drain",
                 "jobs.close",
                 "mqtt.stopService",
+                "logs.stop",
             ],
         )
 
@@ -205,7 +226,9 @@ class ServiceTests(SynchronousTestCase):
         self.assertNoResult(stopped)
         self.clock.advance(1)
         self.successResultOf(stopped)
-        self.assertEqual(self.taken()[-2:], [("jobs.close",), ("mqtt.stopService",)])
+        self.assertEqual(
+            self.taken()[-3:], [("jobs.close",), ("mqtt.stopService",), ("logs.stop",)]
+        )
 
     def test_a_part_that_cannot_be_stopped_does_not_keep_the_others(self) -> None:
         def broken(*_: object) -> None:

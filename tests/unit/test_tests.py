@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 ELSEWHERE: Mapping[str, str] = {
     "download/client": "needs a server: tests/integration/test_download.py",
+    "joblog/client": "needs a server: tests/integration/joblog/test_http.py",
     "local/agent": "needs processes: tests/integration/test_local_cli.py, test_aws_walkthrough.py",
     "local/policies": "compared with examples/: tests/unit/test_examples.py",
 }

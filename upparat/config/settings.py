@@ -54,6 +54,14 @@ def default_state() -> Path:
     return Path(base if os.path.isabs(base) else os.path.expanduser("~/.local/state"), NAME)
 
 
+class LogUpload(StrEnum):
+    """``[service] log_upload``: the executions whose log goes to the ``log_url`` of their job."""
+
+    FAILED = "failed"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 @dataclass(frozen=True)
 class ServiceSettings:
     """``[service]``; both directories belong to the agent alone."""
@@ -90,6 +98,10 @@ class ServiceSettings:
     poll_interval: float = seconds(
         300.0, "The list of jobs is asked for this often, even without a notification.", least=1.0
     )
+    log_upload: LogUpload = choice(
+        LogUpload.FAILED, "Which logs go to the `log_url` of a job: `failed`, `always` or `never`."
+    )
+    log_upload_timeout: float = seconds(10.0, "How long the end of a job waits for its upload.")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def url_problem(job: Job, *, allow_http: bool) -> str:
     scheme = _scheme(job.file)
     if scheme not in ("https", "http"):
         return f"{printable(scheme) or 'no scheme'} is neither https nor http"
-    if problem := _flaw(job.file):
+    if problem := url_flaw(job.file):
         return problem
     if scheme == "http" and not allow_http and not job.digested:
         return "plain http needs [download] allow_http, or a sha256 or sha512 in the job document"
@@ -39,7 +39,7 @@ def redirected(origin: str, location: str) -> tuple[str, str]:
     old, new = _scheme(origin), _scheme(target)
     if old != new:
         return target, f"redirects from {old} to {printable(new)}"
-    return target, _NO_URL if _flaw(target) else ""
+    return target, _NO_URL if url_flaw(target) else ""
 
 
 def url_path(url: str) -> str:
@@ -65,7 +65,7 @@ def _scheme(url: str) -> str:
         return ""
 
 
-def _flaw(url: str) -> str:
+def url_flaw(url: str) -> str:
     """Why this http(s) URL cannot be requested; empty if it can."""
     if not re.fullmatch(r"[\x21-\x7e]+", url):
         return "a URL is written in printable ASCII characters"

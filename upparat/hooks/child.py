@@ -64,6 +64,7 @@ class Child(ProcessProtocol):
 
     :param on_output: called with the lines of stdout of one read.
     :param on_exit: called once, when the run has ended.
+    :param on_stderr: called with the lines of stderr of one read.
     """
 
     log = Logger()
@@ -76,8 +77,10 @@ class Child(ProcessProtocol):
         on_output: Callable[[Sequence[str]], None],
         on_exit: Callable[[ExitStatus], None],
         killpg: Callable[[int, int], None] = os.killpg,
+        on_stderr: Callable[[Sequence[str]], None] = lambda lines: None,
     ) -> None:
         self._clock = clock
+        self._on_stderr = on_stderr
         self._on_output = on_output
         self._on_exit = on_exit
         self._killpg = killpg
@@ -193,9 +196,13 @@ class Child(ProcessProtocol):
         if childFD == 1:
             self._on_output(self._stdout.feed(data))
         elif childFD == 2:
-            self._stderr_tail.extend(self._stderr.feed(data))
+            self._take_stderr(self._stderr.feed(data))
         else:
             self._report += data
+
+    def _take_stderr(self, lines: Sequence[str]) -> None:
+        self._stderr_tail.extend(lines)
+        self._on_stderr(lines)
 
     def processExited(self, reason: Failure) -> None:
         self._exited = True
@@ -271,7 +278,7 @@ class Child(ProcessProtocol):
             return
         self._told = True
         self._on_output(self._stdout.flush())
-        self._stderr_tail.extend(self._stderr.flush())
+        self._take_stderr(self._stderr.flush())
         self._on_exit(self._exit_status(unkillable))
 
     def _exit_status(self, unkillable: bool) -> ExitStatus:

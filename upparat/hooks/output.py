@@ -7,6 +7,9 @@ import re
 HALF = 4096
 """Bytes that are kept of each end of a line. The middle is left out."""
 
+BURST = 64
+"""Lines to report of one read. Of more only the last ones, because a flood must cost little."""
+
 _OMISSION = " … ".encode()
 _LINE_END = re.compile(rb"[\r\n]")  # progress bars go back to the start of their line with \r
 

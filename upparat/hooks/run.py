@@ -23,6 +23,7 @@ from .call import Call
 from .child import Child, ChildReactor, ExitStatus
 from .journal import HookAttempts
 from .outcome import Done, Failed, Outcome
+from .output import BURST
 from .pidfiles import Pidfiles
 
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
@@ -254,7 +255,9 @@ class HookRun:
         self._start_clock()
 
     def _make_child(self) -> Child:
-        return Child(self._reactor, self._on_output, self._child_exited, self._killpg)
+        return Child(
+            self._reactor, self._on_output, self._child_exited, self._killpg, self._on_stderr
+        )
 
     def _start_child(self, argv: Sequence[bytes], environment: dict[bytes, bytes]) -> None:
         child = self._child = self._make_child()
@@ -370,6 +373,27 @@ class HookRun:
             self._attempts.waiting(self.job.key, self.hook)
             self._pause.start(self._settings.retry_interval, self._try)
 
+    def _on_stderr(self, lines: Sequence[str]) -> None:
+        """Log the lines as they come. The end of them is logged once more, at a higher level."""
+        self.log_omitted("stderr", len(lines) - BURST)
+        for line in filter(None, map(printable, lines[-BURST:])):
+            self.log_line("stderr", line)
+
+    def log_line(self, stream: str, line: str) -> None:
+        """Log a line of a stream of the hook; it is printable."""
+        self.log.debug(
+            "{job_id}: {hook} hook: {line}",
+            job_id=self.job.job_id,
+            hook=self.hook.value,
+            line=line,
+            stream=stream,
+        )
+
+    def log_omitted(self, stream: str, count: int) -> None:
+        """Log how many lines of a stream are not logged, if there are any."""
+        if count > 0:
+            self.log_line(stream, f"… {count} lines are left out …")
+
     def _log_stderr(self, stderr_tail: Sequence[str], *, failed: bool) -> None:
         tell = self.log.warn if failed else self.log.info
         for line in map(printable, stderr_tail):
@@ -379,4 +403,5 @@ class HookRun:
                     job_id=self.job.job_id,
                     hook=self.hook.value,
                     line=line,
+                    repeats=True,
                 )

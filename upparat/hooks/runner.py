@@ -21,11 +21,9 @@ from .child import ChildReactor
 from .journal import HookAttempts
 from .orphans import Orphans
 from .outcome import Failed, Outcome, Withdrawn
+from .output import BURST
 from .pidfiles import Pidfiles
 from .run import HookRun
-
-BURST = 64
-"""Lines to report of one read. Of more only the last ones, because a flood must cost little."""
 
 
 class HookRunner:
@@ -150,7 +148,9 @@ class HookRunner:
     def _on_output(self, lines: Sequence[str]) -> None:
         if self._run is None:
             return
-        told = [line for line in lines if line.strip()][-BURST:]
+        said = [line for line in lines if line.strip()]
+        self._run.log_omitted("stdout", len(said) - BURST)
+        told = said[-BURST:]
         if told:
             self._run.last_line = told[-1].strip()
         for line in filter(None, map(printable, told)):
@@ -158,12 +158,7 @@ class HookRunner:
                 self._tell_line(self._run, line)
 
     def _tell_line(self, run: HookRun, line: str) -> None:
-        self.log.debug(
-            "{job_id}: {hook} hook: {line}",
-            job_id=run.job.job_id,
-            hook=run.hook.value,
-            line=line,
-        )
+        run.log_line("stdout", line)
         if run.hook is Hook.INSTALL and not self._afterwards and not self._closed:
             self.events.install_output(line)
 

@@ -92,6 +92,7 @@ class StreamedRun(HookRun):
             self._on_output,
             self._child_exited,
             self._killpg,
+            self._on_stderr,
             on_stdin_closed_early=self._on_stdin_closed_early,
         )
         return self._fed

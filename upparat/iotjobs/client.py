@@ -20,9 +20,11 @@ from upparat.ports import Jobs, JobsEvents
 from .reports import (
     NOT_FOUND_RETRY_INTERVAL,
     REJECTED_RETRY_INTERVAL,
+    BeforeEnd,
     ReportListener,
     ReportQueue,
     UndeliveredReports,
+    at_once,
 )
 from .requests import Requests, Response
 from .wire import Malformed, Topics, addressable, decode, execution, listed_keys, summaries
@@ -49,6 +51,7 @@ class JobsClient:
 
     :param poll_interval: seconds between two looks at everything, on average.
     :param progress_interval: least seconds between two reports of progress.
+    :param before_end: see :class:`.reports.ReportQueue`.
     :param random: returns a number from 0 up to 1, for the jitter of all waits.
     """
 
@@ -64,6 +67,7 @@ class JobsClient:
         *,
         poll_interval: float = 300.0,
         progress_interval: float = 5.0,
+        before_end: BeforeEnd = at_once,
         random: Callable[[], float] = _random.random,
     ) -> None:
         self._clock = clock
@@ -75,7 +79,7 @@ class JobsClient:
         self._subscribing: Deferred[None] | None = None
         self._requests = Requests(clock, session, random)
         self._reports = ReportQueue(
-            clock, self._requests, self._topics, progress_interval, self, undelivered
+            clock, self._requests, self._topics, progress_interval, self, undelivered, before_end
         )
         # A question that is not open is a Deferred that has fired.
         self._listing: Deferred[None] = succeed(None)
@@ -113,6 +117,25 @@ class JobsClient:
         if report.status.ended and self._follows(execution.key):
             self.unfollow()
         self._reports.add(execution, report)
+
+    # --- for uploads ---
+
+    def renew(self, key: ExecutionKey) -> Deferred[JobExecution | None]:
+        """Ask AWS for an execution as it is now, with fresh URLs in its document.
+
+        Fires with ``None`` if it has ended or cannot be described. Cancel it to stop asking.
+        """
+        return Deferred.fromCoroutine(self._renew(key))
+
+    async def _renew(self, key: ExecutionKey) -> JobExecution | None:
+        if not addressable(key.job_id):
+            return None
+        try:
+            response = await self._describe(key.job_id, with_document=True)
+            found = execution(response.payload, key.job_id) if response.accepted else None
+        except Malformed:
+            return None
+        return found if found is not None and found.key == key else None
 
     # --- MqttSessionEvents ---
 
@@ -308,7 +331,12 @@ class JobsClient:
     # --- ReportListener ---
 
     def report_delivered(self, key: ExecutionKey, report: Report) -> None:
-        self.log.info("{job_id}: reported {state}", job_id=key.job_id, state=report.state.value)
+        self.log.info(
+            "{job_id}: reported {state}",
+            job_id=key.job_id,
+            state=report.state.value,
+            execution=key,
+        )
         if self._follows(key):
             self.events.delivered(report.state)
 

@@ -36,11 +36,12 @@ rejected otherwise         the same report after 300 s                         1
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -75,6 +76,15 @@ _NOT_FOUND = frozenset({"ResourceNotFound", "InvalidStateTransition", "TerminalS
 
 _PLAINER = (("state", "message"), ("state",), ())
 """Details that are left, one step after the other, when AWS refuses a report for its details."""
+
+
+BeforeEnd = Callable[[JobExecution, Report], Deferred[None]]
+"""Does something before the end of an execution is reported. The Deferred never fails."""
+
+
+def at_once(execution: JobExecution, report: Report) -> Deferred[None]:
+    """A :data:`BeforeEnd` that does nothing."""
+    return succeed(None)
 
 
 class UndeliveredReports(Protocol):
@@ -151,6 +161,8 @@ class ReportQueue:
     although its response was lost.
 
     :param progress_interval: least seconds between two reports of progress.
+    :param before_end: the first report that ends an execution is sent when its Deferred fires. The
+        report is in ``undelivered`` by then.
     """
 
     log = Logger()
@@ -163,8 +175,10 @@ class ReportQueue:
         progress_interval: float,
         listener: ReportListener,
         undelivered: UndeliveredReports,
+        before_end: BeforeEnd = at_once,
     ) -> None:
         self._clock = clock
+        self._before_end = before_end
         self._requests = requests
         self._topics = topics
         self._interval = progress_interval
@@ -247,6 +261,8 @@ class ReportQueue:
 
     async def _deliver(self, queued: _QueuedReport) -> _Outcome:
         topic = self._topics.update(queued.execution.job_id)
+        if queued.report.status.ended:
+            await self._before_end(queued.execution, queued.report)
         while True:
             if queued.report.state.progress:
                 self._next_progress = self._clock.seconds() + self._interval

@@ -61,8 +61,11 @@ def role_trust(region: str = REGION, account: str = ACCOUNT) -> Policy:
 
 
 def role_policy(bucket: str = BUCKET) -> Policy:
-    """Allow a signed URL to read an object of the bucket."""
-    return _policy(_allow("ReadFiles", "s3:GetObject", f"arn:aws:s3:::{bucket}/*"))
+    """Allow a signed URL to read an object of the bucket, or to write a log of a job."""
+    return _policy(
+        _allow("ReadFiles", "s3:GetObject", f"arn:aws:s3:::{bucket}/*"),
+        _allow("WriteLogs", "s3:PutObject", f"arn:aws:s3:::{bucket}/logs/*"),
+    )
 
 
 def _policy(*statements: Policy) -> Policy:

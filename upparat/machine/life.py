@@ -732,6 +732,7 @@ def _end(
         status=report.status.value,
         state=report.state.value,
         what=report.details["message"],  # observers of the old log keep "message" for themselves
+        execution=execution.key,
     )
     core.ended.append(execution.key)
     facts = {**report.facts, "agent": core.policy.agent, **versions}

@@ -9,6 +9,7 @@ from twisted.logger import LogLevel, capturedLogs
 
 from tests.unit.hooks.case import JOB, TERM, HookTestCase
 from upparat.hooks.child import GRACE
+from upparat.hooks.output import BURST
 from upparat.job import Hook
 
 
@@ -160,6 +161,38 @@ class StderrTests(HookTestCase):
     def test_stderr_of_others_is_information(self) -> None:
         self.assertEqual(self.stderr(0), [(LogLevel.info, "ab"), (LogLevel.info, "last")])
         self.assertEqual(self.stderr(3), [(LogLevel.info, "ab"), (LogLevel.info, "last")])
+
+    def test_each_line_is_logged_as_it_comes(self) -> None:
+        with capturedLogs() as logs:
+            self.run_hook(Hook.READY)
+            for fd, text in ((1, b"one\n"), (2, b"two\nthr"), (1, b"four\n"), (2, b"ee\nfive")):
+                self.prints(text, fd)
+            self.reactor.last.ends(0)
+        lines = [(log["stream"], log["line"]) for log in logs if "stream" in log]
+        self.assertEqual(
+            lines,
+            [
+                ("stdout", "one"),
+                ("stderr", "two"),
+                ("stdout", "four"),
+                ("stderr", "three"),
+                ("stderr", "five"),
+            ],
+        )
+        levels = {log["log_level"] for log in logs if "stream" in log}
+        self.assertEqual(levels, {LogLevel.debug})
+        repeated = [log["line"] for log in logs if log.get("repeats")]
+        self.assertEqual(repeated, ["two", "three", "five"])
+
+    def test_a_flood_leaves_lines_out(self) -> None:
+        for fd, stream in ((1, "stdout"), (2, "stderr")):
+            with capturedLogs() as logs:
+                self.run_hook(Hook.READY)
+                self.prints(b"".join(b"%d\n" % number for number in range(BURST + 7)), fd)
+                self.reactor.last.ends(0)
+            lines = [log["line"] for log in logs if log.get("stream") == stream]
+            self.assertEqual(lines[:2], ["… 7 lines are left out …", "7"])
+            self.assertEqual(len(lines), 1 + BURST)
 
     def test_secrets_stay_out_of_the_log(self) -> None:
         with capturedLogs() as logs:

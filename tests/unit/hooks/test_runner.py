@@ -8,8 +8,8 @@ from twisted.logger import capturedLogs
 from tests.unit.hooks.case import JOB, KILL, TERM, HookTestCase
 from upparat.hooks.child import GRACE
 from upparat.hooks.orphans import POLL
+from upparat.hooks.output import BURST
 from upparat.hooks.pidfiles import HookGroup
-from upparat.hooks.runner import BURST
 from upparat.job import Hook
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -441,6 +441,58 @@ class DescribeTests(JobsBench):
         self.online()
         self.session.accept(self.ask("foreign"), **answer("foreign"))
         self.assertEqual(self.jobs._reports._versions, {})
+
+
+class RenewTests(JobsBench):
+    """A fresh description, beside the questions of the machine."""
+
+    def test_renewed(self) -> None:
+        self.online()
+        renewed = self.jobs.renew(key("a"))
+        self.assertEqual(self.session.published[-1].body, {"includeJobDocument": True})
+        self.session.accept(self.session.one(), **answer(jobDocument={"log_url": "fresh"}))
+        found = self.successResultOf(renewed)
+        assert found is not None
+        self.assertEqual((found.key, found.document), (key("a"), {"log_url": "fresh"}))
+        self.assertEqual(self.taken(), [])
+
+    def test_another_execution_of_the_job(self) -> None:
+        self.online()
+        renewed = self.jobs.renew(key("a"))
+        self.session.accept(self.session.one(), execution=summary(queued_at=101))
+        self.assertIsNone(self.successResultOf(renewed))
+
+    def test_not_to_be_had(self) -> None:
+        self.online()
+        renewed = self.jobs.renew(key("a"))
+        self.session.reject(self.session.one(), "TerminalStateReached")
+        self.assertIsNone(self.successResultOf(renewed))
+        renewed = self.jobs.renew(key("a"))
+        self.session.accept(self.session.one(), execution="nonsense")
+        self.assertIsNone(self.successResultOf(renewed))
+        self.assertIsNone(self.successResultOf(self.jobs.renew(key("get"))))
+
+    def test_cancelled(self) -> None:
+        self.online()
+        renewed = self.jobs.renew(key("a"))
+        self.session.reject(self.session.one(), "ResourceNotFound")
+        renewed.cancel()
+        self.failureResultOf(renewed, CancelledError)
+        self.jobs.close()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_an_end_waits_for_what_comes_before(self) -> None:
+        before: Deferred[None] = Deferred()
+        self.jobs = JobsClient(
+            self.clock, self.session, "T", FakeUndelivered([]), before_end=lambda *_: before
+        )
+        self.jobs.events = self.listener
+        self.session.events = self.jobs
+        self.online()
+        self.jobs.report(execution(status=Status.IN_PROGRESS), DONE)
+        self.assertEqual(self.session.taken(), [])
+        before.callback(None)
+        self.assertTrue(self.session.one().topic.endswith("/a/update"))
 
 
 class HeldUpTests(JobsBench):

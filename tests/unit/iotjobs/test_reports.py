@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -688,6 +689,83 @@ class UndeliveredTests(ReportsBench):
         self.session.lose()
         self.add(FAILED)
         self.assertEqual(self.taken(), [("add", "a", "download_failed")])
+
+
+class BeforeTheEndTests(ReportsBench):
+    """Something is done before the end of an execution is reported."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.waits: list[Deferred[None]] = []
+        self.reports = ReportQueue(
+            self.clock,
+            self.requests,
+            Topics("T"),
+            self.interval,
+            self.listener,
+            FakeUndelivered(self.told),
+            self.before_end,
+        )
+
+    def before_end(self, execution: JobExecution, report: Report) -> Deferred[None]:
+        self.told.append(("before end", execution.job_id, report.state.value))
+        self.waits.append(Deferred())
+        return self.waits[-1]
+
+    def test_the_report_is_remembered_and_waits(self) -> None:
+        self.add(START, FAILED)
+        self.accept()
+        self.assertEqual(
+            self.taken(),
+            [
+                ("add", "a", "download_failed"),
+                ("delivered", "a", "download_start"),
+                ("before end", "a", "download_failed"),
+            ],
+        )
+        self.assertEqual(self.session.taken(), [])
+        self.assertFalse(self.reports.empty)
+        self.waits[0].callback(None)
+        self.accept()
+        self.at_rest()
+
+    def test_only_ends_wait(self) -> None:
+        self.add(START, REBOOT)
+        self.accept()
+        self.accept()
+        self.assertEqual(self.waits, [])
+
+    def test_it_is_done_once(self) -> None:
+        self.add(FAILED)
+        self.waits[0].callback(None)
+        self.reject("ResourceNotFound")
+        self.clock.advance(NOT_FOUND_RETRY_INTERVAL)
+        self.accept()
+        self.assertEqual(len(self.waits), 1)
+        self.at_rest()
+
+    def test_later_reports_wait_too(self) -> None:
+        self.add(FAILED)
+        self.add(START, to=execution("b"))
+        self.assertEqual(self.session.taken(), [])
+        self.waits[0].callback(None)
+        self.accept()
+        self.assertEqual(self.sent(), [("b", "download_start")])
+
+    def test_dropped_meanwhile(self) -> None:
+        self.add(FAILED)
+        self.add(START, to=execution("b"))
+        self.reports.drop(key("a"))
+        self.assertTrue(self.waits[0].called)
+        self.assertEqual(self.sent(), [("b", "download_start")])
+
+    def test_closed_meanwhile(self) -> None:
+        self.add(FAILED)
+        self.reports.close()
+        self.assertTrue(self.waits[0].called)
+        self.assertEqual(self.taken()[0], ("add", "a", "download_failed"))
+        self.assertEqual(self.session.taken(), [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class WithoutIntervalTests(ReportsBench):
