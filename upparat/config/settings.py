@@ -257,6 +257,19 @@ class VerifySettings:
 
 
 @dataclass(frozen=True)
+class InventorySettings:
+    """``[inventory]``: off without a package."""
+
+    package: str = pattern(
+        "",
+        "The package of the Software Package Catalog that the version hook speaks of.",
+        r"[a-zA-Z0-9._-]{0,128}",
+        "of a package name (1 to 128)",
+    )
+    hook: tuple[str, ...] = own((), "Prints attributes of the package: lines of `key=value`.")
+
+
+@dataclass(frozen=True)
 class Settings:
     """The settings of all sections.
 
@@ -269,6 +282,7 @@ class Settings:
     hooks: HookSettings = field(default_factory=HookSettings)
     download: DownloadSettings = field(default_factory=DownloadSettings)
     verify: VerifySettings = field(default_factory=VerifySettings)
+    inventory: InventorySettings = field(default_factory=InventorySettings)
     problems: Sequence[str] = ()
     unfit: str = ""
 
@@ -279,4 +293,5 @@ SECTIONS: Mapping[str, type] = {
     "hooks": HookSettings,
     "download": DownloadSettings,
     "verify": VerifySettings,
+    "inventory": InventorySettings,
 }

@@ -17,6 +17,7 @@ from upparat.config.settings import (
     BrokerSettings,
     DownloadSettings,
     HookSettings,
+    InventorySettings,
     Require,
     ServiceSettings,
     Settings,
@@ -83,6 +84,10 @@ cafile = {certs.cafile}
 bind_version = yes
 product = board A:1.0+x_y
 allow_downgrade = forced
+
+[inventory]
+package = my.app_1-x
+hook = {hook} inventory
 """
 
 
@@ -136,6 +141,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "product": "",
         "allow_downgrade": Downgrades.YES,
     },
+    "inventory": {"package": "", "hook": ()},
 }
 
 
@@ -205,6 +211,7 @@ class SettingsTests(ConfigBench):
                     product="board A:1.0+x_y",
                     allow_downgrade=Downgrades.FORCED,
                 ),
+                InventorySettings(package="my.app_1-x", hook=(hook, "inventory")),
             ),
         )
 
@@ -249,6 +256,7 @@ class SettingsTests(ConfigBench):
         self.assertEqual(settings.hooks, values.hooks)
         self.assertEqual(settings.download, values.download)
         self.assertEqual(settings.verify, values.verify)
+        self.assertEqual(settings.inventory, values.inventory)
         self.assertEqual(settings.broker, dataclasses.replace(values.broker, thing_name="thing"))
         self.assertEqual(settings.service, values.service)
 
