@@ -17,13 +17,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from . import __version__, sentry
-from .config.settings import Require, Settings
+from .config.settings import Require, Settings, StepTimeout
 from .download.downloader import Downloader
 from .download.exchange import DownloadReactor
 from .download.verifier import Verifier
 from .hooks.child import ChildReactor
 from .hooks.runner import HookRunner
 from .iotjobs.client import JobsClient
+from .iotjobs.steps import Steps, step_minutes
 from .linux import give_back_memory
 from .machine import Core, Guard, Inputs, Policy, make_machine
 from .mqtt.service import MqttReactor, MqttService
@@ -82,6 +83,7 @@ class UpparatService(Service):
             self._record,
             poll_interval=settings.service.poll_interval,
             progress_interval=settings.service.progress_interval,
+            steps=_steps(settings),
         )
         self._downloads, source = self._make_downloads()
         self._inventory = self._make_inventory() if settings.inventory.package else None
@@ -274,3 +276,9 @@ class UpparatService(Service):
         job_id = f"{self._core.in_hand.job_id}: " if self._core.in_hand else ""
         line = "connected" if self._mqtt.connected else "not connected"
         return f"{job_id}{self._state}; {line} to {self._settings.broker.host}"
+
+
+def _steps(settings: Settings) -> Steps | None:
+    if settings.service.step_timeout is StepTimeout.OFF:
+        return None
+    return step_minutes(settings.hooks, settings.download)

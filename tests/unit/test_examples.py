@@ -231,8 +231,13 @@ class _Loader(yaml.SafeLoader):
     """Reads CloudFormation's short forms as what they stand for."""
 
 
-def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.ScalarNode) -> dict[str, Any]:
-    value = loader.construct_scalar(node)
+def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.ScalarNode)
+        value = loader.construct_scalar(node)
     return {"Ref" if tag == "Ref" else f"Fn::{tag}": value}
 
 

@@ -14,7 +14,7 @@ from tests.support.ports import execution, key
 from upparat import sentry
 from upparat import service as module
 from upparat.config.reader import load
-from upparat.config.settings import InventorySettings, Require, Settings
+from upparat.config.settings import InventorySettings, Require, Settings, StepTimeout
 from upparat.inventory import inventory
 from upparat.job import JobExecutionSummary, Report, State, Status
 from upparat.ports import Memory
@@ -225,6 +225,22 @@ class ServiceTests(SynchronousTestCase):
         self.taken()
         settled.callback(None)
         self.assertEqual(self.taken(), [])
+
+    # --- the step timer ---
+
+    def test_reports_set_a_step_timer_only_if_asked(self) -> None:
+        made: list[Any] = []
+
+        def make_jobs(*_: Any, steps: Any, **__: Any) -> Part:
+            made.append(steps)
+            return self.parts["jobs"]
+
+        self.patch(module, "JobsClient", make_jobs)
+        self.make()
+        self.make(step_timeout=StepTimeout.AUTO)
+        off, auto = made
+        self.assertIsNone(off)
+        self.assertEqual(auto(State.DOWNLOAD_START), 137)
 
     # --- the inventory ---
 

@@ -54,6 +54,13 @@ def default_state() -> Path:
     return Path(base if os.path.isabs(base) else os.path.expanduser("~/.local/state"), NAME)
 
 
+class StepTimeout(StrEnum):
+    """``[service] step_timeout``: whether AWS ends the job of a device that has fallen silent."""
+
+    OFF = "off"
+    AUTO = "auto"
+
+
 @dataclass(frozen=True)
 class ServiceSettings:
     """``[service]``; both directories belong to the agent alone."""
@@ -89,6 +96,9 @@ class ServiceSettings:
     )
     poll_interval: float = seconds(
         300.0, "The list of jobs is asked for this often, even without a notification.", least=1.0
+    )
+    step_timeout: StepTimeout = choice(
+        StepTimeout.OFF, "`auto`: AWS times out the job of a device that falls silent. Or `off`."
     )
 
 

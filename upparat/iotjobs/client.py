@@ -25,6 +25,7 @@ from .reports import (
     UndeliveredReports,
 )
 from .requests import Requests, Response
+from .steps import Steps, StepTimer
 from .wire import Malformed, Topics, addressable, decode, execution, listed_keys, summaries
 
 SUBACK_TIMEOUT = 30.0
@@ -49,6 +50,7 @@ class JobsClient:
 
     :param poll_interval: seconds between two looks at everything, on average.
     :param progress_interval: least seconds between two reports of progress.
+    :param steps: minutes of AWS's step timer that a report of progress sets; ``None`` to set none.
     :param random: returns a number from 0 up to 1, for the jitter of all waits.
     """
 
@@ -64,6 +66,7 @@ class JobsClient:
         *,
         poll_interval: float = 300.0,
         progress_interval: float = 5.0,
+        steps: Steps | None = None,
         random: Callable[[], float] = _random.random,
     ) -> None:
         self._clock = clock
@@ -75,8 +78,9 @@ class JobsClient:
         self._subscribing: Deferred[None] | None = None
         self._requests = Requests(clock, session, random)
         self._reports = ReportQueue(
-            clock, self._requests, self._topics, progress_interval, self, undelivered
+            clock, self._requests, self._topics, progress_interval, self, undelivered, steps
         )
+        self._steps = StepTimer(clock, steps, self._reports.renew)
         # A question that is not open is a Deferred that has fired.
         self._listing: Deferred[None] = succeed(None)
         self._description: Deferred[None] = succeed(None)
@@ -104,9 +108,11 @@ class JobsClient:
         self._check.cancel()
         self._followed = execution
         self._reports.learn_version(execution)
+        self._steps.resume(execution)
 
     def unfollow(self) -> None:
         self._followed = None
+        self._steps.stop()
         self._check.cancel()
 
     def report(self, execution: JobExecution, report: Report) -> None:
@@ -309,7 +315,8 @@ class JobsClient:
 
     def report_delivered(self, key: ExecutionKey, report: Report) -> None:
         self.log.info("{job_id}: reported {state}", job_id=key.job_id, state=report.state.value)
-        if self._follows(key):
+        if self._followed is not None and self._follows(key):
+            self._steps.reported(self._followed, report)
             self.events.delivered(report.state)
 
     def execution_over(self, key: ExecutionKey) -> None:

@@ -21,6 +21,7 @@ from upparat.config.settings import (
     Require,
     ServiceSettings,
     Settings,
+    StepTimeout,
     VerifySettings,
     default_state,
 )
@@ -36,6 +37,7 @@ state_dir = {directory}/memory
 job_id_prefix = upparat_
 progress_interval = 0.5
 poll_interval = 60
+step_timeout = Auto
 
 [broker]
 host = mqtt.example.com
@@ -98,6 +100,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "job_id_prefix": "",
         "progress_interval": 5.0,
         "poll_interval": 300.0,
+        "step_timeout": StepTimeout.OFF,
     },
     "broker": {
         "host": "127.0.0.1",
@@ -161,6 +164,7 @@ class SettingsTests(ConfigBench):
                     job_id_prefix="upparat_",
                     progress_interval=0.5,
                     poll_interval=60.0,
+                    step_timeout=StepTimeout.AUTO,
                 ),
                 BrokerSettings(
                     host="mqtt.example.com",
