@@ -8,6 +8,9 @@ import pytest
 
 from tests.e2e.updates import SUCCEEDED, Updates
 from tests.simulator import faults
+from tests.support.agent import Agent
+from tests.support.mosquitto import Mosquitto
+from tests.support.policed import PolicedBroker
 from tests.support.scripts import leave
 from tests.support.waiting import wait_until
 from upparat import __version__
@@ -27,10 +30,10 @@ def hook(tmp_path: Path) -> Path:
     return path
 
 
-def start(updates: Updates, hook: Path, lines: str | None = "slot=a\n") -> None:
+def start(updates: Updates, hook: Path, lines: str | None = "slot=a\n", **broker: object) -> Agent:
     if lines is not None:
         (hook.parent / "lines").write_text(lines)
-    updates.start(inventory={"package": "app", "hook": hook})
+    return updates.start(inventory={"package": "app", "hook": hook}, broker=broker)
 
 
 def reported(updates: Updates) -> list[tuple[str, dict[str, str]]]:
@@ -44,15 +47,16 @@ def wait_for_reports(updates: Updates, count: int) -> None:
 
 
 def test_before_and_after_a_job(updates: Updates, hook: Path) -> None:
-    start(updates, hook)
+    agent = start(updates, hook)
     wait_for_reports(updates, 1)
     (hook.parent / "lines").write_text("slot=b\nwrong\n")
     assert updates.run() == SUCCEEDED
     wait_for_reports(updates, 2)
-    agent = {"agent": __version__}
-    assert reported(updates) == [("1.0", {"slot": "a", **agent}), ("2.0", {"slot": "b", **agent})]
-    assert updates.agent is not None
-    assert "1 lines are left out: line 2 is not key=value" in updates.agent.log
+    assert reported(updates) == [
+        ("1.0", {"slot": "a", "agent": __version__}),
+        ("2.0", {"slot": "b", "agent": __version__}),
+    ]
+    assert "leaves out (1), the first: line 2 is not key=value" in agent.log
 
 
 def test_after_a_job_that_fails(updates: Updates, hook: Path) -> None:
@@ -89,23 +93,22 @@ def test_a_job_does_not_wait_for_a_probe(updates: Updates, hook: Path) -> None:
 def test_the_next_agent_ends_a_probe_that_a_killed_one_has_left(
     updates: Updates, hook: Path
 ) -> None:
-    start(updates, hook, None)
+    agent = start(updates, hook, None)
     wait_until((hook.parent / "begun").exists)
-    assert updates.agent is not None
-    updates.agent.kill()
+    agent.kill()
     (hook.parent / "lines").write_text("slot=a\n")
-    updates.agent.start()
+    agent.start()
     wait_for_reports(updates, 1)
-    assert "The version hook of an agent that was killed still runs" in updates.agent.log
+    assert "The version hook of an agent that was killed still runs" in agent.log
 
 
 def test_a_refusal_changes_nothing_for_the_jobs(updates: Updates, hook: Path) -> None:
-    updates.cloud.on("shadow", faults.rejected("403", "Forbidden"))
-    start(updates, hook)
+    rule = updates.cloud.on("shadow", faults.rejected("403", "Forbidden"))
+    agent = start(updates, hook)
+    updates.cloud.wait_for(lambda: rule.hits)
     assert updates.run() == SUCCEEDED
     wait_for_reports(updates, 1)
-    assert updates.agent is not None
-    assert "AWS refuses the report of the package: 403 Forbidden" in updates.agent.log
+    assert "AWS refuses the report of the package: 403 Forbidden" in agent.log
 
 
 def test_an_answer_that_says_later(updates: Updates, hook: Path) -> None:
@@ -113,3 +116,18 @@ def test_an_answer_that_says_later(updates: Updates, hook: Path) -> None:
     start(updates, hook)
     wait_for_reports(updates, 1)
     assert len(updates.cloud.asked("shadow")) == 2
+
+
+def test_a_policy_that_forbids_the_shadow_costs_no_job(
+    updates: Updates, hook: Path, broker: Mosquitto
+) -> None:
+    updates.create("job-1")
+    with PolicedBroker(broker.port, b"/shadow/") as policed:
+        agent = start(updates, hook, port=policed.port)
+        assert updates.end("job-1") == SUCCEEDED
+        agent.wait_for_log("The policy may forbid")
+        assert policed.closed == 3
+        assert updates.run("job-2", version="2.0")[-1][0] == "SUCCEEDED"
+        assert policed.closed == 3
+        agent.stop()
+    assert updates.cloud.asked("shadow") == []

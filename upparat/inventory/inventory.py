@@ -221,7 +221,8 @@ class Inventory:
         found, problems = attributes_of(await self._ask("inventory", self._settings.hook))
         if problems:
             self.log.warn(
-                "The inventory hook: {count} lines are left out: {first}",
+                "Lines of the inventory hook that the report leaves out ({count}), the first: "
+                "{first}",
                 count=len(problems),
                 first=problems[0],
             )

@@ -134,16 +134,23 @@ class ReportTests(InventoryCase):
         package = self.reported().body["state"]["reported"]["app"]
         self.assertEqual(package, {"version": "2.0", "attributes": attributes})
 
+    def test_one_subscription_for_each_connection(self) -> None:
+        self.connect()
+        for version in (b"1.0", b"2.0", b"3.0"):
+            self.accept(version)
+            self.job()
+        self.assertEqual(len(self.session.subscribing), 1)
+
     def test_wrong_lines_are_one_line_of_the_log(self) -> None:
         self.connect()
         self.answers(b"1.0")
         with capturedLogs() as events:
             self.answers(b"a.b=1\nslot=a\nsecret\n")
-        (line,) = [text for text in map(formatEvent, events) if "left out" in text]
+        (line,) = [text for text in map(formatEvent, events) if "leaves out" in text]
         self.assertEqual(
             line,
-            "The inventory hook: 2 lines are left out: line 1 has a key of other characters than "
-            "letters, digits and :_-",
+            "Lines of the inventory hook that the report leaves out (2), the first: line 1 has a "
+            "key of other characters than letters, digits and :_-",
         )
         attributes = self.reported().body["state"]["reported"]["app"]["attributes"]
         self.assertEqual(attributes["slot"], "a")
@@ -249,6 +256,12 @@ class JobsFirstTests(InventoryCase):
         self.session.lose()
         self.connect()
         self.assert_quiet()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_shut_down_before_another_attempt(self) -> None:
+        self.connect()
+        self.answers(b"", 3)
+        self.successResultOf(self.inventory.shut_down())
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_shut_down_while_an_update_is_under_way(self) -> None:
@@ -395,6 +408,16 @@ class LostConnectionTests(InventoryCase):
             self.reactor.advance(PAUSE)
             self.reconnect()
             self.accept()
+
+    def test_connections_that_are_lost_at_other_times(self) -> None:
+        self.connect()
+        self.accept()
+        for _ in range(2 * MAX_LOST):
+            self.reconnect()
+            self.gather()
+        self.assert_quiet()
+        self.reconnect()
+        self.accept(b"2.0")
 
     def test_an_answer_proves_the_policy_right(self) -> None:
         self.connect()

@@ -114,6 +114,9 @@ class ProbeTests(SynchronousTestCase):
         self.reactor.last.ends(signal=15)
         self.assertEqual(self.reason(answer), "Timed out after 30s")
         self.idle()
+        answer = self.run_it()
+        self.reactor.last.ends()
+        self.assertEqual(self.successResultOf(answer), [])
 
     def test_end(self) -> None:
         answer = self.run_it()

@@ -319,6 +319,15 @@ class LifeTests(SynchronousTestCase):
         self.assertEqual(self.aws.status, Status.IN_PROGRESS)
         self.assertEqual(self.aws.events.told, [START.state])
 
+    def test_no_report_waits_for_a_renewal_that_aws_refuses(self) -> None:
+        followed = self.report(START)
+        self.aws.actions = [rejected("Strange")]
+        self.aws.wait(24 / 60)
+        self.aws.actions = []
+        self.aws.client.report(followed, INSTALL)
+        self.clock.advance(0)
+        self.assertEqual(self.aws.events.told, [START.state, INSTALL.state])
+
     def test_a_report_that_is_under_way_renews_as_well(self) -> None:
         followed = self.report(START)
         self.aws.connected = False
