@@ -6,18 +6,25 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    maybeDeferred,
+    succeed,
+)
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from . import __version__, sentry
-from .config.settings import Require, Settings
+from .config.settings import Require, Settings, StepTimeout
 from .download.downloader import Downloader
 from .download.exchange import DownloadReactor
 from .download.verifier import Verifier
 from .hooks.child import ChildReactor
 from .hooks.runner import HookRunner
 from .iotjobs.client import JobsClient
+from .iotjobs.steps import Steps, step_minutes
 from .job import ExecutionKey
 from .joblog.client import UploadClient
 from .joblog.directory import LogDirectory
@@ -27,6 +34,7 @@ from .joblog.uploader import LogUploader
 from .linux import give_back_memory
 from .machine import Core, Guard, Inputs, Policy, make_machine
 from .mqtt.service import MqttReactor, MqttService
+from .mqtt.session import MqttSessionEvents
 from .storage.lock import Claim
 from .storage.record import FileRecord
 from .streaming import StreamProducer
@@ -35,6 +43,7 @@ from .timer import ReactorTimer
 
 if TYPE_CHECKING:
     from .download.streamed import StreamDownloader
+    from .inventory.inventory import Inventory
 
 FAREWELL = 2.0
 """Seconds for AWS to accept the last reports when the agent is stopped."""
@@ -45,6 +54,10 @@ LOGS = "logs"
 LONGEST = 20.0
 """Seconds for hooks and downloads to end when the agent is stopped. They need up to 12; work that
 takes longer is left behind."""
+
+
+LOOKING = ("monitor", "fetch_jobs", "select_job")
+"""The states of the machine without a job in hand, in which a probe of the inventory may run."""
 
 
 class AgentReactor(MqttReactor, ChildReactor, DownloadReactor):
@@ -80,8 +93,10 @@ class UpparatService(Service):
             poll_interval=settings.service.poll_interval,
             progress_interval=settings.service.progress_interval,
             before_end=lambda execution, report: self._uploads.before_end(execution, report),
+            steps=_steps(settings),
         )
         self._downloads, source = self._make_downloads()
+        self._inventory = self._make_inventory() if settings.inventory.package else None
         self._hooks = HookRunner(
             reactor,
             settings.hooks,
@@ -89,6 +104,7 @@ class UpparatService(Service):
             source=source,
             file_problem=self._downloads.file_problem,
             attempts=self._record,
+            make_way=self._make_way,
         )
         self._timer = ReactorTimer(reactor)
         self._logs, self._uploads = self._make_logs()
@@ -136,6 +152,7 @@ class UpparatService(Service):
             [
                 maybeDeferred(self._hooks.shut_down),
                 maybeDeferred(self._downloads.shut_down),
+                maybeDeferred(self._shut_inventory_down),
                 self._say_farewell(),
             ],
             consumeErrors=True,
@@ -216,6 +233,25 @@ class UpparatService(Service):
         memory = self._core.memory
         return self._core.in_hand or (memory.key if memory else None)
 
+    def _make_inventory(self) -> Inventory:
+        from .inventory.inventory import Inventory  # few devices need it
+
+        return Inventory(
+            self._reactor,
+            self._mqtt,
+            self._settings.broker.thing_name,
+            self._settings.inventory,
+            self._settings.hooks,
+            agent=str(self._settings.service.state_dir),
+            free=lambda: not self._hooks.busy,
+        )
+
+    def _make_way(self) -> Deferred[None]:
+        return self._inventory.make_way() if self._inventory else succeed(None)
+
+    def _shut_inventory_down(self) -> Deferred[None] | None:
+        return self._inventory.shut_down() if self._inventory else None
+
     def _make_core(self) -> Core:
         hooks, service = self._settings.hooks, self._settings.service
         return Core(
@@ -242,16 +278,33 @@ class UpparatService(Service):
         self._downloads.events = machine
         self._hooks.events = machine
         self._timer.events = machine
-        self._mqtt.events = self._jobs
+        self._mqtt.events = self._session_users()
         return machine
+
+    def _session_users(self) -> MqttSessionEvents:
+        if self._inventory is None:
+            return self._jobs
+        from .mqtt.fanout import SessionFanout
+
+        return SessionFanout([self._jobs, self._inventory])
 
     def _moved(self, old: str, name: str, new: str) -> None:
         self._state = new
         job_id = self._core.in_hand.job_id if self._core.in_hand else "no job"
         self.log.info("{job_id}: {old} -> {new}", job_id=job_id, old=old, new=new)
         self._manager.refresh()
+        if self._inventory is not None:
+            self._let_inventory_run(self._inventory, new)
         if new == "monitor":
             give_back_memory()
+
+    def _let_inventory_run(self, inventory: Inventory, state: str) -> None:
+        """Hooks of the inventory begin in ``monitor``, when the list of jobs is known to hold none
+        for this agent."""
+        if state == "monitor":
+            inventory.resume()
+        elif state not in LOOKING:
+            inventory.pause()
 
     def _broke(self) -> None:
         """Abort in a later turn: the reactor may not run yet, and a port is still at work."""
@@ -262,3 +315,9 @@ class UpparatService(Service):
         job_id = f"{self._core.in_hand.job_id}: " if self._core.in_hand else ""
         line = "connected" if self._mqtt.connected else "not connected"
         return f"{job_id}{self._state}; {line} to {self._settings.broker.host}"
+
+
+def _steps(settings: Settings) -> Steps | None:
+    if settings.service.step_timeout is StepTimeout.OFF:
+        return None
+    return step_minutes(settings.hooks, settings.download)

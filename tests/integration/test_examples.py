@@ -19,7 +19,7 @@ from tests.simulator.thing import Thing
 from tests.support.bridge import PASSWORD, USER, bridge_config
 from tests.support.mosquitto import MOSQUITTO, free_port, requires_mosquitto
 from tests.support.waiting import wait_until
-from upparat.job import Status
+from upparat.job import ACTION, Status
 from upparat.local import policies
 from upparat.local.aws import LocalAws
 from upparat.local.ministack import end_group
@@ -104,12 +104,23 @@ def listed(thing: Thing) -> list[str]:
     return []
 
 
+RELEASE = {
+    "JobTemplateName": "firmware-2-0-0",
+    "Version": "2.0.0",
+    "FileKey": "firmware/2.0.0.bin",
+    "Sha256": "0" * 64,
+}
+
+
 def test_the_template_can_be_deployed(aws: LocalAws) -> None:
     client = aws.client("cloudformation")
     client.create_stack(
         StackName="upparat",
         TemplateBody=(EXAMPLES / "cloudformation.yaml").read_text(),
         Capabilities=["CAPABILITY_IAM"],
+        Parameters=[
+            {"ParameterKey": name, "ParameterValue": value} for name, value in RELEASE.items()
+        ],
     )
     stacks: list[Any] = []
 
@@ -125,3 +136,16 @@ def test_the_template_can_be_deployed(aws: LocalAws) -> None:
     role = aws.iam.get_role(RoleName=outputs["DownloadRoleArn"].rpartition("/")[2])["Role"]
     assert role["AssumeRolePolicyDocument"] == policies.role_trust()
     assert outputs["BucketName"] in {b["Name"] for b in aws.s3.list_buckets()["Buckets"]}
+    more = aws.iot.get_policy(policyName=outputs["InventoryPolicyName"])["policyDocument"]
+    assert json.loads(more) == policies.inventory_policy()
+    template = aws.iot.describe_job_template(jobTemplateId="firmware-2-0-0")
+    assert template["jobTemplateArn"] == outputs["JobTemplateArn"]
+    assert template["abortConfig"]["criteriaList"][0]["minNumberOfExecutedThings"] == 10
+    bucket = outputs["BucketName"]
+    url = f"https://s3.us-east-1.amazonaws.com/{bucket}/firmware/2.0.0.bin"
+    assert json.loads(template["document"]) == {
+        "action": ACTION,
+        "version": "2.0.0",
+        "file": f"${{aws:iot:s3-presigned-url:{url}}}",
+        "sha256": "0" * 64,
+    }

@@ -49,6 +49,7 @@ def _filter_breaches(topic_filter: str, qos: int, thing: str) -> list[str]:
     breaches = []
     if qos > 1:
         breaches.append(f"{topic_filter} with QoS {qos}")
-    if not topic_filter.startswith(f"$aws/things/{thing}/jobs/"):
+    shadow = f"$aws/things/{thing}/shadow/name/$package/update/"
+    if not topic_filter.startswith((f"$aws/things/{thing}/jobs/", shadow)):
         breaches.append(f"no policy allows the filter {topic_filter}")
     return breaches

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Condition, RLock
-from typing import Self
+from typing import Any, Self
 
 from paho.mqtt.client import MQTTMessage
 
@@ -27,6 +27,7 @@ from .connection import CloudConnection
 from .faults import Action, Reply, Request, Rule, calling, throttled
 from .responder import Responder
 from .rules import Target, parse_topic, read_object, request_breaches, transport_breaches
+from .shadow import PackageShadow
 from .store import Execution, Rejected, Store, Update
 
 
@@ -34,7 +35,8 @@ class Cloud:
     """The responder, while it is a context. All methods can be called from any thread.
 
     ``breaches``: what a device did that AWS refuses. ``errors``: what went wrong in here.
-    ``requests``: all that could be read, in the order of their arrival. ``quiet``: while it is
+    ``requests``: all that could be read, in the order of their arrival. ``shadow``: what the thing
+    has reported of its packages. ``quiet``: while it is
     true, notifications are lost.
 
     :param now: seconds since the epoch.
@@ -51,7 +53,9 @@ class Cloud:
         heard: Callable[[Request], object] = lambda request: None,
     ) -> None:
         self.thing = thing
-        self.store = Store(thing, now)
+        self._ahead = 0.0
+        self.store = Store(thing, lambda: now() + self._ahead)
+        self.shadow = PackageShadow(thing, now)
         self.breaches: list[str] = []
         self.errors: list[str] = []
         self.requests: list[Request] = []
@@ -92,6 +96,12 @@ class Cloud:
     def time_out(self, job_id: str) -> None:
         with self._changing():
             self.store.time_out(job_id)
+
+    def advance(self, minutes: float) -> None:
+        """Let so much time pass in AWS alone: timers may run out."""
+        with self._changing():
+            self._ahead += 60 * minutes
+            self.store.expire()
 
     def retry(self, job_id: str) -> Execution:
         with self._changing():
@@ -275,7 +285,7 @@ class Cloud:
             refused = self._responder.rejection(None, Rejected("InvalidJson", str(problem)))
             self._send([(topic, refused)])
             return
-        self.breaches += [f"{topic}: {what}" for what in request_breaches(target, body)]
+        self.breaches += [f"{topic}: {what}" for what in self._judge(target, payload, body)]
         request = Request(target.operation, target.job_id, body, topic, time.monotonic())
         self.requests.append(request)
         self._heard(request)
@@ -283,12 +293,22 @@ class Cloud:
         with self._changing():
             self._work(target, request, actions)
 
+    def _judge(self, target: Target, payload: bytes, body: dict[str, Any]) -> list[str]:
+        if target.operation == "shadow":
+            return self.shadow.breaches(payload, body)
+        return request_breaches(target, body)
+
+    def _answer(self, target: Target, request: Request, actions: Sequence[Action]) -> Reply:
+        if target.operation == "shadow":
+            return self.shadow.answer(request, actions)
+        return self._responder.answer(target, request, actions)
+
     def _work(self, target: Target, request: Request, actions: Sequence[Action]) -> None:
         for action in actions:
             action.early()
         if any(action.lost for action in actions):
             return
-        replies = [self._responder.answer(target, request, actions)]
+        replies = [self._answer(target, request, actions)]
         for action in actions:
             action.late()
             replies = action.change(replies)

@@ -12,6 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.support.waiting import PATIENCE
 
 from .rules import parse_topic, read_object, request_breaches
+from .shadow import PackageShadow
 
 
 class Inspector:
@@ -25,7 +26,7 @@ class Inspector:
         self.requests = 0
         self.breaches: list[str] = []
         self._port = port
-        self._filter = f"$aws/things/{thing}/jobs/#"
+        self._filters = [f"$aws/things/{thing}/{part}/#" for part in ("jobs", "shadow")]
         self._ready = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2, f"judge-{thing}")
         self._client.tls_set(ca_certs=str(cafile))
@@ -44,7 +45,7 @@ class Inspector:
         self._client.loop_stop()
 
     def _connected(self, *_: object) -> None:
-        self._client.subscribe(self._filter, qos=1)
+        self._client.subscribe([(each, 1) for each in self._filters])
 
     def _subscribed(self, *_: object) -> None:
         self._ready.set()
@@ -54,7 +55,12 @@ class Inspector:
         if target is None:
             return  # an answer, or a notification
         self.requests += 1
+        payload = bytes(message.payload)
         try:
-            self.breaches += request_breaches(target, read_object(bytes(message.payload)))
+            body = read_object(payload)
+            if target.operation == "shadow":
+                self.breaches += PackageShadow(target.thing).breaches(payload, body)
+            else:
+                self.breaches += request_breaches(target, body)
         except ValueError as problem:
             self.breaches.append(f"{message.topic}: {problem}")

@@ -35,6 +35,7 @@ MAX_TOKEN = 64
 _MAX_PAIRS = 10
 _MAX_VALUE = 1024
 
+_SHADOW = re.compile(r"\$aws/things/([^/]*)/shadow/name/\$package/update")
 _TOPIC = re.compile(r"\$aws/things/([^/]*)/jobs/(?:(get|start-next)|([^/]+)/(get|update))")
 _NUMBERS = ("expectedVersion", "executionNumber", "stepTimeoutInMinutes")
 
@@ -50,6 +51,8 @@ class Target:
 
 def parse_topic(topic: str) -> Target | None:
     """The target of a request, or ``None`` if devices may not publish to this topic."""
+    if shadow := _SHADOW.fullmatch(topic):
+        return Target("shadow", shadow[1])
     match = _TOPIC.fullmatch(topic)
     if match is None:
         return None
@@ -113,7 +116,7 @@ def problems(target: Target, body: Mapping[str, Any]) -> list[str]:
     shape = _request_shape(target.operation)
     report = ParamValidator().validate(parameters, shape)
     found = report.generate_report().splitlines() if report.has_errors() else []
-    return found + list(_walk(shape, parameters, target.operation)) + list(_guide(body))
+    return found + list(walk(shape, parameters, target.operation)) + list(_guide(body))
 
 
 def response_problems(operation: str, body: Mapping[str, Any]) -> list[str]:
@@ -125,7 +128,7 @@ def response_problems(operation: str, body: Mapping[str, Any]) -> list[str]:
     plain = json.loads(json.dumps(body), object_hook=_without_document)
     report = ParamValidator().validate(plain, shape)
     found = report.generate_report().splitlines() if report.has_errors() else []
-    return found + list(_walk(shape, plain, operation))
+    return found + list(walk(shape, plain, operation))
 
 
 def _without_document(value: dict[str, Any]) -> dict[str, Any]:
@@ -144,15 +147,15 @@ def _request_shape(operation: str) -> StructureShape:
     return _model().operation_model(OPERATIONS[operation]).input_shape
 
 
-def _walk(shape: Shape, value: Any, path: str) -> Iterator[str]:
-    """What botocore does not look at. Values of a wrong type are its own concern."""
+def walk(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    """Yield what botocore does not look at. Values of a wrong type are its own concern."""
     if shape.type_name == "structure" and isinstance(value, dict):
         yield from _walk_structure(shape, value, path)
     elif shape.type_name == "map" and isinstance(value, dict):
         yield from _walk_map(shape, value, path)
     elif shape.type_name == "list" and isinstance(value, list):
         for index, entry in enumerate(value):
-            yield from _walk(shape.member, entry, f"{path}[{index}]")
+            yield from walk(shape.member, entry, f"{path}[{index}]")
     elif shape.type_name == "string" and isinstance(value, str):
         yield from _text_problems(shape.metadata, value, path)
     elif shape.type_name == "long" and isinstance(value, bool):
@@ -164,15 +167,15 @@ def _walk(shape: Shape, value: Any, path: str) -> Iterator[str]:
 def _walk_structure(shape: StructureShape, value: dict[str, Any], path: str) -> Iterator[str]:
     for name, member in value.items():
         if name in shape.members:
-            yield from _walk(shape.members[name], member, f"{path}.{name}")
+            yield from walk(shape.members[name], member, f"{path}.{name}")
         else:
             yield f"{path}.{name}: unknown member"
 
 
 def _walk_map(shape: MapShape, value: dict[str, Any], path: str) -> Iterator[str]:
     for key, member in value.items():
-        yield from _walk(shape.key, key, f"{path} key")
-        yield from _walk(shape.value, member, f"{path}.{key}")
+        yield from walk(shape.key, key, f"{path} key")
+        yield from walk(shape.value, member, f"{path}.{key}")
 
 
 def _text_problems(rules: Mapping[str, Any], text: str, path: str) -> Iterator[str]:

@@ -82,7 +82,7 @@ class Execution:
             lastUpdatedAt=self.updated_at,
             versionNumber=self.version,
             executionNumber=self.number,
-            approximateSecondsBeforeTimedOut=self._seconds_left(now),
+            approximateSecondsBeforeTimedOut=self.seconds_left(now),
         )
         return {**members, "jobDocument": self.delivery()} if document else members
 
@@ -90,7 +90,8 @@ class Execution:
         """The document as it is sent, placeholders replaced anew."""
         return deliver(self.document)
 
-    def _seconds_left(self, now: int) -> int | None:
+    def seconds_left(self, now: int) -> int | None:
+        """Seconds until the first timer runs out; ``None`` if none runs."""
         ends = [self.step_until] if self.step_until is not None else []
         if self.timeout is not None and self.started_at is not None:
             ends.append(self.started_at + 60 * self.timeout)
@@ -184,6 +185,12 @@ class Store:
         if execution.status is not Status.IN_PROGRESS:
             raise Conflict(f"no timer runs: {job_id} is {execution.status}")
         self._end(execution, Status.TIMED_OUT)
+
+    def expire(self) -> None:
+        """End what is in progress and has a timer that has run out."""
+        for execution in self._executions:
+            if execution.seconds_left(self.now()) == 0:
+                self._end(execution, Status.TIMED_OUT)
 
     def retry(self, job_id: str) -> Execution:
         """Queue the next execution of a job whose last one has ended badly."""

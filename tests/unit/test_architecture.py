@@ -78,11 +78,13 @@ ALLOWED = {
         "text",
     ),
     "joblog": ("backoff", "config", "disk", "download", "job", "log", "private", "text"),
+    "inventory": ("config", "hooks", "iotjobs", "job", "mqtt", "oneshot", "text"),
     # the roof
     "service": (
         "config",
         "download",
         "hooks",
+        "inventory",
         "iotjobs",
         "job",
         "joblog",
@@ -215,7 +217,8 @@ class Architecture(SynchronousTestCase):
     def test_an_agent_without_a_job_holds_only_what_it_needs(self) -> None:
         http = {"treq", "h2", "twisted.web.client"}
         streams = {"upparat.download.streamed", "upparat.hooks.streamed"}
-        heavy = {*http, *streams, "difflib", "sentry_sdk", "upparat.signing"}
+        inventory = {"upparat.inventory", "upparat.mqtt.fanout"}
+        heavy = {*http, *streams, *inventory, "difflib", "sentry_sdk", "upparat.signing"}
         count = f"import sys, upparat.tap, upparat.service; print({heavy!r} & sys.modules.keys())"
         loaded = subprocess.run([sys.executable, "-c", count], capture_output=True, check=True)
         self.assertEqual(loaded.stdout.decode().strip(), "set()")

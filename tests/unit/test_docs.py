@@ -10,6 +10,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from botocore import xform_name
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.options import written
@@ -17,6 +20,7 @@ from tests.support.certs import Authority
 from upparat.config import reader as config
 from upparat.config.options import options_of
 from upparat.config.settings import SECTIONS, Settings
+from upparat.iotjobs.wire import addressable
 from upparat.job import (
     ACTION,
     NO_MESSAGE,
@@ -141,6 +145,29 @@ class ConfigSnippets(SynchronousTestCase):
             file.write_text(text)
             loaded = bool(config.load(file).hooks.commands)
             self.assertEqual(loaded, "[hooks]" in snippet, name)
+
+
+class Fleet(SynchronousTestCase):
+    """The commands of docs/fleet.md, which need an account and are not run."""
+
+    def setUp(self) -> None:
+        page = read("docs/fleet.md").replace("\\\n", "")
+        self.commands = re.findall(r"\baws iot ([\w-]+)(.*)", page)
+
+    def test_aws_has_each_command_with_its_options(self) -> None:
+        model = ServiceModel(Loader().load_service_model("iot", "service-2"))
+        known = {xform_name(name, "-"): name for name in model.operation_names}
+        self.assertGreater(len(self.commands), 6)
+        for command, rest in self.commands:
+            members = model.operation_model(known[command]).input_shape.members
+            options = {xform_name(name, "-") for name in members}
+            self.assertEqual(set(re.findall(r"--([\w-]+)", rest)) - options, set(), command)
+
+    def test_ids_of_jobs(self) -> None:
+        ids = re.findall(r"--job-id (\S+)", read("docs/fleet.md"))
+        self.assertTrue(ids)
+        for job_id in ids:
+            self.assertTrue(addressable(job_id), job_id)
 
 
 class Jobs(SynchronousTestCase):

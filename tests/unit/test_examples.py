@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.certs import Authority
 from upparat.config import reader as config
 from upparat.config.settings import Settings
+from upparat.inventory.package import response_topics, update_topic
 from upparat.iotjobs.wire import Topics
 from upparat.job import (
     ACTION,
@@ -230,8 +231,13 @@ class _Loader(yaml.SafeLoader):
     """Reads CloudFormation's short forms as what they stand for."""
 
 
-def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.ScalarNode) -> dict[str, Any]:
-    value = loader.construct_scalar(node)
+def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.ScalarNode)
+        value = loader.construct_scalar(node)
     return {"Ref" if tag == "Ref" else f"Fn::{tag}": value}
 
 
@@ -267,15 +273,26 @@ class Policies(SynchronousTestCase):
     def test_the_local_aws_enforces_the_examples(self) -> None:
         for name, policy in {
             "iot-policy.json": policies.device_policy("REGION", "ACCOUNT_ID"),
+            "iot-policy-inventory.json": policies.inventory_policy("REGION", "ACCOUNT_ID"),
             "s3-role-trust.json": policies.role_trust("REGION", "ACCOUNT_ID"),
             "s3-role-policy.json": policies.role_policy("BUCKET"),
         }.items():
             self.assertEqual(json.loads(read(name)), policy, name)
 
+    def policy(self, name: str) -> object:
+        return self.resources[name]["Properties"]["PolicyDocument"]
+
+    def test_each_policy_of_devices_has_room(self) -> None:
+        """AWS admits 2,048 characters without white space."""
+        for policy in (policies.device_policy, policies.inventory_policy):
+            text = json.dumps(policy("ap-southeast-2", "1" * 12), separators=(",", ":"))
+            self.assertLess(len(text.replace("arn:aws", "arn:aws-us-gov")), 2048)
+
     def test_the_template_has_the_same_documents(self) -> None:
         role = self.resources["DownloadRole"]["Properties"]
         for document, name in (
-            (self.resources["DevicePolicy"]["Properties"]["PolicyDocument"], "iot-policy.json"),
+            (self.policy("DevicePolicy"), "iot-policy.json"),
+            (self.policy("InventoryPolicy"), "iot-policy-inventory.json"),
             (role["AssumeRolePolicyDocument"], "s3-role-trust.json"),
             (role["Policies"][0]["PolicyDocument"], "s3-role-policy.json"),
         ):
@@ -295,11 +312,14 @@ class Policies(SynchronousTestCase):
 
 class PolicyCoversTheAgent(SynchronousTestCase):
     def setUp(self) -> None:
-        policy = json.loads(read("iot-policy.json"))
+        self.read_policy("iot-policy.json")
+        self.topics = Topics("${iot:Connection.Thing.ThingName}")
+
+    def read_policy(self, name: str) -> None:
+        policy = json.loads(read(name))
         self.allowed = {
             statement["Action"]: statement["Resource"] for statement in policy["Statement"]
         }
-        self.topics = Topics("${iot:Connection.Thing.ThingName}")
 
     def allows(self, action: str, kind: str, topic: str) -> bool:
         arn = f"arn:aws:iot:REGION:ACCOUNT_ID:{kind}/{topic}"
@@ -316,6 +336,16 @@ class PolicyCoversTheAgent(SynchronousTestCase):
             self.assertTrue(self.allows("iot:Subscribe", "topicfilter", topic), topic)
             heard = topic.replace("+", "accepted")
             self.assertTrue(self.allows("iot:Receive", "topic", heard), heard)
+
+    def test_every_topic_of_the_inventory(self) -> None:
+        self.read_policy("iot-policy-inventory.json")
+        thing = self.topics.thing_name
+        self.assertTrue(self.allows("iot:Publish", "topic", update_topic(thing)))
+        for topic in response_topics(thing):
+            self.assertTrue(self.allows("iot:Subscribe", "topicfilter", topic), topic)
+            self.assertTrue(self.allows("iot:Receive", "topic", topic), topic)
+            self.assertFalse(self.allows("iot:Publish", "topic", topic), topic)
+            self.assertFalse(self.allows("iot:Subscribe", "topicfilter", topic.replace(thing, "x")))
 
     def test_nothing_of_another_thing(self) -> None:
         other = Topics("other")

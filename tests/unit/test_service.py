@@ -14,8 +14,9 @@ from tests.support.ports import execution, key
 from upparat import sentry
 from upparat import service as module
 from upparat.config.reader import load
-from upparat.config.settings import Require, Settings
-from upparat.job import Report, State
+from upparat.config.settings import InventorySettings, Require, Settings, StepTimeout
+from upparat.inventory import inventory
+from upparat.job import JobExecutionSummary, Report, State, Status
 from upparat.ports import Memory
 from upparat.service import FAREWELL, LONGEST, UpparatService
 
@@ -247,6 +248,64 @@ class ServiceTests(SynchronousTestCase):
         self.taken()
         settled.callback(None)
         self.assertEqual(self.taken(), [])
+
+    # --- the step timer ---
+
+    def test_reports_set_a_step_timer_only_if_asked(self) -> None:
+        made: list[Any] = []
+
+        def make_jobs(*_: Any, steps: Any, **__: Any) -> Part:
+            made.append(steps)
+            return self.parts["jobs"]
+
+        self.patch(module, "JobsClient", make_jobs)
+        self.make()
+        self.make(step_timeout=StepTimeout.AUTO)
+        off, auto = made
+        self.assertIsNone(off)
+        self.assertEqual(auto(State.DOWNLOAD_START), 137)
+
+    # --- the inventory ---
+
+    def with_inventory(self) -> UpparatService:
+        self.answers["inventory.shut_down"] = succeed(None)
+        self.answers["inventory.make_way"] = way = Deferred[None]()
+        self.parts["inventory"] = Part("inventory", self.calls, self.answers)
+        made: dict[str, Any] = {}
+        self.patch(inventory, "Inventory", lambda *_, **more: self.parts["inventory"])
+        self.patch(
+            module, "HookRunner", lambda *_, **more: made.update(more) or self.parts["hooks"]
+        )
+        settings = replace(load(None), inventory=InventorySettings(package="app"))
+        service = UpparatService(self.clock, settings)  # type: ignore[arg-type]
+        self.assertIs(made["make_way"](), way)
+        service.startService()
+        self.taken()
+        return service
+
+    def inventory_calls(self) -> list[str]:
+        names = [call[0] for call in self.taken()]
+        return [name for name in names if name.startswith("inventory.")]
+
+    def test_the_inventory_may_ask_while_no_job_is_in_hand(self) -> None:
+        machine = self.with_inventory()._machine
+        machine.pending([], [])
+        self.assertEqual(self.inventory_calls(), ["inventory.resume"])
+        machine.changed()
+        machine.pending([], [JobExecutionSummary(key("a"), Status.QUEUED)])
+        self.assertEqual(self.inventory_calls(), [])
+        machine.described(execution("a"))
+        self.assertEqual(set(self.inventory_calls()), {"inventory.pause"})
+
+    def test_the_jobs_hear_of_the_session_first(self) -> None:
+        self.with_inventory()
+        self.parts["mqtt"].events.received("topic", b"1")
+        heard = [call[0] for call in self.taken()]
+        self.assertEqual(heard, ["jobs.received", "inventory.received"])
+
+    def test_the_stop_ends_the_inventory(self) -> None:
+        self.successResultOf(self.with_inventory().stopService())
+        self.assertIn("inventory.shut_down", self.inventory_calls())
 
     # --- Sentry ---
 

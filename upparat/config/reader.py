@@ -25,6 +25,7 @@ from .settings import (
     BrokerSettings,
     DownloadSettings,
     HookSettings,
+    InventorySettings,
     Require,
     ServiceSettings,
     Settings,
@@ -91,7 +92,14 @@ class _SettingsReader:
         self.ini = ini
 
     def settings(self) -> Settings:
-        return Settings(self.service(), self.broker(), self.hooks(), self.download(), self.verify())
+        return Settings(
+            self.service(),
+            self.broker(),
+            self.hooks(),
+            self.download(),
+            self.verify(),
+            self.inventory(),
+        )
 
     def service(self) -> ServiceSettings:
         base = self.ini.text("service", "download_location", tempfile.gettempdir())
@@ -287,3 +295,23 @@ class _SettingsReader:
         if downgrades is not Downgrades.YES and not self.ini.text("hooks", Hook.VERSION):
             self.ini.problem("verify", "allow_downgrade", f"{downgrades} needs [hooks] version")
         return downgrades
+
+    def inventory(self) -> InventorySettings:
+        return self.ini.section(
+            InventorySettings, "inventory", package=self._package, hook=self._inventory_hook
+        )
+
+    def _package(self) -> str:
+        """The package; none where the version hook is missing, which would say what runs."""
+        package = self.ini.value("inventory", "package", "")
+        if package and not self.ini.text("hooks", Hook.VERSION):
+            self.ini.problem("inventory", "package", "needs [hooks] version")
+            return ""
+        return package
+
+    def _inventory_hook(self) -> tuple[str, ...]:
+        text = self.ini.text("inventory", "hook")
+        if text and not self.ini.text("inventory", "package"):
+            self.ini.problem("inventory", "hook", "needs package")
+        default = checks.typed(text)
+        return self.ini.attempt("inventory", "hook", checks.command, text, default) if text else ()

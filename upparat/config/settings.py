@@ -62,6 +62,13 @@ class LogUpload(StrEnum):
     NEVER = "never"
 
 
+class StepTimeout(StrEnum):
+    """``[service] step_timeout``: whether AWS ends the job of a device that has fallen silent."""
+
+    OFF = "off"
+    AUTO = "auto"
+
+
 @dataclass(frozen=True)
 class ServiceSettings:
     """``[service]``; both directories belong to the agent alone."""
@@ -102,6 +109,9 @@ class ServiceSettings:
         LogUpload.FAILED, "Which logs go to the `log_url` of a job: `failed`, `always` or `never`."
     )
     log_upload_timeout: float = seconds(10.0, "How long the end of a job waits for its upload.")
+    step_timeout: StepTimeout = choice(
+        StepTimeout.OFF, "`auto`: AWS times out the job of a device that falls silent. Or `off`."
+    )
 
 
 @dataclass(frozen=True)
@@ -269,6 +279,19 @@ class VerifySettings:
 
 
 @dataclass(frozen=True)
+class InventorySettings:
+    """``[inventory]``: off without a package."""
+
+    package: str = pattern(
+        "",
+        "The package of the Software Package Catalog that the version hook speaks of.",
+        r"[a-zA-Z0-9._-]{0,128}",
+        "of a package name (1 to 128)",
+    )
+    hook: tuple[str, ...] = own((), "Prints attributes of the package: lines of `key=value`.")
+
+
+@dataclass(frozen=True)
 class Settings:
     """The settings of all sections.
 
@@ -281,6 +304,7 @@ class Settings:
     hooks: HookSettings = field(default_factory=HookSettings)
     download: DownloadSettings = field(default_factory=DownloadSettings)
     verify: VerifySettings = field(default_factory=VerifySettings)
+    inventory: InventorySettings = field(default_factory=InventorySettings)
     problems: Sequence[str] = ()
     unfit: str = ""
 
@@ -291,4 +315,5 @@ SECTIONS: Mapping[str, type] = {
     "hooks": HookSettings,
     "download": DownloadSettings,
     "verify": VerifySettings,
+    "inventory": InventorySettings,
 }

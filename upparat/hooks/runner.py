@@ -35,6 +35,8 @@ class HookRunner:
     :param file_problem: returns why the file at a path must not be installed; empty if it may.
     :param attempts: remembers across a crash how often a hook was run.
     :param killpg: ``os.killpg``, or a fake.
+    :param make_way: asked before each hook: ends what runs outside of jobs, and fires when it has
+        ended.
     """
 
     log = Logger()
@@ -52,6 +54,7 @@ class HookRunner:
         pidfiles: Pidfiles | None = None,
         orphans: Orphans | None = None,
         killpg: Callable[[int, int], None] = os.killpg,
+        make_way: Callable[[], Deferred[None]] = lambda: succeed(None),
     ) -> None:
         self._reactor = reactor
         self._settings = settings
@@ -64,6 +67,7 @@ class HookRunner:
             reactor, settings.timeouts, self._pidfiles, killpg=killpg
         )
         self._killpg = killpg
+        self._make_way = make_way
         self._run: HookRun | None = None
         self._afterwards: list[Callable[[], None]] = []
         self._closed = False
@@ -82,7 +86,13 @@ class HookRunner:
             self._finish(self._run)
         else:
             run = self._run = self._make_run(Call(hook, job, file, agent=self._agent))
-            run.start(self._orphans.gone() if run.must_finish else succeed(None))
+            gone = self._orphans.gone() if run.must_finish else succeed(None)
+            run.start(gone.addCallback(lambda _: self._make_way()))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a hook runs, or waits for its next attempt."""
+        return self._run is not None
 
     def _make_run(self, call: Call) -> HookRun:
         kind: Callable[..., HookRun] = HookRun

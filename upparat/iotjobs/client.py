@@ -27,6 +27,7 @@ from .reports import (
     at_once,
 )
 from .requests import Requests, Response
+from .steps import Steps, StepTimer
 from .wire import Malformed, Topics, addressable, decode, execution, listed_keys, summaries
 
 SUBACK_TIMEOUT = 30.0
@@ -52,6 +53,7 @@ class JobsClient:
     :param poll_interval: seconds between two looks at everything, on average.
     :param progress_interval: least seconds between two reports of progress.
     :param before_end: see :class:`.reports.ReportQueue`.
+    :param steps: minutes of AWS's step timer that a report of progress sets; ``None`` to set none.
     :param random: returns a number from 0 up to 1, for the jitter of all waits.
     """
 
@@ -68,6 +70,7 @@ class JobsClient:
         poll_interval: float = 300.0,
         progress_interval: float = 5.0,
         before_end: BeforeEnd = at_once,
+        steps: Steps | None = None,
         random: Callable[[], float] = _random.random,
     ) -> None:
         self._clock = clock
@@ -79,8 +82,16 @@ class JobsClient:
         self._subscribing: Deferred[None] | None = None
         self._requests = Requests(clock, session, random)
         self._reports = ReportQueue(
-            clock, self._requests, self._topics, progress_interval, self, undelivered, before_end
+            clock,
+            self._requests,
+            self._topics,
+            progress_interval,
+            self,
+            undelivered,
+            before_end,
+            steps,
         )
+        self._steps = StepTimer(clock, steps, self._reports.renew)
         # A question that is not open is a Deferred that has fired.
         self._listing: Deferred[None] = succeed(None)
         self._description: Deferred[None] = succeed(None)
@@ -108,9 +119,11 @@ class JobsClient:
         self._check.cancel()
         self._followed = execution
         self._reports.learn_version(execution)
+        self._steps.resume(execution)
 
     def unfollow(self) -> None:
         self._followed = None
+        self._steps.stop()
         self._check.cancel()
 
     def report(self, execution: JobExecution, report: Report) -> None:
@@ -337,7 +350,8 @@ class JobsClient:
             state=report.state.value,
             execution=key,
         )
-        if self._follows(key):
+        if self._followed is not None and self._follows(key):
+            self._steps.reported(self._followed, report)
             self.events.delivered(report.state)
 
     def execution_over(self, key: ExecutionKey) -> None:

@@ -29,7 +29,8 @@ invalid request            the report with plainer details, at once: in        3
                            ASCII, the state alone, none
 rejected otherwise         the same report after 300 s                         12 requests (about
                                                                                an hour); progress
-                                                                               not at all
+                                                                               and renewals not at
+                                                                               all
 =========================  ==================================================  ====================
 """
 
@@ -52,6 +53,7 @@ from upparat.oneshot import OneShot
 from upparat.text import ascii_value
 
 from .requests import Requests, Response
+from .steps import Steps
 from .wire import ExecutionState, Topics, execution_state
 
 MAX_VERSION_MISMATCHES = 5
@@ -134,11 +136,14 @@ class _QueuedReport:
 
     :ivar details: the status details as they are sent; empty to send none.
     :ivar plainer: details to send if AWS rejects these: a character or a value may be the reason.
+    :ivar renewal: AWS has accepted the report before, and this one only sets its timer anew. The
+        listener does not hear of it.
     :ivar mismatches: rejections with the state of a live execution.
     """
 
     execution: JobExecution
     report: Report
+    renewal: bool = False
     details: dict[str, str] = field(init=False)
     plainer: list[dict[str, str]] = field(init=False)
     mismatches: int = 0
@@ -163,6 +168,7 @@ class ReportQueue:
     :param progress_interval: least seconds between two reports of progress.
     :param before_end: the first report that ends an execution is sent when its Deferred fires. The
         report is in ``undelivered`` by then.
+    :param steps: minutes of AWS's step timer that a report of progress sets; ``None`` to set none.
     """
 
     log = Logger()
@@ -176,9 +182,11 @@ class ReportQueue:
         listener: ReportListener,
         undelivered: UndeliveredReports,
         before_end: BeforeEnd = at_once,
+        steps: Steps | None = None,
     ) -> None:
         self._clock = clock
         self._before_end = before_end
+        self._steps = steps
         self._requests = requests
         self._topics = topics
         self._interval = progress_interval
@@ -209,6 +217,14 @@ class ReportQueue:
             self._undelivered.add(known, report)
         self._queue.append(_QueuedReport(execution, report))
         self._send_next()
+
+    def renew(self, execution: JobExecution, report: Report) -> None:
+        """Repeat a report that AWS has accepted, unless another one on the execution is to come."""
+        waiting = [each.execution.key for each in self._queue]
+        current = self._current.execution.key if self._current else None
+        if execution.key not in (current, *waiting):
+            self._queue.append(_QueuedReport(execution, report, renewal=True))
+            self._send_next()
 
     def learn_version(self, execution: JobExecution) -> None:
         """Take the version from a description, unless a higher one is known already."""
@@ -285,6 +301,8 @@ class ReportQueue:
         version = self._version(queued.execution)
         if version and queued.mismatches < MAX_VERSION_MISMATCHES:
             payload["expectedVersion"] = version
+        if self._steps is not None and queued.report.status is Status.IN_PROGRESS:
+            payload["stepTimeoutInMinutes"] = self._steps(queued.report.state)
         return payload
 
     def _version(self, execution: JobExecution) -> int:
@@ -360,7 +378,7 @@ class ReportQueue:
             code=code,
         )
         queued.rejections += 1
-        if state.progress:
+        if state.progress or queued.renewal:
             return _Outcome.GIVEN_UP
         if queued.rejections < MAX_REJECTIONS:
             return _SendAgain(REJECTED_RETRY_INTERVAL)
@@ -386,15 +404,19 @@ class ReportQueue:
         elif outcome is _Outcome.EXECUTION_OVER or queued.report.status.ended:
             self._versions.pop(key, None)
             self._undelivered.remove(key)
-        if outcome is _Outcome.DELIVERED:
-            self._listener.report_delivered(key, queued.report)
-        elif outcome is _Outcome.EXECUTION_OVER:
+        if outcome is _Outcome.EXECUTION_OVER:
             self._listener.execution_over(key)
-        else:
-            self._listener.report_given_up(key, queued.report)
+        elif not queued.renewal:
+            self._tell(outcome, key, queued.report)
         self._send_next()
         if self.empty:
             self._listener.reports_done()
+
+    def _tell(self, outcome: _Outcome, key: ExecutionKey, report: Report) -> None:
+        if outcome is _Outcome.DELIVERED:
+            self._listener.report_delivered(key, report)
+        else:
+            self._listener.report_given_up(key, report)
 
     def _postpone(self, queued: _QueuedReport) -> None:
         """Let the other reports pass. Without this one the execution would stay in progress."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random as _random
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from twisted.internet.defer import Deferred
@@ -18,8 +18,8 @@ from upparat.oneshot import OneShot
 
 from .wire import encode
 
-_TEMPORARY = frozenset({"RequestThrottled", "InternalError"})
-"""Codes of a rejected request that may succeed later, as it is."""
+TEMPORARY = frozenset({"RequestThrottled", "InternalError"})
+"""Codes of a rejected request to AWS IoT Jobs that may succeed later, as it is."""
 
 RESPONSE_TIMEOUT = Backoff(base=10.0, cap=120.0)
 """Seconds to wait for a response; it may be lost although PUBACK came for the request."""
@@ -67,6 +67,7 @@ class Requests:
     attempt counts as well.
 
     :param random: returns a number from 0 up to 1, for the jitter of the waits.
+    :param temporary: codes of a rejected request that is repeated as it is.
     """
 
     log = Logger()
@@ -76,10 +77,12 @@ class Requests:
         clock: IReactorTime,
         session: MqttSession,
         random: Callable[[], float] = _random.random,
+        temporary: Collection[str] = TEMPORARY,
     ) -> None:
         self._clock = clock
         self._session = session
         self._random = random
+        self._temporary = temporary
         self._ready = False
         self._pending: dict[str, _PendingRequest] = {}
 
@@ -139,7 +142,7 @@ class Requests:
             self.log.debug("A response on {topic} is not for us", topic=topic)
             return
         code = "" if accepted else _code(payload)
-        if code in _TEMPORARY and request.attempts < request.max_attempts:
+        if code in self._temporary and request.attempts < request.max_attempts:
             self._retry_later(request, code)
         else:
             self._remove(token)

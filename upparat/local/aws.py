@@ -78,7 +78,7 @@ class Cloud:
     # --- set-up ---
 
     def prepare(self) -> None:
-        """Create the bucket, the role for signed URLs and the policy that all devices share."""
+        """Create the bucket, the role for signed URLs and the policies that all devices share."""
         self.s3.create_bucket(Bucket=policies.BUCKET)
         self.iam.create_role(
             RoleName=policies.ROLE,
@@ -89,10 +89,11 @@ class Cloud:
             PolicyName="read-files",
             PolicyDocument=json.dumps(policies.role_policy()),
         )
-        self.iot.create_policy(
-            policyName=policies.POLICY,
-            policyDocument=json.dumps(policies.device_policy()),
-        )
+        for name, policy in (
+            (policies.POLICY, policies.device_policy()),
+            (policies.INVENTORY_POLICY, policies.inventory_policy()),
+        ):
+            self.iot.create_policy(policyName=name, policyDocument=json.dumps(policy))
 
     def create_device(
         self,
@@ -110,7 +111,8 @@ class Cloud:
         device = Device(thing_name, directory.absolute())
         self.iot.create_thing(thingName=thing_name)
         keys = self.iot.create_keys_and_certificate(setAsActive=True)
-        self.iot.attach_policy(policyName=policies.POLICY, target=keys["certificateArn"])
+        for policy in (policies.POLICY, policies.INVENTORY_POLICY):
+            self.iot.attach_policy(policyName=policy, target=keys["certificateArn"])
         self.iot.attach_thing_principal(thingName=thing_name, principal=keys["certificateArn"])
         device.write_keys(self.ca(), keys["certificatePem"], keys["keyPair"]["PrivateKey"])
         if hooks:

@@ -7,6 +7,7 @@ ACCOUNT = "000000000000"
 BUCKET = "upparat-local-files"
 ROLE = "upparat-local-download"
 POLICY = "upparat-local-device"
+INVENTORY_POLICY = "upparat-local-inventory"
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/{ROLE}"
 
 Policy = dict[str, object]
@@ -41,6 +42,21 @@ def device_policy(region: str = REGION, account: str = ACCOUNT) -> Policy:
             "iot:Subscribe",
             arns("topicfilter", "notify", "get/+", "+/get/+", "+/update/+"),
         ),
+    )
+
+
+def inventory_policy(region: str = REGION, account: str = ACCOUNT) -> Policy:
+    """Allow a device to report its package: only with ``[inventory]``."""
+
+    def arns(kind: str, *parts: str) -> list[str]:
+        update = f"$aws/things/{_THING}/shadow/name/$package/update"
+        return [f"arn:aws:iot:{region}:{account}:{kind}/{update}{part}" for part in parts]
+
+    answers = ("/accepted", "/rejected")
+    return _policy(
+        _allow("Report", "iot:Publish", arns("topic", "")),
+        _allow("Hear", "iot:Receive", arns("topic", *answers)),
+        _allow("Listen", "iot:Subscribe", arns("topicfilter", *answers)),
     )
 
 

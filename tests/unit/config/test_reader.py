@@ -245,6 +245,36 @@ class VerifyTests(ConfigBench):
         )
 
 
+class InventoryTests(ConfigBench):
+    def inventory(self, *options: str) -> str:
+        return "\n".join([f"[hooks]\nversion = {self.hook}\n[inventory]", *options])
+
+    def test_a_package_needs_the_version_hook(self) -> None:
+        needs = "[inventory] package: needs [hooks] version"
+        self.assertEqual(self.problem("inventory", "package = app"), needs)
+        settings = config.load(self.write("[inventory]\npackage = app\n"), "t", must_run=True)
+        self.assertEqual((settings.inventory.package, settings.problems), ("", (needs,)))
+        self.assertEqual(settings.unfit, "")
+
+    def test_a_hook_needs_a_package(self) -> None:
+        text = self.inventory(f"hook = {self.hook}")
+        self.assertEqual(self.problems(text), ("[inventory] hook: needs package",))
+
+    def test_a_hook_that_cannot_be_run(self) -> None:
+        text = self.inventory("package = app", "hook = /none --all")
+        self.assertEqual(self.problems(text), ("[inventory] hook: '/none' was not found",))
+        settings = config.load(self.write(text), "t", must_run=True)
+        self.assertEqual(settings.inventory.hook, ("/none", "--all"))
+
+    def test_package_names(self) -> None:
+        for name in ("a" * 128, "my.app_1-x"):
+            settings = self.load(self.inventory(f"package = {name}"))
+            self.assertEqual(settings.inventory.package, name)
+        for name in ("a" * 129, "a/b", "a b", "a:b", "é"):
+            (problem,) = self.problems(self.inventory(f"package = {name}"))
+            self.assertIn("other characters than those of a package name", problem)
+
+
 class ProxyTests(ConfigBench):
     def test_the_environment_is_for_downloads(self) -> None:
         self.environ["https_proxy"] = "http://proxy.example.com:3128"

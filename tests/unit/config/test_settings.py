@@ -17,10 +17,12 @@ from upparat.config.settings import (
     BrokerSettings,
     DownloadSettings,
     HookSettings,
+    InventorySettings,
     LogUpload,
     Require,
     ServiceSettings,
     Settings,
+    StepTimeout,
     VerifySettings,
     default_state,
 )
@@ -38,6 +40,7 @@ progress_interval = 0.5
 poll_interval = 60
 log_upload = always
 log_upload_timeout = 2.5
+step_timeout = Auto
 
 [broker]
 host = mqtt.example.com
@@ -86,6 +89,10 @@ cafile = {certs.cafile}
 bind_version = yes
 product = board A:1.0+x_y
 allow_downgrade = forced
+
+[inventory]
+package = my.app_1-x
+hook = {hook} inventory
 """
 
 
@@ -98,6 +105,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "poll_interval": 300.0,
         "log_upload": LogUpload.FAILED,
         "log_upload_timeout": 10.0,
+        "step_timeout": StepTimeout.OFF,
     },
     "broker": {
         "host": "127.0.0.1",
@@ -141,6 +149,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "product": "",
         "allow_downgrade": Downgrades.YES,
     },
+    "inventory": {"package": "", "hook": ()},
 }
 
 
@@ -162,6 +171,7 @@ class SettingsTests(ConfigBench):
                     poll_interval=60.0,
                     log_upload=LogUpload.ALWAYS,
                     log_upload_timeout=2.5,
+                    step_timeout=StepTimeout.AUTO,
                 ),
                 BrokerSettings(
                     host="mqtt.example.com",
@@ -212,6 +222,7 @@ class SettingsTests(ConfigBench):
                     product="board A:1.0+x_y",
                     allow_downgrade=Downgrades.FORCED,
                 ),
+                InventorySettings(package="my.app_1-x", hook=(hook, "inventory")),
             ),
         )
 
@@ -256,6 +267,7 @@ class SettingsTests(ConfigBench):
         self.assertEqual(settings.hooks, values.hooks)
         self.assertEqual(settings.download, values.download)
         self.assertEqual(settings.verify, values.verify)
+        self.assertEqual(settings.inventory, values.inventory)
         self.assertEqual(settings.broker, dataclasses.replace(values.broker, thing_name="thing"))
         self.assertEqual(settings.service, values.service)
 

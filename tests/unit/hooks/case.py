@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.ports import execution
@@ -51,6 +52,7 @@ class HookTestCase(SynchronousTestCase):
         self.attempts = FakeAttempts()
         self.pidfiles = FakePidfiles()
         self.orphans: set[HookGroup] = set()
+        self.way: Deferred[None] = succeed(None)
         self.make()
 
     def make(self, **changes: Any) -> None:
@@ -69,6 +71,7 @@ class HookTestCase(SynchronousTestCase):
                 killpg=self.reactor.killpg,
             ),
             killpg=self.reactor.killpg,
+            make_way=lambda: self.way,
         )
         self.runner.events = self.listener
 

@@ -323,3 +323,38 @@ class LingeringRestartTests(HookTestCase):
         self.runner.run(Hook.INSTALL, JOB)
         self.reactor.pump([POLL] * 200)
         self.assertEqual(self.reactor.kills, [(7, TERM)])
+
+
+class WayTests(HookTestCase):
+    """Something runs outside of the job, and has to end first."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.way = Deferred()
+
+    def test_every_hook_waits(self) -> None:
+        for hook in Hook:
+            self.setUp()
+            self.runner.run(hook, JOB)
+            self.assertTrue(self.runner.busy)
+            self.assertEqual(self.reactor.processes, [])
+            self.way.callback(None)
+            self.assertEqual(len(self.reactor.processes), 1)
+            self.reactor.last.launched()
+            self.reactor.last.ends()
+            self.assertFalse(self.runner.busy)
+
+    def test_a_cancellation_while_one_waits(self) -> None:
+        for hook in Hook:
+            self.setUp()
+            self.runner.run(hook, JOB)
+            self.runner.release()
+            self.assertEqual(self.told(), [("released",)])
+            self.way.callback(None)
+            self.assertEqual(self.reactor.processes, [])
+
+    def test_a_stop_while_one_waits(self) -> None:
+        self.runner.run(Hook.VERSION, JOB)
+        self.successResultOf(self.runner.shut_down())
+        self.way.callback(None)
+        self.assertEqual((self.reactor.processes, self.told()), ([], []))

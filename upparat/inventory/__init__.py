@@ -1,0 +1,1 @@
+"""The inventory: reports to AWS which package version runs on the device."""
