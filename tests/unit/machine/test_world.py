@@ -237,9 +237,10 @@ class UpdateModel(RuleBasedStateMachine):
 
     @rule(waiting=st.booleans())
     def another_job_comes_first(self, waiting: bool) -> None:
-        """AWS does not describe the job in the restart for a while."""
+        """AWS does not describe the job in the restart for a while. Its restarts are forgotten."""
         if not self.until_it_runs(Hook.RESTART):
             return
+        self.device.uncounted.update(self.device.restarts)
         if waiting:
             self.device.agent.hooks.ask_for_another_try()
         self.count += 1
