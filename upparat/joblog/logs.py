@@ -177,7 +177,7 @@ class JobLogs:
         text = f"{self._heading}: job {key.job_id}, execution {key.number}"
         return format_line(
             {
-                "log_namespace": __name__,
+                "log_namespace": self.log.namespace,
                 "log_format": "{text}",
                 "text": text,
                 "log_time": time.time(),

@@ -35,11 +35,8 @@ def log() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    calls = set(reactor.getDelayedCalls())
-    yield
-    assert set(reactor.getDelayedCalls()) <= calls
+def on_reactor() -> set[object]:
+    return {*reactor.getDelayedCalls(), *reactor.getReaders(), *reactor.getWriters()}
 
 
 @pytest.fixture
@@ -149,6 +146,17 @@ async def test_statuses_are_returned(file: File) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_nothing_is_left(file: File) -> None:
+    """Of an upload that was taken, and of one that was not."""
+    before = on_reactor()
+    file.fine()
+    file.status(403, b"<Error>", hang=True)
+    for _ in range(2):
+        await put(file.signed_url)
+        await until(lambda: on_reactor() <= before)
+
+
+@pytest_twisted.ensureDeferred
 async def test_nobody_listens() -> None:
     reason = await failing(f"http://127.0.0.1:{free_port()}/log?secret")
     assert reason.startswith("Connection was refused")
@@ -157,12 +165,14 @@ async def test_nobody_listens() -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_cancelled_upload_drops_its_connection(file: File) -> None:
     file.stall()
+    before = on_reactor()
     upload = put(file.signed_url)
     await until(file.stalled.is_set)
     upload.cancel()
     with pytest.raises(Exception) as failed:  # noqa: PT011 - a client has words of its own
         await upload
     assert "secret" not in str(failed.value)
+    await until(lambda: on_reactor() <= before)
 
 
 @pytest_twisted.ensureDeferred
