@@ -17,6 +17,7 @@ from upparat.config.settings import (
     BrokerSettings,
     DownloadSettings,
     HookSettings,
+    LogUpload,
     Require,
     ServiceSettings,
     Settings,
@@ -35,6 +36,8 @@ state_dir = {directory}/memory
 job_id_prefix = upparat_
 progress_interval = 0.5
 poll_interval = 60
+log_upload = Always
+log_upload_timeout = 0
 
 [broker]
 host = mqtt.example.com
@@ -93,6 +96,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "job_id_prefix": "",
         "progress_interval": 5.0,
         "poll_interval": 300.0,
+        "log_upload": LogUpload.FAILED,
+        "log_upload_timeout": 10.0,
     },
     "broker": {
         "host": "127.0.0.1",
@@ -155,6 +160,8 @@ class SettingsTests(ConfigBench):
                     job_id_prefix="upparat_",
                     progress_interval=0.5,
                     poll_interval=60.0,
+                    log_upload=LogUpload.ALWAYS,
+                    log_upload_timeout=0.0,
                 ),
                 BrokerSettings(
                     host="mqtt.example.com",
