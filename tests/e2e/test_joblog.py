@@ -209,6 +209,22 @@ def test_a_server_that_hangs(updates: Updates, log: File) -> None:
     assert len(pending(device)) == 1
 
 
+def test_stopped_in_mid_upload(updates: Updates, log: File) -> None:
+    """The end is reported before the agent goes, and the next one uploads the log."""
+    fail(updates)
+    log.stall()
+    device = updates.start(service=PATIENT)
+    updates.create(log_url=signed(log))
+    assert log.stalled.wait(PATIENCE)
+    assert device.stop() == 0
+    assert updates.history()[-1] == HOOK_FAILED
+    log.release()
+    device.start()
+    wait_until(lambda: pending(device) == [])
+    assert "FAILED installation_hook_failed" in uploaded(log)
+    assert len(log.requests) == 2
+
+
 def test_killed_between_the_end_and_the_upload(updates: Updates, log: File) -> None:
     """The end is in the record, and neither was reported nor uploaded."""
     fail(updates)
