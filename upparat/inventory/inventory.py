@@ -254,11 +254,17 @@ class Inventory:
         try:
             await self._subscribe()
         except (SubscribeError, TimeoutError) as error:
-            self._refused = package
-            self.log.warn("The package is not reported: {error}", error=str(error))
+            self._not_subscribed(package, str(error))
             return
         payload = shadow_update(package, self._accepted)
         self._take(package, await self._requests.send(self._topic, payload, MAX_ATTEMPTS))
+
+    def _not_subscribed(self, package: Package, reason: str) -> None:
+        if self._session.connected:
+            self._refused = package
+            self.log.warn("The package is not reported: {reason}", reason=reason)
+        else:  # a subscription fails before its connection is reported as lost
+            self._suspect()
 
     async def _subscribe(self) -> None:
         """Subscribe to the answers, once for each connection."""

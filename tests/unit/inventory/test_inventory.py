@@ -21,10 +21,21 @@ from upparat.mqtt.session import SubscribeError
 TOPIC = "$aws/things/device/shadow/name/$package/update"
 
 
+class LosingSession(FakeSession):
+    """A session whose subscriptions fail with the connection, as those of paho do."""
+
+    def lose(self) -> None:
+        self.connected = False
+        for _, granted in self.subscribing:
+            if not granted.called:
+                granted.errback(SubscribeError("the connection was lost"))
+        super().lose()
+
+
 class InventoryCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = ProcessReactor()
-        self.session = FakeSession()
+        self.session = LosingSession()
         self.busy = False
         self.make()
 
@@ -395,7 +406,7 @@ class LostConnectionTests(InventoryCase):
 
     def test_a_policy_that_forbids_the_topics(self) -> None:
         for granted in (False, True):
-            self.session = FakeSession()
+            self.session = LosingSession()
             self.make()
             self.connect()
             for _ in range(MAX_LOST - 1):
