@@ -17,7 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.certs import Authority
 from upparat.config import reader as config
 from upparat.config.settings import Settings
-from upparat.inventory.package import attributes_of, response_topics, update_topic
+from upparat.inventory.package import attributes_of
+from upparat.inventory.shadow import response_topics, update_topic
 from upparat.iotjobs.wire import Topics
 from upparat.job import (
     ACTION,
