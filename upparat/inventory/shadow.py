@@ -96,7 +96,6 @@ class Shadow:
 
     def disconnected(self, reason: str) -> None:
         self._connected = self._subscribed = False
-        self._requests.session_lost()
         if self._update is not None:
             self._suspect()
             self._cancel()

@@ -197,6 +197,8 @@ class ReportTests(InventoryCase):
         self.reactor.advance(1000)
         self.assert_quiet()
         self.reconnect()
+        self.answers(b"", 3)
+        self.reactor.advance(10)
         self.accept()
 
     def test_nothing_is_asked_again_for_a_job_in_hand(self) -> None:

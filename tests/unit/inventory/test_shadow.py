@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.iotjobs.session import FakeSession
@@ -60,6 +61,19 @@ class ShadowTests(SynchronousTestCase):
         payload = b'{"code": 413, "message": "why", "clientToken": "%s"}' % request.token.encode()
         self.session.events.received(f"{TOPIC}/rejected", payload)
         self.assertEqual(self.successResultOf(update).code, "413")
+
+    def test_answers_that_cannot_be_read(self) -> None:
+        update = self.update()
+        for seconds in (10, 20, 0):
+            self.session.events.received(f"{TOPIC}/accepted", b"{")
+            self.clock.advance(seconds)
+        self.assertEqual(self.successResultOf(update).code, "Unreadable")
+
+    def test_messages_for_others(self) -> None:
+        with capturedLogs() as events:
+            for topic in (f"{TOPIC}/documents", "$aws/things/T/jobs/notify", "x"):
+                self.session.events.received(topic, b"{")
+        self.assertEqual(events, [])
 
     def test_one_subscription_for_each_connection(self) -> None:
         for count in (1, 2):
