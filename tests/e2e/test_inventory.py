@@ -108,7 +108,7 @@ def test_a_refusal_changes_nothing_for_the_jobs(updates: Updates, hook: Path) ->
     updates.cloud.wait_for(lambda: rule.hits)
     assert updates.run() == SUCCEEDED
     wait_for_reports(updates, 1)
-    assert "AWS refuses the report of the package: 403 Forbidden" in agent.log
+    assert "The package is not reported: 403: Forbidden" in agent.log
 
 
 def test_an_answer_that_says_later(updates: Updates, hook: Path) -> None:

@@ -17,7 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.certs import Authority
 from upparat.config import reader as config
 from upparat.config.settings import Settings
-from upparat.inventory.package import response_topics, update_topic
+from upparat.inventory.package import attributes_of
+from upparat.inventory.shadow import response_topics, update_topic
 from upparat.iotjobs.wire import Topics
 from upparat.job import (
     ACTION,
@@ -225,6 +226,11 @@ class HookRuns(SynchronousTestCase):
         for state, status in (("starting", 3), ("degraded", 1), ("running", 0)):
             self.assertEqual(self.run_hook("ready", 0, 0, "", SYSTEM=state).returncode, status)
         self.assertEqual(self.calls()[-2:], ["fw_setenv slot rootfs-b", "fw_setenv try_slot"])
+
+    def test_the_inventory_is_what_aws_admits(self) -> None:
+        printed = self.run_hook("inventory", 0, 0, "").stdout.splitlines()
+        found, problems = attributes_of(printed)
+        self.assertEqual((set(found), problems), ({"kernel", "machine"}, []))
 
 
 class _Loader(yaml.SafeLoader):

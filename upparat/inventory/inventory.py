@@ -11,7 +11,7 @@ import random as _random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -20,40 +20,15 @@ from upparat.config.settings import HookSettings, InventorySettings
 from upparat.hooks.call import Call
 from upparat.hooks.child import ChildReactor
 from upparat.hooks.pidfiles import HOOK, Pidfiles
-from upparat.iotjobs.requests import Requests, Response
-from upparat.iotjobs.wire import Malformed, decode
+from upparat.iotjobs.requests import Response
 from upparat.job import ExecutionKey, Hook, Job, JobExecution, Status
-from upparat.mqtt.session import MqttSession, MqttSessionEvents, SubscribeError
+from upparat.mqtt.session import MqttSession, MqttSessionEvents
 from upparat.oneshot import OneShot
 from upparat.text import printable
 
-from .package import (
-    AGENT,
-    Package,
-    attributes_of,
-    response_topics,
-    shadow_update,
-    update_topic,
-    version_of,
-)
+from .package import AGENT, Package, attributes_of, shadow_update, version_of
 from .probe import Probe, ProbeEnded, ProbeFailed, ProbeLater
-
-SUBACK_TIMEOUT = 30.0
-"""Seconds that the broker may take to grant the subscription."""
-
-MAX_ATTEMPTS = 5
-"""Attempts at an update without an answer, in about 5 minutes. More would ask for another
-connection, which the jobs need more."""
-
-MAX_LOST = 3
-"""Connections in a row that may be lost while AWS owes an answer. A policy that forbids the topics
-makes AWS close the connection."""
-
-PAUSE = 6 * 3600.0
-"""Seconds without an update after so many lost connections."""
-
-TEMPORARY = frozenset({"429", "500", "503"})
-"""Codes of a rejected update that may succeed later, as it is."""
+from .shadow import TEMPORARY, Shadow
 
 _UNDECIDED = TEMPORARY | {"NoResponse"}
 """Codes of an update that is made again after the next job, and not only after a new connection."""
@@ -84,25 +59,18 @@ class Inventory:
         probe: Probe | None = None,
         random: Callable[[], float] = _random.random,
     ) -> None:
-        self._clock = reactor
-        self._session = session
-        self._topic = update_topic(thing_name)
-        self._filters = response_topics(thing_name)
         self._settings = settings
         self._hooks = hooks
         self._probe = probe or Probe(reactor, Pidfiles(Path(agent)), hooks.timeouts[Hook.VERSION])
         self._agent = agent
         self._free = free
-        self._requests = Requests(reactor, session, random, TEMPORARY)
+        self._shadow = Shadow(reactor, session, thing_name, random)
         self._again = OneShot(reactor)
         self._retries = 0
         self._work: Deferred[None] | None = None
-        self._connected = self._subscribed = self._sending = self._closed = False
-        self._calm = self._due = False
+        self._calm = self._due = self._closed = False
         self._accepted: Package | None = None
         self._refused: Package | None = None
-        self._lost = 0
-        self._silent_until = 0.0
 
     # --- the life of jobs ---
 
@@ -126,45 +94,30 @@ class Inventory:
         """Report nothing any more. Fire when no process of a probe runs."""
         self._closed = True
         self.pause()
-        self._stop_sending()
-        self._requests.close()
+        self._shadow.close()
         return self._probe.end()
 
     # --- MqttSessionEvents ---
 
     def connected(self) -> None:
         """Remember to report. The list of jobs comes first: see :meth:`resume`."""
-        self._connected = self._due = True
+        self._shadow.connected()
+        self._due = True
         self._refused = None
         self._retries = 0
 
     def disconnected(self, reason: str) -> None:
-        self._connected = self._subscribed = False
-        self._requests.session_lost()
-        if self._sending:
-            self._suspect()
-            self._stop_sending()
+        self._shadow.disconnected(reason)
 
     def received(self, topic: str, payload: bytes) -> None:
-        request, _, verdict = topic.rpartition("/")
-        if request != self._topic or verdict not in ("accepted", "rejected"):
-            return
-        try:
-            message = decode(payload)
-        except Malformed as malformed:
-            self.log.warn("{topic}: {problem}", topic=topic, problem=str(malformed))
-            self._requests.unreadable(request)
-        else:
-            code = {"code": str(message["code"])} if "code" in message else {}  # a number
-            self._requests.answered(request, verdict == "accepted", {**message, **code})
+        self._shadow.received(topic, payload)
 
     # --- one report ---
 
     def _look(self) -> None:
-        if not (self._due and self._calm and self._connected) or self._closed:
-            return
-        silent = self._clock.seconds() < self._silent_until
-        if self._work is not None or silent or not self._free():
+        """Begin a report, if one is due and nothing is in its way."""
+        may = self._calm and self._shadow.usable and not self._closed
+        if not (self._due and may and self._work is None and self._free()):
             return
         self._due = False
         self._work = Deferred.fromCoroutine(self._report())
@@ -181,20 +134,25 @@ class Inventory:
 
     async def _report(self) -> None:
         package = await self._gather()
-        if (
-            package is not None
-            and self._connected
-            and package
-            not in (
-                self._accepted,
-                self._refused,
+        if package is None or package in (self._accepted, self._refused):
+            return
+        if self._shadow.usable:
+            self._take(package, await self._shadow.update(shadow_update(package, self._accepted)))
+
+    def _take(self, package: Package, response: Response) -> None:
+        if response.accepted:
+            self._accepted = package
+            self.log.info(
+                "Reported the package {name} {version}", name=package.name, version=package.version
             )
-        ):
-            self._sending = True
-            try:
-                await self._send(package)
-            finally:
-                self._sending = False
+            return
+        if response.code not in _UNDECIDED:
+            self._refused = package
+        self.log.error(
+            "The package is not reported: {code}: {why}",
+            code=response.code,
+            why=printable(str(response.payload.get("message", ""))),
+        )
 
     async def _gather(self) -> Package | None:
         """Ask the hooks; ``None`` if they give no answer now."""
@@ -247,62 +205,6 @@ class Inventory:
     def _ask_again(self) -> None:
         self._due = True
         self._look()
-
-    # --- the shadow ---
-
-    async def _send(self, package: Package) -> None:
-        try:
-            await self._subscribe()
-        except (SubscribeError, TimeoutError) as error:
-            self._refused = package
-            self.log.warn("The package is not reported: {error}", error=str(error))
-            return
-        payload = shadow_update(package, self._accepted)
-        self._take(package, await self._requests.send(self._topic, payload, MAX_ATTEMPTS))
-
-    async def _subscribe(self) -> None:
-        """Subscribe to the answers, once for each connection."""
-        if not self._subscribed:
-            granted = self._session.subscribe(self._filters)
-            await granted.addTimeout(SUBACK_TIMEOUT, self._clock)
-            self._subscribed = True
-            self._requests.session_ready()
-
-    def _take(self, package: Package, response: Response) -> None:
-        self._lost = 0
-        if response.accepted:
-            self._accepted = package
-            self.log.info(
-                "Reported the package {name} {version}", name=package.name, version=package.version
-            )
-            return
-        if response.code not in _UNDECIDED:
-            self._refused = package
-        self.log.error(
-            "AWS refuses the report of the package: {code} {why}",
-            code=response.code,
-            why=printable(str(response.payload.get("message", ""))),
-        )
-
-    # --- a connection that is lost ---
-
-    def _suspect(self) -> None:
-        """Leave the connection to the jobs, if AWS seems to close it because of the shadow."""
-        self._lost += 1
-        if self._lost >= MAX_LOST:
-            self._lost = 0
-            self._silent_until = self._clock.seconds() + PAUSE
-            self.log.error(
-                "The connection was lost {count} times during the report of the package. The "
-                "policy may forbid {topic}. The next report is in {hours:g} hours at the earliest",
-                count=MAX_LOST,
-                topic=self._topic,
-                hours=PAUSE / 3600,
-            )
-
-    def _stop_sending(self) -> None:
-        if self._sending and self._work is not None:
-            self._work.cancel()
 
 
 _NO_JOB = Job(JobExecution(ExecutionKey("", 0, 0), Status.QUEUED, 0), version="", file="")

@@ -19,18 +19,6 @@ MAX_ATTRIBUTES = 3072
 """Bytes of all attributes together, as JSON. The catalog admits 3 KB for a package version, and the
 whole shadow may have 8 KB."""
 
-
-def update_topic(thing_name: str) -> str:
-    """The topic of updates of a thing's reserved named shadow ``$package``."""
-    return f"$aws/things/{thing_name}/shadow/name/$package/update"
-
-
-def response_topics(thing_name: str) -> tuple[str, str]:
-    """The topics of the two answers; the others below the update's are for other readers."""
-    topic = update_topic(thing_name)
-    return f"{topic}/accepted", f"{topic}/rejected"
-
-
 _VERSION = re.compile(r"[a-zA-Z0-9._-]{1,64}")
 _KEY = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 

@@ -13,18 +13,30 @@ from tests.unit.hooks.case import TERM, FakePidfiles
 from tests.unit.iotjobs.session import FakeSession, Published
 from upparat import __version__
 from upparat.config.settings import HookSettings, InventorySettings
-from upparat.inventory.inventory import MAX_ATTEMPTS, MAX_LOST, PAUSE, SUBACK_TIMEOUT, Inventory
+from upparat.inventory.inventory import Inventory
 from upparat.inventory.probe import Probe
+from upparat.inventory.shadow import MAX_ATTEMPTS, MAX_LOST, PAUSE, SUBACK_TIMEOUT
 from upparat.job import Hook
 from upparat.mqtt.session import SubscribeError
 
 TOPIC = "$aws/things/device/shadow/name/$package/update"
 
 
+class LosingSession(FakeSession):
+    """A session whose subscriptions fail with the connection, as those of paho do."""
+
+    def lose(self) -> None:
+        self.connected = False
+        for _, granted in self.subscribing:
+            if not granted.called:
+                granted.errback(SubscribeError("the connection was lost"))
+        super().lose()
+
+
 class InventoryCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = ProcessReactor()
-        self.session = FakeSession()
+        self.session = LosingSession()
         self.busy = False
         self.make()
 
@@ -185,6 +197,8 @@ class ReportTests(InventoryCase):
         self.reactor.advance(1000)
         self.assert_quiet()
         self.reconnect()
+        self.answers(b"", 3)
+        self.reactor.advance(10)
         self.accept()
 
     def test_nothing_is_asked_again_for_a_job_in_hand(self) -> None:
@@ -288,15 +302,13 @@ class AnswerTests(InventoryCase):
         for code in (400, 401, 403, 404, 409, 413, 415):
             self.reconnect()
             self.gather()
-            self.assertEqual(
-                self.refuse(code), f"AWS refuses the report of the package: {code} why"
-            )
+            self.assertEqual(self.refuse(code), f"The package is not reported: {code}: why")
             self.job()
             self.gather()
             self.assert_quiet()
             self.job()
             self.gather(b"2.0")  # another package may please AWS
-            self.assertIn("refuses", self.refuse(code))
+            self.assertIn("not reported", self.refuse(code))
 
     def test_a_refusal_for_the_moment_is_repeated(self) -> None:
         for code in (429, 500, 503):
@@ -305,7 +317,7 @@ class AnswerTests(InventoryCase):
             for _ in range(MAX_ATTEMPTS - 1):
                 self.assertIn("again in", self.refuse(code))
                 self.reactor.advance(100)
-            self.assertIn(f"refuses the report of the package: {code}", self.refuse(code))
+            self.assertIn(f"is not reported: {code}", self.refuse(code))
             self.reactor.advance(1000)
             self.assert_quiet()
 
@@ -356,7 +368,8 @@ class AnswerTests(InventoryCase):
         with capturedLogs() as events:
             self.session.subscribing[-1][1].errback(SubscribeError("the broker refuses it"))
         self.assertEqual(
-            formatEvent(events[-1]), "The package is not reported: the broker refuses it"
+            formatEvent(events[-1]),
+            "The package is not reported: NotSubscribed: the broker refuses it",
         )
         self.job()
         self.gather()
@@ -395,7 +408,7 @@ class LostConnectionTests(InventoryCase):
 
     def test_a_policy_that_forbids_the_topics(self) -> None:
         for granted in (False, True):
-            self.session = FakeSession()
+            self.session = LosingSession()
             self.make()
             self.connect()
             for _ in range(MAX_LOST - 1):
