@@ -114,6 +114,14 @@ class JobsClient:
             self.unfollow()
         self._reports.add(execution, report)
 
+    def check_now(self) -> bool:
+        """Look at everything now. Returns ``False`` if there are no subscriptions: the agent looks
+        as soon as it has them."""
+        if not self._requests.ready:
+            return False
+        self._look_again()
+        return True
+
     # --- MqttSessionEvents ---
 
     def connected(self) -> None:
