@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from . import __version__, sentry
 from .config.settings import Require, Settings
+from .control.reactor import ControlReactor
 from .download.downloader import Downloader
 from .download.exchange import DownloadReactor
 from .download.verifier import Verifier
@@ -28,6 +29,7 @@ from .systemd import ServiceManager
 from .timer import ReactorTimer
 
 if TYPE_CHECKING:
+    from .control.service import ControlService
     from .download.streamed import StreamDownloader
 
 FAREWELL = 2.0
@@ -38,7 +40,7 @@ LONGEST = 20.0
 takes longer is left behind."""
 
 
-class AgentReactor(MqttReactor, ChildReactor, DownloadReactor):
+class AgentReactor(MqttReactor, ChildReactor, DownloadReactor, ControlReactor):
     """The interfaces of a reactor that the agent needs."""
 
 
@@ -88,6 +90,7 @@ class UpparatService(Service):
         self._machine = self._join()
         self._manager = ServiceManager(reactor, lambda: not self._guard.broken, self._status)
         self._sentry_stop = lambda: None
+        self._control = self._make_control()
 
     def startService(self) -> None:
         super().startService()
@@ -108,6 +111,8 @@ class UpparatService(Service):
         )
         self._warn()
         self._downloads.clean(memory.key if memory else None)
+        if self._control is not None:
+            self._control.startService()
         self._mqtt.startService()
         self._hooks.wait_for_leftovers().addCallback(lambda _: self._machine.start(memory))
         self._manager.ready()
@@ -129,6 +134,8 @@ class UpparatService(Service):
         ended.addCallback(lambda _: self._jobs.close())
         ended.addCallback(lambda _: self._mqtt.stopService())
         ended.addCallbacks(lambda _: self._sentry_stop(), self._stopped_badly)
+        if self._control is not None:
+            ended.addCallback(lambda _, control: control.stopService(), self._control)
         ended.addCallback(lambda _: self._manager.close())
         return cast("Deferred[None]", ended)
 
@@ -177,6 +184,33 @@ class UpparatService(Service):
 
         streams = StreamDownloader(*arguments, verifier=verifier)
         return streams, streams
+
+    def _make_control(self) -> ControlService | None:
+        settings = self._settings.control
+        if settings.socket is None:
+            return None
+        from .control.service import ControlService  # a device may do without it
+        from .control.status import Agent
+
+        broker, service = self._settings.broker, self._settings.service
+        agent = Agent(
+            version=__version__,
+            thing=broker.thing_name,
+            host=broker.host,
+            port=broker.port,
+            downloads=service.download_location,
+            state=lambda: self._state,
+            connection=self._mqtt.snapshot,
+            job=self._core.snapshot,
+            pause=lambda: self._core.wait(self._timer.remaining),
+            download=self._downloads.snapshot,
+            hook=self._hooks.snapshot,
+        )
+        control = ControlService(
+            self._reactor, settings, agent, self._jobs.check_now, service.state_dir
+        )
+        self._core.on_ended = control.job_ended
+        return control
 
     def _make_core(self) -> Core:
         hooks, service = self._settings.hooks, self._settings.service

@@ -48,20 +48,32 @@ ALLOWED = {
     "systemd": ("disk", "oneshot"),
     "job": ("minisign", "text"),
     "ports": ("job",),
+    "runtime": (),
+    "snapshots": ("job",),
     "streaming": ("job",),
     "timer": ("oneshot", "ports"),
     "log": ("text",),
     "sentry": ("log", "text"),
     # the core
-    "machine": ("job", "ports", "text", "version"),
+    "machine": ("job", "ports", "snapshots", "text", "version"),
     # the wings
     "net": (),
     "signing": ("minisign",),
-    "config": ("job", "net", "signing", "text"),
+    "config": ("job", "net", "runtime", "signing", "text"),
     "storage": ("disk", "job", "linux", "ports", "private"),
-    "mqtt": ("backoff", "config", "net", "oneshot"),
+    "mqtt": ("backoff", "config", "net", "oneshot", "snapshots"),
     "iotjobs": ("backoff", "job", "mqtt", "oneshot", "ports", "text"),
-    "hooks": ("config", "job", "linux", "oneshot", "ports", "private", "streaming", "text"),
+    "hooks": (
+        "config",
+        "job",
+        "linux",
+        "oneshot",
+        "ports",
+        "private",
+        "snapshots",
+        "streaming",
+        "text",
+    ),
     "download": (
         "backoff",
         "config",
@@ -73,13 +85,16 @@ ALLOWED = {
         "oneshot",
         "ports",
         "signing",
+        "snapshots",
         "storage",
         "streaming",
         "text",
     ),
+    "control": ("config", "log", "oneshot", "private", "snapshots", "text"),
     # the roof
     "service": (
         "config",
+        "control",
         "download",
         "hooks",
         "iotjobs",
@@ -94,7 +109,7 @@ ALLOWED = {
     ),
     "reactor": ("net",),
     "tap": ("config", "log", "private", "reactor", "service", "storage"),
-    "commands": ("config", "log", "private", "signing", "tap"),
+    "commands": ("config", "control", "log", "private", "runtime", "signing", "tap"),
     # beside the agent
     "local": ("job",),
 }
@@ -212,7 +227,8 @@ class Architecture(SynchronousTestCase):
     def test_an_agent_without_a_job_holds_only_what_it_needs(self) -> None:
         http = {"treq", "h2", "twisted.web.client"}
         streams = {"upparat.download.streamed", "upparat.hooks.streamed"}
-        heavy = {*http, *streams, "difflib", "sentry_sdk", "upparat.signing"}
+        control = {"upparat.control.service", "upparat.control.server"}
+        heavy = {*http, *streams, *control, "difflib", "sentry_sdk", "upparat.signing"}
         count = f"import sys, upparat.tap, upparat.service; print({heavy!r} & sys.modules.keys())"
         loaded = subprocess.run([sys.executable, "-c", count], capture_output=True, check=True)
         self.assertEqual(loaded.stdout.decode().strip(), "set()")

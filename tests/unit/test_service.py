@@ -14,11 +14,12 @@ from tests.support.ports import execution, key
 from upparat import sentry
 from upparat import service as module
 from upparat.config.reader import load
-from upparat.config.settings import Require, Settings
+from upparat.config.settings import ControlSettings, Require, Settings
 from upparat.job import Report, State
 from upparat.ports import Memory
 from upparat.service import FAREWELL, LONGEST, UpparatService
 
+NO_CONTROL = ControlSettings(socket=None)
 DONE = Report(State.COMPLETE_READY)
 
 
@@ -63,7 +64,7 @@ class ServiceTests(SynchronousTestCase):
         self.clock = Clock()
 
     def make(self, **service: Any) -> UpparatService:
-        settings: Settings = load(None)
+        settings: Settings = replace(load(None), control=NO_CONTROL)
         settings = replace(settings, service=replace(settings.service, **service))
         return UpparatService(self.clock, settings)  # type: ignore[arg-type]
 
@@ -95,7 +96,7 @@ class ServiceTests(SynchronousTestCase):
 
     def warnings(self, **changes: Any) -> list[str]:
         """What the start warns of, with these sections."""
-        settings: Settings = replace(load(None), **changes)
+        settings: Settings = replace(load(None), control=NO_CONTROL, **changes)
         with capturedLogs() as events:
             UpparatService(self.clock, settings).startService()  # type: ignore[arg-type]
         return [

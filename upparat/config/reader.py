@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from upparat.job import Downgrades, Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, Proxy, configured, from_environment
+from upparat.runtime import default_socket, socket_path
 
 from . import checks
 from .ini import Ini
@@ -23,6 +24,7 @@ from .settings import (
     SECTIONS,
     STATE,
     BrokerSettings,
+    ControlSettings,
     DownloadSettings,
     HookSettings,
     Require,
@@ -91,7 +93,14 @@ class _SettingsReader:
         self.ini = ini
 
     def settings(self) -> Settings:
-        return Settings(self.service(), self.broker(), self.hooks(), self.download(), self.verify())
+        return Settings(
+            self.service(),
+            self.broker(),
+            self.hooks(),
+            self.download(),
+            self.verify(),
+            control=self.control(),
+        )
 
     def service(self) -> ServiceSettings:
         base = self.ini.text("service", "download_location", tempfile.gettempdir())
@@ -287,3 +296,20 @@ class _SettingsReader:
         if downgrades is not Downgrades.YES and not self.ini.text("hooks", Hook.VERSION):
             self.ini.problem("verify", "allow_downgrade", f"{downgrades} needs [hooks] version")
         return downgrades
+
+    def control(self) -> ControlSettings:
+        return self.ini.section(
+            ControlSettings, "control", socket=self._control_socket, group=self._control_group
+        )
+
+    def _control_socket(self) -> Path | None:
+        text = self.ini.text("control", "socket")
+        if not text:
+            return None if self.ini.parser.has_option("control", "socket") else default_socket()
+        return self.ini.attempt("control", "socket", socket_path, text, None)
+
+    def _control_group(self) -> str | None:
+        group = self.ini.text("control", "group")
+        if group and self.ini.passes("control", "group", checks.group, group):
+            return group
+        return None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from upparat.job import Downgrades, Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, Proxy
+from upparat.runtime import default_socket
 
 from .options import (
     Option,
@@ -24,6 +25,7 @@ from .options import (
     own,
     path,
     pattern,
+    permissions,
     seconds,
     seconds_option,
     several,
@@ -257,6 +259,19 @@ class VerifySettings:
 
 
 @dataclass(frozen=True)
+class ControlSettings:
+    """``[control]``; without a path the socket is off."""
+
+    socket: Path | None = own(
+        default_socket(),
+        "The socket of `upparat status`, `log` and `check-now`; `off` makes none.",
+        "`/run/upparat/control.sock` for root, `$XDG_RUNTIME_DIR/upparat/control.sock` for others",
+    )
+    mode: str = permissions("0660", "The permissions of the socket.")
+    group: str | None = own(None, "The group of the socket.", "the agent's group")
+
+
+@dataclass(frozen=True)
 class Settings:
     """The settings of all sections.
 
@@ -269,6 +284,7 @@ class Settings:
     hooks: HookSettings = field(default_factory=HookSettings)
     download: DownloadSettings = field(default_factory=DownloadSettings)
     verify: VerifySettings = field(default_factory=VerifySettings)
+    control: ControlSettings = field(default_factory=ControlSettings)
     problems: Sequence[str] = ()
     unfit: str = ""
 
@@ -279,4 +295,5 @@ SECTIONS: Mapping[str, type] = {
     "hooks": HookSettings,
     "download": DownloadSettings,
     "verify": VerifySettings,
+    "control": ControlSettings,
 }

@@ -15,6 +15,7 @@ from upparat.config import reader as config
 from upparat.config.settings import (
     SECTIONS,
     BrokerSettings,
+    ControlSettings,
     DownloadSettings,
     HookSettings,
     Require,
@@ -25,6 +26,7 @@ from upparat.config.settings import (
 )
 from upparat.job import Downgrades, Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, Proxy
+from upparat.runtime import default_socket
 
 ALL = """
 [service]
@@ -83,6 +85,11 @@ cafile = {certs.cafile}
 bind_version = yes
 product = board A:1.0+x_y
 allow_downgrade = forced
+
+[control]
+socket = {directory}/control.sock
+mode = 0600
+group = root
 """
 
 
@@ -136,6 +143,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "product": "",
         "allow_downgrade": Downgrades.YES,
     },
+    "control": {"socket": default_socket(), "mode": "0660", "group": None},
 }
 
 
@@ -205,6 +213,7 @@ class SettingsTests(ConfigBench):
                     product="board A:1.0+x_y",
                     allow_downgrade=Downgrades.FORCED,
                 ),
+                ControlSettings(socket=self.directory / "control.sock", mode="0600", group="root"),
             ),
         )
 
@@ -258,6 +267,7 @@ class SettingsTests(ConfigBench):
         names["hooks"] += [*Hook, "timeout", *(f"timeout_{hook}" for hook in Hook)]
         names["verify"] = ["public_keys", "cafile", "require", "bind_version", "product"]
         names["verify"] += ["allow_downgrade"]
+        names["control"].remove("socket")  # without a value it is off
         names["service"] += ["download_location", "state_dir", "sentry"]
         text = "".join(
             f"[{section}]\n" + "".join(f"{name} =\n" for name in options)
