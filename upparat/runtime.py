@@ -9,6 +9,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+SYSTEM_SOCKET = Path("/run/upparat/control.sock")
+"""The default of an agent that runs as root."""
+
 OFF = "off"
 """The value of ``[control] socket`` that switches the socket off."""
 
@@ -20,7 +23,7 @@ def default_socket(environ: Mapping[str, str] = os.environ) -> Path | None:
     """The control socket: the system's for root, the user's for others (XDG Base Directory
     Specification); ``None`` for a user who has no such directory."""
     if os.geteuid() == 0:
-        return Path("/run/upparat/control.sock")
+        return SYSTEM_SOCKET
     base = environ.get("XDG_RUNTIME_DIR", "")
     return Path(base, "upparat", "control.sock") if os.path.isabs(base) else None
 

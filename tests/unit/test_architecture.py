@@ -109,7 +109,7 @@ ALLOWED = {
     ),
     "reactor": ("net",),
     "tap": ("config", "log", "private", "reactor", "service", "storage"),
-    "commands": ("config", "control", "log", "private", "runtime", "signing", "tap"),
+    "commands": ("config", "control", "log", "private", "runtime", "signing", "tap", "text"),
     # beside the agent
     "local": ("job",),
 }
