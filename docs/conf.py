@@ -35,6 +35,7 @@ NAVIGATION = {
         "docs/configuration",
         "docs/hooks",
         "docs/jobs",
+        "docs/control",
         "docs/faults",
         "examples/README",
         "CHANGELOG",
