@@ -111,7 +111,7 @@ ALLOWED = {
     "tap": ("config", "log", "private", "reactor", "service", "storage"),
     "commands": ("config", "control", "log", "private", "runtime", "signing", "tap", "text"),
     # beside the agent
-    "local": ("job",),
+    "local": ("job", "runtime"),
 }
 """Each wing, and the wings that it may import."""
 

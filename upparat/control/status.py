@@ -26,8 +26,11 @@ from upparat.text import printable
 from .history import PastJob
 from .protocol import PROTOCOL, Message
 
-RESTART = "restart"
-"""The state of the machine in which it waits for AWS, and then for the restart hook."""
+_QUIET_STATES = {
+    "idle": Wait(WaitKind.EARLIER_HOOK, "a hook of an earlier agent may still run"),
+    "restart": Wait(WaitKind.RESTART_ACCEPTED, "AWS has not accepted reboot_start yet"),
+}
+"""What the machine waits for in states in which neither its timer nor a hook runs."""
 
 _VOLATILE = frozenset(
     {
@@ -136,7 +139,9 @@ class StatusBuilder:
         connecting = None
         if connection.retry is not None:
             connecting = Wait(WaitKind.CONNECTION, connection.problem, connection.retry)
-        pause = self._agent.pause() or self._acceptance(hook)
+        pause = self._agent.pause()
+        if pause is None and hook is None:
+            pause = _QUIET_STATES.get(self._agent.state())
         waits = (
             connecting,
             download.wait if download else None,
@@ -144,11 +149,6 @@ class StatusBuilder:
             pause,
         )
         return [each for each in waits if each is not None]
-
-    def _acceptance(self, hook: HookSnapshot | None) -> Wait | None:
-        if self._agent.state() == RESTART and hook is None:
-            return Wait(WaitKind.RESTART_ACCEPTED, "AWS has not accepted reboot_start yet")
-        return None
 
     def _wait(self, wait: Wait) -> Message:
         return {

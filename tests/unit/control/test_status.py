@@ -152,6 +152,10 @@ class StatusTests(SynchronousTestCase):
         self.agent.hook = HookSnapshot(Hook.RESTART, 1, 3600.0, seconds=1.0)
         self.assertEqual(self.waiting(), [])
 
+    def test_the_start_waits_for_hooks_of_an_earlier_agent(self) -> None:
+        self.agent.state = "idle"
+        self.assertEqual(self.waiting()[0]["for"], "earlier_hook")
+
     def test_the_history(self) -> None:
         self.agent.history = (PAST,)
         [past] = self.status()["history"]
