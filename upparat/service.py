@@ -189,8 +189,8 @@ class UpparatService(Service):
         settings = self._settings.control
         if settings.socket is None:
             return None
+        from .control.agent import Agent
         from .control.service import ControlService  # a device may do without it
-        from .control.status import Agent
 
         broker, service = self._settings.broker, self._settings.service
         agent = Agent(

@@ -78,6 +78,11 @@ class Desk:
         self._last: object = None
         self._last_time = 0.0
 
+    def drop_all(self) -> None:
+        """Close the connections of all clients."""
+        for client in list(self.clients):
+            client.drop()
+
     @property
     def full(self) -> bool:
         return len(self.clients) >= MAX_CLIENTS

@@ -7,18 +7,18 @@ import grp
 import os
 import socket
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IReactorUNIX
+from twisted.internet.interfaces import IAddress, IListeningPort, IReactorUNIX
+from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from upparat.config.settings import ControlSettings
-
-from .server import ControlFactory
 
 BACKLOG = 50
 
@@ -27,19 +27,41 @@ class InUse(OSError):
     """The socket belongs to somebody else."""
 
 
+class ControlFactory(Factory):
+    """Makes the protocol of each client.
+
+    :param make: makes one.
+    """
+
+    log = Logger()
+    noisy = False
+
+    def __init__(self, make: Callable[[], Protocol]) -> None:
+        self._make = make
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        try:
+            return self._make()
+        except Exception:
+            self.log.failure("The control socket cannot serve a client")
+            return None
+
+
 class ControlListener:
     """Listens on the control socket. A failure is one line in the log, and harms nothing else.
 
     The directory of the socket file is made if it is missing.
+
+    :param make: makes the protocol of a client.
     """
 
     log = Logger()
 
     def __init__(
-        self, reactor: IReactorUNIX, factory: ControlFactory, settings: ControlSettings
+        self, reactor: IReactorUNIX, settings: ControlSettings, make: Callable[[], Protocol]
     ) -> None:
         self._reactor = reactor
-        self._factory = factory
+        self._factory = ControlFactory(make)
         self._path = settings.socket
         self._mode = int(settings.mode, 8)
         self._group = settings.group
@@ -60,11 +82,10 @@ class ControlListener:
             )
 
     def stop(self) -> Deferred[None]:
-        """Close the connections, and remove the socket file."""
+        """Take no more clients, and remove the socket file."""
         port, self._port = self._port, None
         if port is None:
             return succeed(None)
-        self._factory.drop_all()
         stopped: Deferred[None] = Deferred()
         stopped.addErrback(self._not_stopped)
         maybeDeferred(port.stopListening).chainDeferred(stopped)  # type: ignore[arg-type]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from twisted.internet.interfaces import IAddress, ITransport
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.interfaces import ITransport
 from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
@@ -141,23 +140,6 @@ class ControlProtocol(LineOnlyReceiver):
 
 def _lines(text: str) -> Iterator[bytes]:
     return (encode(log_line(line)) for line in text.splitlines())
-
-
-class ControlFactory(Factory):
-    """Makes the protocol of each client."""
-
-    noisy = False
-
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
-
-    def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        return ControlProtocol(self.desk)
-
-    def drop_all(self) -> None:
-        """Close the connections of all clients."""
-        for client in list(self.desk.clients):
-            client.drop()
 
 
 def _is_a_client(client: ControlProtocol) -> DeskClient:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 
 from upparat.config.settings import ControlSettings
 from upparat.snapshots import EndedJob
 
-from .desk import Desk, JobLogReader
-from .history import History
+from .agent import Agent
 from .listener import ControlListener
 from .reactor import ControlReactor
-from .server import ControlFactory
-from .status import Agent, StatusBuilder
+
+if TYPE_CHECKING:
+    from .desk import Desk, JobLogReader
+    from .history import History
 
 
 class ControlService(Service):
@@ -43,24 +46,55 @@ class ControlService(Service):
         logs: JobLogReader | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._history = History(state_dir, now)
-        status = StatusBuilder(agent, lambda: self._history.jobs, now)
-        self._factory = ControlFactory(Desk(reactor, status, check_now, logs))
-        self._listener = ControlListener(reactor, self._factory, settings)
+        self._reactor = reactor
+        self._agent = agent
+        self._check_now = check_now
+        self._state_dir = state_dir
+        self._logs = logs
+        self._now = now
+        self._history: History | None = None
+        self._desk: Desk | None = None
+        self._listener = ControlListener(reactor, settings, self._make_client)
 
     def startService(self) -> None:
         super().startService()
-        self._history.load()
         self._listener.start()
 
     def stopService(self) -> Deferred[None]:
         """Close the connections, and remove the socket file."""
         super().stopService()
+        if self._desk is not None:
+            self._desk.drop_all()
         return self._listener.stop()
 
     def job_ended(self, ended: EndedJob) -> None:
         """Take note of the end of a job."""
         try:
-            self._history.add(ended)
+            self._loaded_history().add(ended)
         except Exception:
             self.log.failure("The history of the jobs has raised")
+
+    # --- what an agent at rest does without ---
+
+    def _loaded_history(self) -> History:
+        from .history import History
+
+        if self._history is None:
+            self._history = History(self._state_dir, self._now)
+            self._history.load()
+        return self._history
+
+    def _make_client(self) -> Protocol:
+        from .server import ControlProtocol
+
+        if self._desk is None:
+            self._desk = self._make_desk()
+        return ControlProtocol(self._desk)
+
+    def _make_desk(self) -> Desk:
+        from .desk import Desk
+        from .status import StatusBuilder
+
+        history = self._loaded_history()
+        status = StatusBuilder(self._agent, lambda: history.jobs, self._now)
+        return Desk(self._reactor, status, self._check_now, self._logs)

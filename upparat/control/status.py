@@ -7,7 +7,6 @@ import stat
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from upparat.snapshots import (
 )
 from upparat.text import printable
 
+from .agent import Agent
 from .history import PastJob
 from .protocol import PROTOCOL, Message
 
@@ -40,28 +40,6 @@ _VOLATILE = frozenset(
     }
 )
 """Members that change although nothing happens."""
-
-
-@dataclass(frozen=True)
-class Agent:
-    """Where the status comes from; each callable returns what holds now.
-
-    :ivar downloads: the directory of the downloaded files.
-    :ivar state: returns the state of the machine.
-    :ivar pause: returns what the machine's own timer waits for.
-    """
-
-    version: str
-    thing: str
-    host: str
-    port: int
-    downloads: Path
-    state: Callable[[], str]
-    connection: Callable[[], ConnectionSnapshot]
-    job: Callable[[], JobSnapshot | None]
-    pause: Callable[[], Wait | None]
-    download: Callable[[], DownloadSnapshot | None]
-    hook: Callable[[], HookSnapshot | None]
 
 
 class StatusBuilder:

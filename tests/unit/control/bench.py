@@ -13,10 +13,11 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.ports import key
+from upparat.control.agent import Agent
 from upparat.control.desk import Desk
 from upparat.control.history import PastJob
 from upparat.control.server import ControlProtocol
-from upparat.control.status import Agent, StatusBuilder
+from upparat.control.status import StatusBuilder
 from upparat.job import Hook
 from upparat.snapshots import (
     ConnectionSnapshot,
@@ -111,8 +112,8 @@ class FakeTransport(StringTransport):
 class Peer:
     """One client of the control socket."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.protocol = ControlProtocol(desk)
+    def __init__(self, protocol: ControlProtocol) -> None:
+        self.protocol = protocol
         self.transport = FakeTransport()
         self.protocol.makeConnection(self.transport)
 
@@ -166,4 +167,4 @@ class ControlBench(SynchronousTestCase):
         return self.connected
 
     def peer(self) -> Peer:
-        return Peer(self.desk)
+        return Peer(ControlProtocol(self.desk))

@@ -16,8 +16,14 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from tests.unit.control.bench import ControlBench
 from upparat.config.settings import ControlSettings
-from upparat.control.listener import BACKLOG, ControlListener, InUse, remove_stale
-from upparat.control.server import ControlFactory
+from upparat.control.listener import (
+    BACKLOG,
+    ControlFactory,
+    ControlListener,
+    InUse,
+    remove_stale,
+)
+from upparat.control.server import ControlProtocol
 
 
 class FakePort:
@@ -67,8 +73,8 @@ class ListenerTests(ControlBench):
         values = ControlSettings(**{"socket": self.path, **settings})
         return ControlListener(
             self.reactor,  # type: ignore[arg-type]
-            ControlFactory(self.desk),
             values,
+            lambda: ControlProtocol(self.desk),
         )
 
     def problem(self, listener: ControlListener) -> str:
@@ -110,13 +116,6 @@ class ListenerTests(ControlBench):
         listener.start()
         self.successResultOf(listener.stop())
         self.assertEqual(self.reactor.calls, [])
-
-    def test_clients_are_dropped_at_the_end(self) -> None:
-        listener = self.listener()
-        listener.start()
-        peer = self.peer()
-        self.successResultOf(listener.stop())
-        self.assertTrue(peer.dropped)
 
     def test_a_file_that_somebody_has_removed(self) -> None:
         listener = self.listener()
@@ -187,3 +186,18 @@ class ListenerTests(ControlBench):
         self.path.write_text("precious")
         self.assertRaises(InUse, remove_stale, self.path)
         self.assertEqual(self.path.read_text(), "precious")
+
+
+class FactoryTests(ControlBench):
+    def test_a_protocol_for_each_client(self) -> None:
+        factory = ControlFactory(lambda: ControlProtocol(self.desk))
+        first, second = factory.buildProtocol(None), factory.buildProtocol(None)
+        self.assertIsInstance(first, ControlProtocol)
+        self.assertIsNot(first, second)
+
+    def test_a_fault_is_logged_and_ends_the_client(self) -> None:
+        def broken() -> ControlProtocol:
+            raise ImportError("an update has replaced the files")
+
+        self.assertIsNone(ControlFactory(broken).buildProtocol(None))
+        self.assertEqual(len(self.flushLoggedErrors(ImportError)), 1)

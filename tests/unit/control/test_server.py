@@ -8,7 +8,7 @@ from tests.unit.control.bench import ControlBench, Peer
 from upparat.control.desk import FOLLOW_INTERVAL, MAX_CLIENTS
 from upparat.control.outbox import MAX_WAITING
 from upparat.control.protocol import MAX_REQUEST
-from upparat.control.server import REQUEST_TIMEOUT, ControlFactory, ControlProtocol
+from upparat.control.server import REQUEST_TIMEOUT
 
 STATUS = b'{"protocol":1,"request":"status"}\n'
 
@@ -164,12 +164,3 @@ class LogTests(ControlBench):
         for _ in range(100):
             tell("x" * 900)
         self.assertTrue(peer.dropped)
-
-
-class FactoryTests(ControlBench):
-    def test_drop_all(self) -> None:
-        factory = ControlFactory(self.desk)
-        self.assertIsInstance(factory.buildProtocol(None), ControlProtocol)
-        peers = [self.peer(), self.peer()]
-        factory.drop_all()
-        self.assertTrue(all(peer.dropped for peer in peers))

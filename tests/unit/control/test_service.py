@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.support.ports import key
-from tests.unit.control.bench import NOON, ControlBench
+from tests.unit.control.bench import NOON, ControlBench, Peer
 from upparat.config.settings import ControlSettings
+from upparat.control.desk import MAX_CLIENTS
 from upparat.control.history import History
+from upparat.control.server import ControlProtocol
 from upparat.control.service import ControlService
 from upparat.snapshots import EndedJob
 
@@ -30,6 +34,11 @@ class ServiceTests(ControlBench):
             lambda: NOON,
         )
 
+    def peer_of(self, service: ControlService) -> Peer:
+        protocol = service._make_client()
+        assert isinstance(protocol, ControlProtocol)
+        return Peer(protocol)
+
     def test_the_history_outlives_it(self) -> None:
         service = self.service()
         service.startService()
@@ -37,8 +46,16 @@ class ServiceTests(ControlBench):
         self.successResultOf(service.stopService())
         again = self.service()
         again.startService()
-        status = again._factory.desk.status()
+        [status] = self.peer_of(again).asks("status")
         self.assertEqual([job["id"] for job in status["history"]], ["a"])
+
+    def test_clients_share_a_desk_and_are_dropped_at_the_end(self) -> None:
+        service = self.service()
+        service.startService()
+        peers = [self.peer_of(service) for _ in range(MAX_CLIENTS)]
+        self.assertEqual(self.peer_of(service).heard()[0]["error"], "busy")
+        self.successResultOf(service.stopService())
+        self.assertTrue(all(peer.dropped for peer in peers))
 
     def test_a_fault_does_not_reach_the_machine(self) -> None:
         def broken(*_: object) -> None:
@@ -47,3 +64,10 @@ class ServiceTests(ControlBench):
         self.patch(History, "add", broken)
         self.service().job_ended(ENDED)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_an_agent_that_nobody_asks_does_without_its_server(self) -> None:
+        script = "import sys, upparat.control.service, upparat.control.agent; print(*sys.modules)"
+        found = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+        modules = {name for name in found.stdout.decode().split() if "upparat.control" in name}
+        names = ("agent", "listener", "reactor", "service")
+        self.assertEqual(modules - {"upparat.control"}, {f"upparat.control.{n}" for n in names})
