@@ -80,6 +80,8 @@ class ControlListener:
                 path=str(self._path),
                 reason=getattr(reason, "strerror", None) or str(reason),
             )
+        except Exception:
+            self.log.failure("The control socket is off: {path}", path=str(self._path))
 
     def stop(self) -> Deferred[None]:
         """Take no more clients, and remove the socket file."""

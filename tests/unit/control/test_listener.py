@@ -139,6 +139,11 @@ class ListenerTests(ControlBench):
             self.assertEqual(self.problem(listener), expected)
             self.successResultOf(listener.stop())
 
+    def test_a_fault_does_not_reach_the_agent(self) -> None:
+        self.reactor.problem = NotImplementedError()
+        self.listener().start()
+        self.assertEqual(len(self.flushLoggedErrors(NotImplementedError)), 1)
+
     def test_a_live_agent(self) -> None:
         self.bind(listening=True)
         expected = f"The control socket is off: {self.path}: another process listens there"
