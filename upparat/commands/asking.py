@@ -61,6 +61,7 @@ def failures_exit() -> Iterator[None]:
     """Print why the agent gives no answer, and exit with the status for it."""
     try:
         yield
+        sys.stdout.flush()
     except AskingFailed as failed:
         print(f"upparat: {failed}", file=sys.stderr)
         raise SystemExit(failed.status) from None

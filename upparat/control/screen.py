@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
@@ -49,8 +50,23 @@ class StatusScreen:
     def _painted(self, row: Row, width: int | None) -> str:
         label, text = f"{row.label:{LABEL}}", row.text
         if width is not None:
-            label, text = label[:width], text[: max(0, width - LABEL)]
+            label, text = label[:width], _cut(text, width - LABEL)
         if self.colours:
             label = f"{_BOLD}{label}{_RESET}"
             text = f"{_TONES[row.tone]}{text}{_RESET}" if row.tone else text
         return f"{label}{text}".rstrip()
+
+
+def _cut(text: str, width: int) -> str:
+    """Cut a text off so that it takes so many columns at the most."""
+    for number, char in enumerate(text):
+        width -= _columns(char)
+        if width < 0:
+            return text[:number]
+    return text
+
+
+def _columns(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1

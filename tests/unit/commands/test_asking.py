@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from tests.unit.commands.asking_bench import AskingBench, imported_by
 from upparat.commands import asking
 from upparat.commands import main as cli
+from upparat.control import protocol
 from upparat.control.client import AskingFailed
 from upparat.runtime import SYSTEM_SOCKET
-
-CHECKING = {"protocol": 1, "type": "check_now"}
 
 
 class FindTests(AskingBench):
@@ -21,13 +19,13 @@ class FindTests(AskingBench):
         self.config.write_text(
             f"[control]\nsocket = {self.answering.path}\n[broker]\nkeyfile = /root/not-for-you\n"
         )
-        self.answering.say(CHECKING)
+        self.answering.say(protocol.checking())
         cli.main(["check-now", "-c", str(self.config)])
         self.assertEqual(len(self.answering.asked), 1)
 
     def test_a_file_without_the_option(self) -> None:
         self.patch(asking, "default_socket", lambda: self.answering.path)
-        self.answering.say(CHECKING)
+        self.answering.say(protocol.checking())
         cli.main(["check-now", "-c", str(self.config)])
         self.assertEqual(len(self.answering.asked), 1)
 
@@ -81,11 +79,13 @@ class FailureTests(AskingBench):
         self.assertEqual(caught.exception.code, 130)
 
     def test_a_reader_that_has_had_enough(self) -> None:
-        stdout = sys.stdout
-        with self.assertRaises(SystemExit) as caught, asking.failures_exit():
+        def broken() -> None:
             raise BrokenPipeError
-        sys.stdout = stdout
-        self.assertEqual(caught.exception.code, 0)
+
+        self.patch(self.out, "flush", broken)
+        self.answering.say(protocol.checking())
+        self.assertEqual(self.ask("check-now"), 0)
+        self.assertEqual(self.told(), "")
 
     def test_any_failure(self) -> None:
         with self.assertRaises(SystemExit) as caught, asking.failures_exit():

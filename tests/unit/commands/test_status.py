@@ -24,10 +24,11 @@ class StatusTests(AskingBench):
         self.assertEqual(self.asked(), "status")
 
     def test_json(self) -> None:
-        self.answering.say(self.status())
+        status = self.status()
+        self.answering.say(status)
         self.ask("status", "--json")
         [line] = self.printed()
-        self.assertEqual(json.loads(line), self.status())
+        self.assertEqual(json.loads(line), status)
 
     def test_following(self) -> None:
         first = self.status()

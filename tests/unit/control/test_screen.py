@@ -65,3 +65,8 @@ class DrawTests(SynchronousTestCase):
         """A line that wraps, or a table that scrolls, would be drawn over in the wrong place."""
         self.size = os.terminal_size((14, 3))
         self.assertEqual(self.drawn(ROWS), "\rAgent      2.\x1b[K\nBroker     lo\x1b[K\n\x1b[J")
+
+    def test_characters_that_are_two_columns_wide(self) -> None:
+        self.size = os.terminal_size((16, 24))
+        for text, shown in (("更新更新", "更新"), ("a更新", "a更"), ("e\u0301" * 9, "e\u0301" * 4)):
+            self.assertIn(f"Job        {shown}\x1b[K\n", self.drawn([Row("Job", text)]))
