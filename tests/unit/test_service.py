@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -15,9 +16,11 @@ from upparat import sentry
 from upparat import service as module
 from upparat.config.reader import load
 from upparat.config.settings import ControlSettings, Require, Settings
+from upparat.control import service as control
 from upparat.job import Report, State
 from upparat.ports import Memory
 from upparat.service import FAREWELL, LONGEST, UpparatService
+from upparat.snapshots import EndedJob
 
 NO_CONTROL = ControlSettings(socket=None)
 DONE = Report(State.COMPLETE_READY)
@@ -225,6 +228,32 @@ class ServiceTests(SynchronousTestCase):
         self.taken()
         settled.callback(None)
         self.assertEqual(self.taken(), [])
+
+    # --- the control socket ---
+
+    def controlled(self) -> UpparatService:
+        part = self.parts["control"] = Part("control", self.calls, self.answers)
+        self.patch(control, "ControlService", lambda *_: part)
+        settings = replace(load(None), control=ControlSettings(socket=Path("/nowhere")))
+        return UpparatService(self.clock, settings)  # type: ignore[arg-type]
+
+    def test_the_control_socket_is_there_before_the_first_job(self) -> None:
+        self.controlled().startService()
+        calls = [call[0] for call in self.taken()]
+        self.assertLess(calls.index("control.startService"), calls.index("mqtt.startService"))
+
+    def test_the_control_socket_is_there_until_the_end(self) -> None:
+        service = self.controlled()
+        service.startService()
+        self.successResultOf(service.stopService())
+        last = [call[0] for call in self.taken()][-2:]
+        self.assertEqual(last, ["mqtt.stopService", "control.stopService"])
+
+    def test_the_control_hears_of_the_end_of_each_job(self) -> None:
+        service = self.controlled()
+        ended = EndedJob(key("a"), "2.0", "SUCCEEDED", "complete_ready", "none")
+        service._core.on_ended(ended)
+        self.assertIn(("control.job_ended", ended), self.taken())
 
     # --- Sentry ---
 
