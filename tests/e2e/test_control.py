@@ -12,7 +12,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +88,19 @@ def waits(kind: str) -> Callable[[Status], bool]:
     return lambda status: kind in [wait["for"] for wait in status["waiting"]]
 
 
+def runs_hook(name: str) -> Callable[[Status], bool]:
+    return lambda status: status["hook"] is not None and status["hook"]["name"] == name
+
+
+def busy(status: Status) -> bool:
+    """Whether a server has answered that it is busy."""
+    return any("503" in wait["why"] for wait in status["waiting"])
+
+
+def has_received(count: int) -> Callable[[Status], bool]:
+    return lambda status: status["download"] is not None and status["download"]["bytes"] == count
+
+
 def verb(*words: object, user: int | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command ``upparat``; as another user, who may not even read the interpreter."""
     script = (
@@ -119,9 +131,10 @@ class Follower:
         except AskingFailed:
             return
 
-    def saw_hook(self, name: str) -> bool:
-        hooks = [each["hook"] for each in self.statuses if each["hook"]]
-        return name in [hook["name"] for hook in hooks]
+    def wait_for(self, condition: Callable[[Status], object]) -> Status:
+        """Block until a status has come that is as it should be, and return the first such."""
+        wait_until(lambda: any(map(condition, self.statuses)))
+        return next(filter(condition, self.statuses))
 
     def end(self) -> list[Status]:
         self._thread.join(PATIENCE)
@@ -146,8 +159,9 @@ def test_each_phase(
     assert found["connection"]["connected"]
     assert (found["job"], found["history"], found["thing"]) == (None, [], "device-1")
 
+    follower = Follower(path)
     updates.create()
-    found = wait_for(path, lambda status: status["hook"] and status["hook"]["name"] == "download")
+    found = follower.wait_for(runs_hook("download"))
     assert found["state"] == "download"
     assert (found["job"]["id"], found["job"]["version"], found["job"]["force"]) == (
         "job-1",
@@ -155,23 +169,23 @@ def test_each_phase(
         False,
     )
     go_on["download"].touch()
-    found = wait_for(path, lambda status: status["download"] and status["download"]["bytes"])
-    assert (found["download"]["bytes"], found["download"]["total"]) == (50_000, 100_000)
+    found = follower.wait_for(has_received(50_000))
+    assert found["download"]["total"] == 100_000
     assert found["disk"]["used"] >= 50_000
 
     updates.file.release()
-    found = wait_for(path, waits("hook_retry"))
+    found = follower.wait_for(waits("hook_retry"))
     assert (found["hook"]["name"], found["hook"]["run"]) == ("install", 2)
     [wait] = found["waiting"]
     assert wait["why"] == "the hook exited with 3"
     assert 0 <= wait["seconds"] <= 1
-    wait_for(path, waits("restart_grace"))
-    [wait] = wait_for(path, waits("restart_timeout"))["waiting"]
+    follower.wait_for(waits("restart_grace"))
+    [wait] = follower.wait_for(waits("restart_timeout"))["waiting"]
     assert wait["why"] == "the version is '1.0', not '2.0'"
     assert 0 < wait["limit_seconds"] <= PATIENCE
 
     hooks.version_file.write_text("2.0")
-    wait_for(path, lambda status: status["hook"] and status["hook"]["name"] == "ready")
+    follower.wait_for(runs_hook("ready"))
     go_on["ready"].touch()
     found = wait_for(path, lambda status: status["state"] == "monitor" and status["history"])
     assert found["job"] is None
@@ -193,7 +207,7 @@ def test_following_a_whole_job(
     wait_until(lambda: follower.statuses)
     updates.create()
     for name, gate in gates.items():
-        wait_until(partial(follower.saw_hook, name))
+        follower.wait_for(runs_hook(name))
         gate.touch()
     wait_until(lambda: follower.statuses[-1]["history"])
     assert device.stop() == 0
@@ -220,11 +234,15 @@ def test_no_connection(
 
 
 def test_a_back_off(updates: Updates, start: Callable[..., Agent], path: Path) -> None:
-    updates.file.cut(50_000, times=3)
+    updates.file.cut(50_000)
+    updates.file.status(503, headers={"Retry-After": "2"})
     start()
+    wait_for(path, lambda status: True)
+    follower = Follower(path)
     updates.create()
-    found = wait_for(path, waits("download"))
-    assert "50000 of 100000 bytes" in found["waiting"][0]["why"]
+    found = follower.wait_for(lambda status: waits("download")(status) and busy(status))
+    assert has_received(50_000)(found)
+    assert 0 < found["waiting"][0]["seconds"] <= 2
     assert updates.end()[-1] == SUCCEEDED[-1]
 
 
