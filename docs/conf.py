@@ -36,6 +36,7 @@ NAVIGATION = {
         "docs/hooks",
         "docs/jobs",
         "docs/joblog",
+        "docs/control",
         "docs/faults",
         "examples/README",
         "CHANGELOG",

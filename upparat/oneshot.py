@@ -22,6 +22,13 @@ class OneShot:
         """Whether a call is still to come; no longer while it is made."""
         return self._delayed is not None
 
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until the call is made; ``None`` if none is to come."""
+        if self._delayed is None:
+            return None
+        return max(0.0, self._delayed.getTime() - self._clock.seconds())
+
     def start(
         self, seconds: float, call: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs
     ) -> None:

@@ -10,6 +10,7 @@ from twisted.internet.defer import (
     CancelledError,
     Deferred,
     DeferredList,
+    TimeoutError,
     maybeDeferred,
     succeed,
 )
@@ -18,6 +19,7 @@ from twisted.python.failure import Failure
 
 from . import __version__, sentry
 from .config.settings import Require, Settings, StepTimeout
+from .control.reactor import ControlReactor
 from .download.downloader import Downloader
 from .download.exchange import DownloadReactor
 from .download.verifier import Verifier
@@ -42,6 +44,7 @@ from .systemd import ServiceManager
 from .timer import ReactorTimer
 
 if TYPE_CHECKING:
+    from .control.service import ControlService
     from .download.streamed import StreamDownloader
     from .inventory.inventory import Inventory
 
@@ -60,7 +63,7 @@ LOOKING = ("monitor", "fetch_jobs", "select_job")
 """The states of the machine without a job in hand, in which a probe of the inventory may run."""
 
 
-class AgentReactor(MqttReactor, ChildReactor, DownloadReactor):
+class AgentReactor(MqttReactor, ChildReactor, DownloadReactor, ControlReactor):
     """The interfaces of a reactor that the agent needs."""
 
 
@@ -115,6 +118,7 @@ class UpparatService(Service):
         self._machine = self._join()
         self._manager = ServiceManager(reactor, lambda: not self._guard.broken, self._status)
         self._sentry_stop = lambda: None
+        self._control = self._make_control()
 
     def startService(self) -> None:
         super().startService()
@@ -138,6 +142,8 @@ class UpparatService(Service):
         self._warn()
         self._uploads.start()
         self._downloads.clean(memory.key if memory else None)
+        if self._control is not None:
+            self._control.startService()
         self._mqtt.startService()
         self._hooks.wait_for_leftovers().addCallback(lambda _: self._machine.start(memory))
         self._manager.ready()
@@ -161,6 +167,8 @@ class UpparatService(Service):
         ended.addCallback(lambda _: self._jobs.close())
         ended.addCallback(lambda _: self._mqtt.stopService())
         ended.addCallbacks(lambda _: self._sentry_stop(), self._stopped_badly)
+        if self._control is not None:
+            ended.addCallback(lambda _, control: control.stopService(), self._control)
         ended.addCallback(lambda _: self._manager.close())
         ended.addCallback(lambda _: self._logs.stop())
         return cast("Deferred[None]", ended)
@@ -251,6 +259,33 @@ class UpparatService(Service):
 
     def _shut_inventory_down(self) -> Deferred[None] | None:
         return self._inventory.shut_down() if self._inventory else None
+
+    def _make_control(self) -> ControlService | None:
+        settings = self._settings.control
+        if settings.socket is None:
+            return None
+        from .control.agent import Agent
+        from .control.service import ControlService  # a device may do without it
+
+        broker, service = self._settings.broker, self._settings.service
+        agent = Agent(
+            version=__version__,
+            thing=broker.thing_name,
+            host=broker.host,
+            port=broker.port,
+            downloads=service.download_location,
+            state=lambda: self._state,
+            connection=self._mqtt.snapshot,
+            job=self._core.snapshot,
+            pause=lambda: self._core.wait(self._timer.remaining),
+            download=self._downloads.snapshot,
+            hook=self._hooks.snapshot,
+        )
+        control = ControlService(
+            self._reactor, settings, agent, self._jobs.check_now, service.state_dir, self._logs
+        )
+        self._core.on_ended = control.job_ended
+        return control
 
     def _make_core(self) -> Core:
         hooks, service = self._settings.hooks, self._settings.service

@@ -20,6 +20,11 @@ class ReactorTimer:
     def start(self, seconds: float) -> None:
         self._delay.start(seconds, self._timeout)
 
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until the timeout; ``None`` if none is to come."""
+        return self._delay.remaining
+
     def cancel(self) -> None:
         self._delay.cancel()
 

@@ -7,6 +7,7 @@ updates, in threads of their own.
 from __future__ import annotations
 
 import itertools
+import os
 import random
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ from tests.simulator.broker_rules import broker_breaches
 from tests.simulator.cloud import Cloud
 from tests.simulator.connection import BROKER_OPTIONS
 from upparat.job import Status
+from upparat.runtime import MAX_PATH
 
 from .agent import Agent
 from .files import File, FileServer
@@ -53,6 +55,7 @@ def device_config(
         },
         "hooks": {**FAST["hooks"], **hooks.options},
         "download": {"allow_http": "yes"},
+        "control": {"socket": control_socket(directory) or "off"},
     }
     for section, options in sections.items():
         config.setdefault(section, {}).update(options)
@@ -68,6 +71,12 @@ def signed(file: File) -> Callable[[], str]:
 def _streamed(sections: Sections) -> Sections:
     hooks = {"retry_interval": 0.5, **sections.get("hooks", {}), "install_stream": "yes"}
     return {**sections, "hooks": hooks}
+
+
+def control_socket(directory: Path) -> Path | None:
+    """The control socket of the agent of a directory; ``None`` if its path would be too long."""
+    path = directory / "control.sock"
+    return path if len(os.fsencode(path)) <= MAX_PATH else None
 
 
 class World:

@@ -48,20 +48,32 @@ ALLOWED = {
     "systemd": ("disk", "oneshot"),
     "job": ("minisign", "text"),
     "ports": ("job",),
+    "runtime": (),
+    "snapshots": ("job",),
     "streaming": ("job",),
     "timer": ("oneshot", "ports"),
     "log": ("text",),
     "sentry": ("log", "text"),
     # the core
-    "machine": ("job", "ports", "text", "version"),
+    "machine": ("job", "ports", "snapshots", "text", "version"),
     # the wings
     "net": (),
     "signing": ("minisign",),
-    "config": ("job", "net", "signing", "text"),
+    "config": ("job", "net", "runtime", "signing", "text"),
     "storage": ("disk", "job", "linux", "ports", "private"),
-    "mqtt": ("backoff", "config", "net", "oneshot"),
+    "mqtt": ("backoff", "config", "net", "oneshot", "snapshots"),
     "iotjobs": ("backoff", "job", "mqtt", "oneshot", "ports", "text"),
-    "hooks": ("config", "job", "linux", "oneshot", "ports", "private", "streaming", "text"),
+    "hooks": (
+        "config",
+        "job",
+        "linux",
+        "oneshot",
+        "ports",
+        "private",
+        "snapshots",
+        "streaming",
+        "text",
+    ),
     "download": (
         "backoff",
         "config",
@@ -73,15 +85,18 @@ ALLOWED = {
         "oneshot",
         "ports",
         "signing",
+        "snapshots",
         "storage",
         "streaming",
         "text",
     ),
     "joblog": ("backoff", "config", "disk", "download", "job", "log", "private", "text"),
     "inventory": ("config", "hooks", "iotjobs", "job", "mqtt", "oneshot", "text"),
+    "control": ("config", "log", "oneshot", "private", "snapshots", "text"),
     # the roof
     "service": (
         "config",
+        "control",
         "download",
         "hooks",
         "inventory",
@@ -99,9 +114,9 @@ ALLOWED = {
     ),
     "reactor": ("net",),
     "tap": ("config", "log", "private", "reactor", "service", "storage"),
-    "commands": ("config", "log", "private", "signing", "tap"),
+    "commands": ("config", "control", "log", "private", "runtime", "signing", "tap", "text"),
     # beside the agent
-    "local": ("job",),
+    "local": ("job", "runtime"),
 }
 """Each wing, and the wings that it may import."""
 
@@ -218,7 +233,8 @@ class Architecture(SynchronousTestCase):
         http = {"treq", "h2", "twisted.web.client"}
         streams = {"upparat.download.streamed", "upparat.hooks.streamed"}
         inventory = {"upparat.inventory", "upparat.mqtt.fanout"}
-        heavy = {*http, *streams, *inventory, "difflib", "sentry_sdk", "upparat.signing"}
+        control = {"upparat.control.service", "upparat.control.server"}
+        heavy = {*http, *streams, *inventory, *control, "difflib", "sentry_sdk", "upparat.signing"}
         count = f"import sys, upparat.tap, upparat.service; print({heavy!r} & sys.modules.keys())"
         loaded = subprocess.run([sys.executable, "-c", count], capture_output=True, check=True)
         self.assertEqual(loaded.stdout.decode().strip(), "set()")

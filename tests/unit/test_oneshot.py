@@ -61,3 +61,11 @@ class OneShotTests(SynchronousTestCase):
         self.shot.start(1, self.shot.cancel)
         self.clock.advance(1)
         self.assertFalse(self.shot.running)
+
+    def test_remaining(self) -> None:
+        self.assertIsNone(self.shot.remaining)
+        self.shot.start(3, self.shot.cancel)
+        self.clock.advance(1)
+        self.assertEqual(self.shot.remaining, 2)
+        self.clock.advance(2)
+        self.assertIsNone(self.shot.remaining)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -14,12 +15,21 @@ from tests.support.ports import execution, key
 from upparat import sentry
 from upparat import service as module
 from upparat.config.reader import load
-from upparat.config.settings import InventorySettings, Require, Settings, StepTimeout
+from upparat.config.settings import (
+    ControlSettings,
+    InventorySettings,
+    Require,
+    Settings,
+    StepTimeout,
+)
+from upparat.control import service as control
 from upparat.inventory import inventory
-from upparat.job import JobExecutionSummary, Report, State, Status
+from upparat.job import Job, JobExecutionSummary, Report, State, Status
 from upparat.ports import Memory
 from upparat.service import FAREWELL, LONGEST, UpparatService
+from upparat.snapshots import EndedJob
 
+NO_CONTROL = ControlSettings(socket=None)
 DONE = Report(State.COMPLETE_READY)
 
 
@@ -66,7 +76,7 @@ class ServiceTests(SynchronousTestCase):
         self.clock = Clock()
 
     def make(self, **service: Any) -> UpparatService:
-        settings: Settings = load(None)
+        settings: Settings = replace(load(None), control=NO_CONTROL)
         settings = replace(settings, service=replace(settings.service, **service))
         return UpparatService(self.clock, settings)  # type: ignore[arg-type]
 
@@ -100,7 +110,7 @@ class ServiceTests(SynchronousTestCase):
 
     def warnings(self, **changes: Any) -> list[str]:
         """What the start warns of, with these sections."""
-        settings: Settings = replace(load(None), **changes)
+        settings: Settings = replace(load(None), control=NO_CONTROL, **changes)
         with capturedLogs() as events:
             UpparatService(self.clock, settings).startService()  # type: ignore[arg-type]
         return [
@@ -164,7 +174,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertIsNone(service._execution())
         service._core.memory = Memory(key("a"))
         self.assertEqual(service._execution(), key("a"))
-        service._core.in_hand = key("b")
+        service._core.job = Job(execution("b"), "2.0", "https://s3.test/f")
         self.assertEqual(service._execution(), key("b"))
 
     def test_what_is_owed_begins_its_upload_before_others_go_on(self) -> None:
@@ -276,7 +286,9 @@ class ServiceTests(SynchronousTestCase):
         self.patch(
             module, "HookRunner", lambda *_, **more: made.update(more) or self.parts["hooks"]
         )
-        settings = replace(load(None), inventory=InventorySettings(package="app"))
+        settings = replace(
+            load(None), control=NO_CONTROL, inventory=InventorySettings(package="app")
+        )
         service = UpparatService(self.clock, settings)  # type: ignore[arg-type]
         self.assertIs(made["make_way"](), way)
         service.startService()
@@ -306,6 +318,32 @@ class ServiceTests(SynchronousTestCase):
     def test_the_stop_ends_the_inventory(self) -> None:
         self.successResultOf(self.with_inventory().stopService())
         self.assertIn("inventory.shut_down", self.inventory_calls())
+
+    # --- the control socket ---
+
+    def controlled(self) -> UpparatService:
+        part = self.parts["control"] = Part("control", self.calls, self.answers)
+        self.patch(control, "ControlService", lambda *_: part)
+        settings = replace(load(None), control=ControlSettings(socket=Path("/nowhere")))
+        return UpparatService(self.clock, settings)  # type: ignore[arg-type]
+
+    def test_the_control_socket_is_there_before_the_first_job(self) -> None:
+        self.controlled().startService()
+        calls = [call[0] for call in self.taken()]
+        self.assertLess(calls.index("control.startService"), calls.index("mqtt.startService"))
+
+    def test_the_control_socket_is_there_until_the_end(self) -> None:
+        service = self.controlled()
+        service.startService()
+        self.successResultOf(service.stopService())
+        last = [call[0] for call in self.taken()][-3:]
+        self.assertEqual(last, ["mqtt.stopService", "control.stopService", "logs.stop"])
+
+    def test_the_control_hears_of_the_end_of_each_job(self) -> None:
+        service = self.controlled()
+        ended = EndedJob(key("a"), "2.0", "SUCCEEDED", "complete_ready", "none")
+        service._core.on_ended(ended)
+        self.assertIn(("control.job_ended", ended), self.taken())
 
     # --- Sentry ---
 

@@ -58,3 +58,9 @@ class TimerTests(SynchronousTestCase):
     def test_now(self) -> None:
         self.clock.advance(7.5)
         self.assertEqual(self.timer.now(), 7.5)
+
+    def test_remaining(self) -> None:
+        self.assertIsNone(self.timer.remaining)
+        self.timer.start(5.0)
+        self.clock.advance(2.0)
+        self.assertEqual(self.timer.remaining, 3.0)

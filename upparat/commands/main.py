@@ -24,9 +24,12 @@ class Verb(NamedTuple):
 VERBS = {
     "run": Verb("run the agent (the default)", configured=True),
     "check": Verb("only check the configuration file", configured=True),
+    "status": Verb("show what the agent does"),
+    "log": Verb("print the log of a job"),
+    "check-now": Verb("let the agent ask AWS for jobs at once"),
     "sign": Verb("sign a file and its version, and print what goes into the job document"),
 }
-"""The verbs; each is the name of a module, imported only when it is asked for."""
+"""The verbs; each names a module, which is imported only when it is asked for."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -49,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _module(verb: str) -> Any:
-    return import_module(f"{__package__}.{verb}")
+    return import_module(f"{__package__}.{verb.replace('-', '_')}")
 
 
 def _help(verb: str) -> str:
@@ -59,7 +62,7 @@ def _help(verb: str) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     """The parser of a command line that does not begin with a verb."""
-    lines = [f"  {verb:7} {row.help}" for verb, row in VERBS.items()]
+    lines = [f"  {verb:10} {row.help}" for verb, row in VERBS.items()]
     parser = argparse.ArgumentParser(
         prog="upparat",
         description="Follow AWS IoT Jobs and install the updates that they name.",

@@ -67,6 +67,16 @@ def typed(text: str) -> tuple[str, ...]:
         return (text,)
 
 
+def group(name: str) -> None:
+    """Accept a group of the system."""
+    import grp  # few devices need it
+
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        raise ValueError(f"the system has no group {name!r}") from None
+
+
 # --- certificates and keys ------------------------------------------------------------------------
 
 

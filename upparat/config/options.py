@@ -98,6 +98,16 @@ def whole(default: int, doc: str, *, least: int, most: int | None = None, unit: 
     return _field(default, Option(doc, shown(default), unit, bounds, parse, wrong))
 
 
+def permissions(default: str, doc: str) -> str:
+    """The permissions of a file, as ``chmod`` takes them."""
+
+    def wrong(value: str) -> str:
+        fits = re.fullmatch("0?[0-7]{3}", value)
+        return "" if fits else f"{value!r} is no mode of three octal digits"
+
+    return _field(default, Option(doc, shown(default), "octal", wrong=wrong))
+
+
 def seconds(default: float, doc: str, *, least: float = 0.0) -> float:
     return _field(default, seconds_option(doc, shown(default), least=least))
 

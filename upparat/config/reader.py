@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from upparat.job import Downgrades, Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, Proxy, configured, from_environment
+from upparat.runtime import default_socket, socket_path
 
 from . import checks
 from .ini import Ini
@@ -23,6 +24,7 @@ from .settings import (
     SECTIONS,
     STATE,
     BrokerSettings,
+    ControlSettings,
     DownloadSettings,
     HookSettings,
     InventorySettings,
@@ -99,6 +101,7 @@ class _SettingsReader:
             self.download(),
             self.verify(),
             self.inventory(),
+            control=self.control(),
         )
 
     def service(self) -> ServiceSettings:
@@ -315,3 +318,20 @@ class _SettingsReader:
             self.ini.problem("inventory", "hook", "needs package")
         default = checks.typed(text)
         return self.ini.attempt("inventory", "hook", checks.command, text, default) if text else ()
+
+    def control(self) -> ControlSettings:
+        return self.ini.section(
+            ControlSettings, "control", socket=self._control_socket, group=self._control_group
+        )
+
+    def _control_socket(self) -> Path | None:
+        text = self.ini.text("control", "socket")
+        if not text:
+            return None if self.ini.parser.has_option("control", "socket") else default_socket()
+        return self.ini.attempt("control", "socket", socket_path, text, None)
+
+    def _control_group(self) -> str | None:
+        group = self.ini.text("control", "group")
+        if group and self.ini.passes("control", "group", checks.group, group):
+            return group
+        return None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from upparat.job import Downgrades, Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, Proxy
+from upparat.runtime import default_socket
 
 from .options import (
     Option,
@@ -24,6 +25,7 @@ from .options import (
     own,
     path,
     pattern,
+    permissions,
     seconds,
     seconds_option,
     several,
@@ -292,6 +294,19 @@ class InventorySettings:
 
 
 @dataclass(frozen=True)
+class ControlSettings:
+    """``[control]``; without a path the socket is off."""
+
+    socket: Path | None = own(
+        default_socket(),
+        "The socket of `upparat status`, `log` and `check-now`; `off` makes none.",
+        "`/run/upparat/control.sock` for root, `$XDG_RUNTIME_DIR/upparat/control.sock` for others",
+    )
+    mode: str = permissions("0660", "The permissions of the socket.")
+    group: str | None = own(None, "The group of the socket.", "the agent's group")
+
+
+@dataclass(frozen=True)
 class Settings:
     """The settings of all sections.
 
@@ -305,6 +320,7 @@ class Settings:
     download: DownloadSettings = field(default_factory=DownloadSettings)
     verify: VerifySettings = field(default_factory=VerifySettings)
     inventory: InventorySettings = field(default_factory=InventorySettings)
+    control: ControlSettings = field(default_factory=ControlSettings)
     problems: Sequence[str] = ()
     unfit: str = ""
 
@@ -316,4 +332,5 @@ SECTIONS: Mapping[str, type] = {
     "download": DownloadSettings,
     "verify": VerifySettings,
     "inventory": InventorySettings,
+    "control": ControlSettings,
 }

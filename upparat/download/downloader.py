@@ -16,6 +16,7 @@ from upparat.config.settings import DownloadSettings, VerifySettings
 from upparat.disk import disk_work
 from upparat.job import ExecutionKey, Job, State
 from upparat.ports import DownloadEvents, Downloads
+from upparat.snapshots import DownloadSnapshot
 from upparat.storage.directory import Store, UnsafeName
 from upparat.text import without_query
 
@@ -78,6 +79,10 @@ class BaseDownloader(ABC):
         if self._transfer is not None and self._transfer.job.key == key:
             self.stop()
         self._tidy(lambda: self._store.files(key).discard())
+
+    def snapshot(self) -> DownloadSnapshot | None:
+        """Return the download that is under way; ``None`` if there is none."""
+        return self._transfer.snapshot() if self._transfer is not None else None
 
     def clean(self, keep: ExecutionKey | None) -> None:
         """Remove partial files of other executions than ``keep``.

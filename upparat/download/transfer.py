@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from upparat.backoff import Backoff
 from upparat.config.settings import DownloadSettings
 from upparat.job import Job, State
+from upparat.snapshots import DownloadSnapshot, Wait, WaitKind
 from upparat.storage.part import Seal
 from upparat.text import without_query
 
@@ -23,6 +24,7 @@ from .budget import Budget
 from .exchange import DownloadReactor, Exchange, ExchangeFactory
 from .partial import DiskError, FileMismatch, PartialDownload
 from .response import FileChanged, Permanent, Temporary, UrlExpired
+from .speed import Speed
 from .url import url_problem
 from .verifier import Verifier
 from .work import BackgroundWork
@@ -159,6 +161,19 @@ class Transfer:
         self._work = work
         self._next_report = -math.inf
         self._slow = False
+        self._received = 0
+        self._total = job.size
+        self._speed = Speed()
+        self._pause: tuple[str, float] | None = None
+
+    def snapshot(self) -> DownloadSnapshot:
+        """Return how much has come, how fast, and what the next attempt waits for."""
+        now, rate = self._context.reactor.seconds(), self._speed.rate
+        if self._pause is None:
+            return DownloadSnapshot(self._received, self._total, rate)
+        why, until = self._pause
+        wait = Wait(WaitKind.DOWNLOAD, why, max(0.0, until - now))
+        return DownloadSnapshot(self._received, self._total, wait=wait)
 
     def stop(self) -> None:
         """End silently: :meth:`run` then raises ``CancelledError``."""
@@ -201,6 +216,7 @@ class Transfer:
         partial = self._destination.partial
         try:
             self._destination.restore()
+            self._measure(partial)
             outcome = None if partial.full else await self._attempt(partial)
             if isinstance(outcome, FileChanged):
                 partial.start_over()
@@ -245,10 +261,15 @@ class Transfer:
             return
         partial = self._destination.partial
         self._budget.reached(partial.length)
+        self._measure(partial)
         now = self._context.reactor.seconds()
         if now >= self._next_report:
             self._next_report = now + PROGRESS_INTERVAL
             self._context.on_progress(partial.length, partial.total)
+
+    def _measure(self, partial: PartialDownload) -> None:
+        self._received, self._total = partial.length, partial.total
+        self._speed.note(self._context.reactor.seconds(), partial.length)
 
     async def _back_off(self, problem: Temporary, *, gained: bool) -> None:
         budget = self._budget
@@ -259,7 +280,10 @@ class Transfer:
         least = problem.after + problem.spread * self._context.random()
         delay = max(BACKOFF.delay(budget.attempts, self._context.random), least)
         self._log("tries again in {delay:.1f} s: {reason}", delay=delay, reason=problem.reason)
+        self._pause = problem.reason, self._context.reactor.seconds() + delay
         await self._work.scope.wait(deferLater(self._context.reactor, delay))
+        self._pause = None
+        self._speed = Speed()
 
     def _refused(self, expired: UrlExpired) -> UrlExpired:
         self._budget.refusals += 1

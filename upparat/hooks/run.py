@@ -17,6 +17,7 @@ from upparat.config.settings import HookSettings
 from upparat.job import Hook
 from upparat.oneshot import OneShot
 from upparat.ports import STREAM
+from upparat.snapshots import HookSnapshot, Wait, WaitKind
 from upparat.text import printable
 
 from .call import Call
@@ -126,6 +127,8 @@ class HookRun:
         self._timeout = OneShot(reactor)
         self._clear: Deferred[None] | None = None
         self._pause = OneShot(reactor)
+        self._pause_reason = ""
+        self._run_began = self._started
         self._timed_out = False
         self._runs = 0
         self._last = ExitStatus()
@@ -179,6 +182,25 @@ class HookRun:
     def _is_waiting(self) -> bool:
         return self._clear is not None or self._pause.running
 
+    def snapshot(self) -> HookSnapshot:
+        """Return the run that is under way, or what the next one waits for."""
+        running = self._child is not None
+        return HookSnapshot(
+            self.hook,
+            run=self._retry + 1,
+            timeout=self._settings.timeouts[self.hook],
+            seconds=self._reactor.seconds() - self._run_began if running else None,
+            remaining=self._timeout.remaining,
+            wait=self._wait(),
+        )
+
+    def _wait(self) -> Wait | None:
+        if self._clear is not None:
+            return Wait(WaitKind.EARLIER_HOOK, "a hook of an earlier agent may still run")
+        if self._pause.running:
+            return Wait(WaitKind.HOOK_RETRY, self._pause_reason, self._pause.remaining)
+        return None
+
     def _stop_waiting(self) -> None:
         clear, self._clear = self._clear, None
         if clear is not None:
@@ -206,7 +228,8 @@ class HookRun:
             self._over(Failed(problem))
             return
         self.last_line = ""
-        elapsed = self._reactor.seconds() - self._started
+        self._run_began = self._reactor.seconds()
+        elapsed = self._run_began - self._started
         call = replace(self._call, retry=self._retry, elapsed=int(elapsed))
         self._attempts.begun(self.job.key, self.hook, self._retry, elapsed)
         self._runs = self._retry + 1
@@ -234,7 +257,7 @@ class HookRun:
         reason = cannot_execute(error.errno or 0, self._command[0])
         if error.errno in _SCARCE:
             self.log.warn("{job_id}: {reason}", job_id=self.job.job_id, reason=reason)
-            self._again()
+            self._again(reason)
         else:
             self._over(Failed(reason))
 
@@ -317,11 +340,12 @@ class HookRun:
         outcome = self._outcome(status)
         if self._falls_with_us(status):
             self._attempts.left(self.job.key)
+            self._pause_reason = "the restart hook was ended: the device may be going down"
             self._pause.start(self._settings.restart_grace, self._over, outcome)
             return
         self._log_stderr(status.stderr_tail, failed=outcome != Done() and status.code != EXIT_RETRY)
         if status.code == EXIT_RETRY and not self._final and not self._timed_out:
-            self._again()
+            self._again(f"the hook exited with {EXIT_RETRY}")
         else:
             self._over(outcome)
 
@@ -358,7 +382,8 @@ class HookRun:
             return Failed("could not be ended")
         return judge(status, self._command[0])
 
-    def _again(self) -> None:
+    def _again(self, reason: str) -> None:
+        self._pause_reason = reason
         self._retry += 1
         if self._retry >= self._settings.max_retries:
             limit = self._settings.max_retries * self._settings.retry_interval

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from upparat.config.settings import HookSettings
 from upparat.job import Hook, Job
 from upparat.ports import STREAM, HookEvents, Hooks
+from upparat.snapshots import HookSnapshot
 from upparat.streaming import StreamProducer
 from upparat.text import printable
 
@@ -111,6 +112,10 @@ class HookRunner:
             self._killpg,
             self._file_problem,
         )
+
+    def snapshot(self) -> HookSnapshot | None:
+        """Return the hook that runs or waits; ``None`` if there is none."""
+        return self._run.snapshot() if self._run is not None else None
 
     def restart_lingers(self) -> bool:
         return self._orphans.lingers(Hook.RESTART)

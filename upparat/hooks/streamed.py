@@ -117,7 +117,7 @@ class StreamedRun(HookRun):
             return
         self._source.cancel_stream(self)
         if self._starting_over and not self._final:
-            self._again()
+            self._again("the file must come from byte 0 again")
         else:
             super()._judge(status)
         self._fed = None

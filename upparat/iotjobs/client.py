@@ -150,6 +150,14 @@ class JobsClient:
             return None
         return found if found is not None and found.key == key else None
 
+    def check_now(self) -> bool:
+        """Look at everything now. Returns ``False`` if there are no subscriptions: the agent looks
+        as soon as it has them."""
+        if not self._requests.ready:
+            return False
+        self._look_again()
+        return True
+
     # --- MqttSessionEvents ---
 
     def connected(self) -> None:

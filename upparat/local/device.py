@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from upparat.job import Hook
+from upparat.runtime import MAX_PATH, OFF
 
 from .loopback import HOST
 
@@ -100,6 +101,11 @@ class Device:
         with self.config_file.open("w", encoding="utf-8") as stream:
             parser.write(stream)
 
+    def _control_socket(self) -> str:
+        """Return a path beside the other files; several devices must not share the default."""
+        path = self.directory / "control.sock"
+        return str(path) if len(os.fsencode(path)) <= MAX_PATH else OFF
+
     def _defaults(self, mqtt_port: int) -> dict[str, dict[str, str]]:
         sections = {
             "service": {
@@ -120,6 +126,7 @@ class Device:
             "hooks": {"retry_interval": "1"},
             # The local S3 has no certificate.
             "download": {"allow_http": "yes"},
+            "control": {"socket": self._control_socket()},
         }
         if self.hook(Hook.INSTALL).exists():
             sections["hooks"] |= {hook: str(self.hook(hook)) for hook in Hook}

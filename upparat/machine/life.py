@@ -23,6 +23,7 @@ from upparat.job import (
     parse_document,
 )
 from upparat.ports import STREAM, Installation, Memory, Stage
+from upparat.snapshots import EndedJob, WaitKind
 from upparat.version import older
 
 from .model import (
@@ -34,6 +35,7 @@ from .model import (
     Downloading,
     Fetching,
     Inputs,
+    Pause,
     Restart,
     Selection,
     Work,
@@ -42,11 +44,15 @@ from .model import (
 builder = TypeMachineBuilder(Inputs, Core)
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+OTHERS = "ended_by_others"
+"""The state of a job that others have ended; the agent reports nothing then."""
 
 NO_URL = "AWS gives no fresh URL for the file"
 
 MAX_URL_REQUESTS = 60
 """Requests in a row for a fresh URL until the download fails. Other jobs wait meanwhile."""
+
+GOING_DOWN = Pause(WaitKind.RESTART_GRACE, "the device may be going down")
 
 LINGER_POLL = 1.0
 """Seconds between two looks, at the least, at a restart hook that an earlier agent has left."""
@@ -61,8 +67,8 @@ def look(inputs: Inputs, core: Core, selection: Selection) -> Selection:
 
 
 def verify(inputs: Inputs, core: Core, job: Job) -> Work:
-    core.in_hand = job.key
     core.replaced = core.memory.replaced if core.memory and core.memory.key == job.key else ""
+    core.job = job
     core.jobs.follow(job.execution)
     if _restarted(core, job.execution):
         inputs._check(_check_after_start(core, job))
@@ -126,7 +132,7 @@ def release_hooks(inputs: Inputs, core: Core, key: ExecutionKey, restarting: boo
     core.jobs.unfollow()
     core.timer.cancel()
     core.downloads.stop()
-    core.in_hand = None
+    core.job = None
     core.memory = None
     core.hooks.release()
     return Aftermath(key, restarting)
@@ -299,6 +305,7 @@ def _leaves(inputs: Inputs, core: Core) -> bool:
     if memory is None:
         return False
     core.log.info("{job_id}: it has ended meanwhile", job_id=memory.key.job_id)
+    core.on_ended(EndedJob(memory.key, "", "", OTHERS, "it ended while the agent was away"))
     if _going_down(memory):
         inputs._abandon(memory.key, restarting=True)
         return True
@@ -500,7 +507,7 @@ def miss_url(inputs: Inputs, core: Core, work: Fetching, job_id: str, ended: boo
     if ended:
         _ended_by_others(inputs, core, work, restarting=False)
     elif _may_ask_again(core, work):
-        core.timer.start(core.policy.retry_interval)
+        core.wait_for(Pause(WaitKind.FRESH_URL, NO_URL), core.policy.retry_interval)
     else:
         inputs._finish(Report(State.DOWNLOAD_FAILED, NO_URL))
 
@@ -622,7 +629,7 @@ def give_restart_up(inputs: Inputs, core: Core, work: Work, state: State) -> Non
 @restart.upon(Inputs.restarted).loop()
 def give_grace(inputs: Inputs, core: Core, work: Work) -> None:
     core.record.restarted(work.job.key)
-    core.timer.start(core.policy.restart_grace)
+    core.wait_for(GOING_DOWN, core.policy.restart_grace)
 
 
 @restart.upon(Inputs.timeout).loop()
@@ -647,7 +654,7 @@ def compare_installed(inputs: Inputs, core: Core, check: Check, version: str) ->
         # The time for the version to change counts from the hook's end.
         interval = core.policy.retry_interval
         check.until = core.timer.now() + interval + core.policy.restart_timeout
-        core.timer.start(interval)
+        core.wait_for(_old_version(check, version), interval)
     else:
         _have_another_version(inputs, core, check, version)
 
@@ -661,10 +668,15 @@ def _have_another_version(inputs: Inputs, core: Core, check: Check, version: str
         case Restart.CUT_SHORT if _may_restart(core):
             inputs._restart(check.job)
         case _ if left > 0:
-            core.timer.start(min(core.policy.retry_interval, left))
+            core.wait_for(_old_version(check, version), min(core.policy.retry_interval, left))
         case _:
             message = f"Expected version '{check.job.version}', got '{version}'"
             inputs._finish(Report(State.VERSION_MISMATCH, message))
+
+
+def _old_version(check: Check, version: str) -> Pause:
+    why = f"the version is {version!r}, not {check.job.version!r}"
+    return Pause(WaitKind.RESTART_TIMEOUT, why, check.until)
 
 
 def _check_ready(inputs: Inputs, core: Core, check: Check) -> None:
@@ -711,7 +723,7 @@ def _completed(check: Check, after_start: State) -> Report:
 
 
 def finish(inputs: Inputs, core: Core, work: Work, report: Report) -> None:
-    core.in_hand = None
+    core.job = None
     core.memory = None
     if report.confirms:
         core.record.confirm(work.job.version)
@@ -736,7 +748,21 @@ def _end(
     )
     core.ended.append(execution.key)
     facts = {**report.facts, "agent": core.policy.agent, **versions}
+    core.on_ended(_ended_job(execution, report))
     core.jobs.report(execution, replace(report, facts=facts))
+
+
+def _ended_job(execution: JobExecution, report: Report) -> EndedJob:
+    document = execution.document
+    version = document.get("version") if isinstance(document, dict) else None
+    details = report.details
+    return EndedJob(
+        execution.key,
+        version if isinstance(version, str) else "",
+        report.status.value,
+        details["state"],
+        details["message"],
+    )
 
 
 def fail(
@@ -757,6 +783,8 @@ def cancel_restart(inputs: Inputs, core: Core, work: Work) -> None:
 
 def _ended_by_others(inputs: Inputs, core: Core, work: Work, *, restarting: bool) -> None:
     core.log.warn("{job_id}: ended by others; nothing more is done for it", job_id=work.job.job_id)
+    message = "nothing more is done for it"
+    core.on_ended(EndedJob(work.job.key, work.job.version, "", OTHERS, message))
     inputs._abandon(work.job.key, restarting)
 
 
@@ -782,10 +810,10 @@ def have_released(inputs: Inputs, core: Core, aftermath: Aftermath) -> None:
 def settle(inputs: Inputs, core: Core, aftermath: Aftermath) -> None:
     """Begin nothing while the device may be about to go down."""
     if core.hooks.restart_lingers():
-        core.timer.start(max(core.policy.restart_grace, LINGER_POLL))
+        core.wait_for(GOING_DOWN, max(core.policy.restart_grace, LINGER_POLL))
     elif not aftermath.settled:
         aftermath.settled = True
-        core.timer.start(core.policy.restart_grace)
+        core.wait_for(GOING_DOWN, core.policy.restart_grace)
     else:
         inputs._clean_up()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -32,6 +33,7 @@ from upparat.ports import (
     Timer,
     TimerEvents,
 )
+from upparat.snapshots import EndedJob, JobSnapshot, Wait, WaitKind
 
 FULL_LIST = 10
 """Executions that AWS lists at once; with a schedule up to 15. The API has no second page for
@@ -58,13 +60,27 @@ class Policy:
     agent: str = ""
 
 
+@dataclass(frozen=True)
+class Pause:
+    """The meaning of the timer that runs.
+
+    :ivar limit: the time of the timer's clock at which the machine gives up, in seconds.
+    """
+
+    kind: WaitKind
+    why: str
+    limit: float | None = None
+
+
 @dataclass
 class Core:
     """The ports, the policy, and the data that outlives a single job.
 
     :ivar memory: the device's memory of an update in hand; ``None`` once it is used up.
-    :ivar in_hand: the execution that the agent works on.
+    :ivar job: the job that the agent works on.
     :ivar replaced: the version that ran before it; empty if it is not known.
+    :ivar pause: the meaning of the timer, if it runs.
+    :ivar on_ended: called when a job is over, whoever has ended it; must not raise.
     :ivar not_ours: listed executions that are somebody else's.
     :ivar ended: executions that the agent has ended; AWS may still list them for a moment.
     :ivar crowded_out: the list was full of executions that are not ours, and the log says so.
@@ -77,12 +93,40 @@ class Core:
     record: Record
     policy: Policy
     memory: Memory | None = None
-    in_hand: ExecutionKey | None = None
+    job: Job | None = None
     replaced: str = ""
+    pause: Pause | None = None
+    on_ended: Callable[[EndedJob], None] = lambda job: None
     not_ours: set[ExecutionKey] = field(default_factory=set)
     ended: deque[ExecutionKey] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     crowded_out: bool = False
     log: Logger = field(default_factory=lambda: Logger(namespace="upparat.machine"))
+
+    @property
+    def in_hand(self) -> ExecutionKey | None:
+        """The execution that the agent works on."""
+        return self.job.key if self.job is not None else None
+
+    def snapshot(self) -> JobSnapshot | None:
+        """Return the job in hand."""
+        job = self.job
+        return JobSnapshot(job.key, job.version, job.force, job.size) if job is not None else None
+
+    def wait_for(self, pause: Pause, seconds: float) -> None:
+        """Start the timer for a reason."""
+        self.pause = pause
+        self.timer.start(seconds)
+
+    def wait(self, remaining: float | None) -> Wait | None:
+        """Return what the timer waits for.
+
+        :param remaining: the seconds that the timer still runs; ``None`` if it does not run.
+        """
+        pause = self.pause
+        if remaining is None or pause is None:
+            return None
+        limit = None if pause.limit is None else max(0.0, pause.limit - self.timer.now())
+        return Wait(pause.kind, pause.why, remaining, limit)
 
 
 # --- the data of the states -------------------------------------------------------------------

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from upparat.backoff import Backoff
 from upparat.config.settings import BrokerSettings
 from upparat.oneshot import OneShot
+from upparat.snapshots import ConnectionSnapshot
 
 from .connection import Connection, ConnectionListener, ConnectionReactor
 from .dial import Abandoned, Dial
@@ -56,6 +57,7 @@ class MqttService(Service):
         self._attempts = 0
         self._online = False
         self._online_since: float | None = None
+        self._problem = ""
         self._retry = OneShot(reactor)
         self._deadline = OneShot(reactor)
         self._dial: Dial | None = None
@@ -94,6 +96,12 @@ class MqttService(Service):
     @property
     def connected(self) -> bool:
         return self._connection is not None and self._connection.usable
+
+    def snapshot(self) -> ConnectionSnapshot:
+        """Return since when the connection stands, or why it does not."""
+        if self.connected and self._online_since is not None:
+            return ConnectionSnapshot(seconds=self._reactor.seconds() - self._online_since)
+        return ConnectionSnapshot(problem=self._problem, retry=self._retry.remaining)
 
     def publish(self, topic: str, payload: bytes) -> bool:
         return self._connection is not None and self._connection.publish(topic, payload)
@@ -166,6 +174,7 @@ class MqttService(Service):
     def _go_offline(self, reason: str) -> None:
         if self._online:
             self._online = False
+            self._problem = reason
             self._notify(self.events.disconnected, reason)
 
     def _down(self, reason: str) -> None:
@@ -183,6 +192,7 @@ class MqttService(Service):
         if since is not None and self._reactor.seconds() - since >= self._backoff.stable:
             self._attempts = 0
         self._attempts += 1
+        self._problem = reason
         delay = self._backoff.delay(self._attempts, self._random)
         self._retry.start(delay, self._attempt)
         self.log.warn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from unittest.mock import patch
 
 from hypothesis import given
@@ -13,7 +14,7 @@ from tests.support.certs import make_certs
 from tests.unit.config.bench import PROXY, ConfigBench
 from upparat.config import reader as config
 from upparat.config.reader import ConfigError
-from upparat.config.settings import Require
+from upparat.config.settings import ControlSettings, Require
 from upparat.job import Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, parse
 
@@ -310,3 +311,41 @@ class ProxyTests(ConfigBench):
         self.assertNotIn("Basic", repr(settings))
         self.assertEqual(settings.broker.proxy, settings.download.proxy.http)
         self.assertEqual(settings.broker.proxy, parse("http://me:secret@h:1"))
+
+
+class ControlTests(ConfigBench):
+    def test_a_relative_path_counts_from_here(self) -> None:
+        found = self.option("control", "socket = c.sock").socket
+        self.assertEqual(found, Path("c.sock").absolute())
+
+    def test_off(self) -> None:
+        for text in ("off", "OFF", ""):
+            self.assertIsNone(self.option("control", f"socket = {text}").socket, text)
+
+    def test_a_path_that_no_socket_can_have(self) -> None:
+        path = "/" + "x" * 107
+        self.assertEqual(
+            self.problem("control", f"socket = {path}"),
+            f"[control] socket: {path} is longer than 107 bytes",
+        )
+
+    def test_the_group(self) -> None:
+        self.assertEqual(self.option("control", "group = root").group, "root")
+        self.assertEqual(
+            self.problem("control", "group = no-such-group"),
+            "[control] group: the system has no group 'no-such-group'",
+        )
+
+    def test_the_mode(self) -> None:
+        self.assertEqual(self.option("control", "mode = 666").mode, "666")
+        for wrong in ("0o660", "0680", "1660", "rw-rw----"):
+            self.assertEqual(
+                self.problem("control", f"mode = {wrong}"),
+                f"[control] mode: {wrong!r} is no mode of three octal digits",
+            )
+
+    def test_no_problem_keeps_the_agent_from_starting(self) -> None:
+        text = "[control]\nsocket = /" + "x" * 107 + "\nmode = 9\ngroup = no-such-group"
+        settings = config.load(self.write(text), "thing", must_run=True)
+        self.assertEqual(settings.control, ControlSettings(socket=None))
+        self.assertEqual((len(settings.problems), settings.unfit), (3, ""))

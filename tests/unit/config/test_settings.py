@@ -15,6 +15,7 @@ from upparat.config import reader as config
 from upparat.config.settings import (
     SECTIONS,
     BrokerSettings,
+    ControlSettings,
     DownloadSettings,
     HookSettings,
     InventorySettings,
@@ -28,6 +29,7 @@ from upparat.config.settings import (
 )
 from upparat.job import Downgrades, Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, Proxy
+from upparat.runtime import default_socket
 
 ALL = """
 [service]
@@ -93,6 +95,10 @@ allow_downgrade = forced
 [inventory]
 package = my.app_1-x
 hook = {hook} inventory
+[control]
+socket = {directory}/control.sock
+mode = 0600
+group = root
 """
 
 
@@ -150,6 +156,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "allow_downgrade": Downgrades.YES,
     },
     "inventory": {"package": "", "hook": ()},
+    "control": {"socket": default_socket(), "mode": "0660", "group": None},
 }
 
 
@@ -223,6 +230,7 @@ class SettingsTests(ConfigBench):
                     allow_downgrade=Downgrades.FORCED,
                 ),
                 InventorySettings(package="my.app_1-x", hook=(hook, "inventory")),
+                ControlSettings(socket=self.directory / "control.sock", mode="0600", group="root"),
             ),
         )
 
@@ -277,6 +285,7 @@ class SettingsTests(ConfigBench):
         names["hooks"] += [*Hook, "timeout", *(f"timeout_{hook}" for hook in Hook)]
         names["verify"] = ["public_keys", "cafile", "require", "bind_version", "product"]
         names["verify"] += ["allow_downgrade"]
+        names["control"].remove("socket")  # without a value it is off
         names["service"] += ["download_location", "state_dir", "sentry"]
         text = "".join(
             f"[{section}]\n" + "".join(f"{name} =\n" for name in options)

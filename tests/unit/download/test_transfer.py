@@ -16,6 +16,7 @@ from upparat.download.errors import IdleTimeout
 from upparat.download.response import SLOW_DOWN
 from upparat.download.writer import FLUSH_DELAY
 from upparat.job import State
+from upparat.snapshots import DownloadSnapshot, Wait, WaitKind
 
 
 def drip(at: int, end: Exception) -> Answer:
@@ -115,3 +116,25 @@ class BackOffTests(Bench):
         self.downloader.stop()
         self.assertEqual(self.reactor.getDelayedCalls(), [])
         self.assertEqual(self.heard.events, [])
+
+
+class SnapshotTests(Bench):
+    def test_bytes_and_speed(self) -> None:
+        self.assertIsNone(self.downloader.snapshot())
+        answer = Answer(length=1000, end=None)
+        self.start(answer)
+        self.assertEqual(self.downloader.snapshot(), DownloadSnapshot())
+        for _ in range(5):
+            answer.receive(b"x" * 100)
+            self.reactor.advance(1.0)
+        self.assertEqual(self.downloader.snapshot(), DownloadSnapshot(500, 1000, 100.0))
+        self.downloader.stop()
+        self.assertIsNone(self.downloader.snapshot())
+
+    def test_a_wait_for_the_next_attempt(self) -> None:
+        self.start(broken(4), Answer(length=10, end=None))
+        self.reactor.advance(0.25)
+        wait = Wait(WaitKind.DOWNLOAD, "ConnectionError at 4 of 10 bytes", 0.75)
+        self.assertEqual(self.downloader.snapshot(), DownloadSnapshot(4, 10, wait=wait))
+        self.reactor.advance(0.75)
+        self.assertEqual(self.downloader.snapshot(), DownloadSnapshot(4, 10))

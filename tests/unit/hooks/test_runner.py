@@ -11,6 +11,7 @@ from upparat.hooks.orphans import POLL
 from upparat.hooks.output import BURST
 from upparat.hooks.pidfiles import HookGroup
 from upparat.job import Hook
+from upparat.snapshots import HookSnapshot, Wait, WaitKind
 
 
 class OrderTests(HookTestCase):
@@ -358,3 +359,47 @@ class WayTests(HookTestCase):
         self.successResultOf(self.runner.shut_down())
         self.way.callback(None)
         self.assertEqual((self.reactor.processes, self.told()), ([], []))
+
+
+class SnapshotTests(HookTestCase):
+    def test_no_hook(self) -> None:
+        self.assertIsNone(self.runner.snapshot())
+
+    def test_a_run(self) -> None:
+        self.run_hook(Hook.DOWNLOAD)
+        self.reactor.advance(30)
+        running = HookSnapshot(Hook.DOWNLOAD, 1, timeout=100.0, seconds=30.0, remaining=70.0)
+        self.assertEqual(self.runner.snapshot(), running)
+        self.reactor.last.ends()
+        self.assertIsNone(self.runner.snapshot())
+
+    def test_a_wait_for_the_next_run(self) -> None:
+        self.run_hook(Hook.DOWNLOAD)
+        self.reactor.last.ends(3)
+        self.reactor.advance(4)
+        wait = Wait(WaitKind.HOOK_RETRY, "the hook exited with 3", 6.0)
+        waiting = HookSnapshot(Hook.DOWNLOAD, 2, timeout=100.0, wait=wait)
+        self.assertEqual(self.runner.snapshot(), waiting)
+        self.reactor.advance(6)
+        self.reactor.advance(1)
+        again = HookSnapshot(Hook.DOWNLOAD, 2, timeout=100.0, seconds=1.0, remaining=99.0)
+        self.assertEqual(self.runner.snapshot(), again)
+
+    def test_a_wait_for_a_hook_of_an_earlier_agent(self) -> None:
+        self.orphans = {HookGroup(77, Hook.INSTALL)}
+        self.runner.wait_for_leftovers()
+        self.runner.run(Hook.INSTALL, JOB, "/file")
+        snapshot = self.runner.snapshot()
+        assert snapshot is not None
+        assert snapshot.wait is not None
+        self.assertIs(snapshot.wait.kind, WaitKind.EARLIER_HOOK)
+        self.assertIsNone(snapshot.seconds)
+
+    def test_a_restart_hook_that_falls_with_the_device(self) -> None:
+        self.run_hook(Hook.RESTART)
+        self.reactor.last.ends(signal=15)
+        snapshot = self.runner.snapshot()
+        assert snapshot is not None
+        why = "the restart hook was ended: the device may be going down"
+        grace = self.settings.restart_grace
+        self.assertEqual(snapshot.wait, Wait(WaitKind.HOOK_RETRY, why, grace))

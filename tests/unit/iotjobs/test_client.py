@@ -154,6 +154,22 @@ class ConnectionTests(JobsBench):
         self.session.grant()
         self.assertEqual(self.taken(), [("changed",)])
 
+    def test_check_now(self) -> None:
+        self.assertFalse(self.jobs.check_now())
+        self.session.connect()
+        self.assertFalse(self.jobs.check_now())
+        self.session.grant()
+        self.taken()
+        self.assertTrue(self.jobs.check_now())
+        self.assertEqual(self.taken(), [("changed",)])
+        self.session.lose()
+        self.assertFalse(self.jobs.check_now())
+
+    def test_check_now_looks_for_the_execution_in_hand(self) -> None:
+        self.following()
+        self.jobs.check_now()
+        self.assertEqual(self.asked(), ["a/get"])
+
     def test_refused_to_subscribe(self) -> None:
         self.jobs.fetch()
         self.session.connect()

@@ -13,6 +13,7 @@ from upparat.job import Downgrades, ExecutionKey, Hook, JobExecutionSummary, Sta
 from upparat.machine.life import MAX_URL_REQUESTS
 from upparat.machine.model import FULL_LIST
 from upparat.ports import Installation, Memory, Stage
+from upparat.snapshots import EndedJob, WaitKind
 
 
 class HappyPathTests(SynchronousTestCase):
@@ -1154,3 +1155,69 @@ class StopTests(SynchronousTestCase):
         ):
             life.quiet().machine.stop()
             self.assertEqual((life.state, life.taken()), ("stopped", effects))
+
+
+class ObservedTests(SynchronousTestCase):
+    """What others see of a job: the meaning of the timer, and the end."""
+
+    def watched(self, life: Life) -> list[EndedJob]:
+        ended: list[EndedJob] = []
+        life.core.on_ended = ended.append
+        return ended
+
+    def waits(self, life: Life) -> tuple[WaitKind, str, float | None]:
+        assert life.core.pause is not None
+        return life.core.pause.kind, life.core.pause.why, life.core.pause.limit
+
+    def test_the_device_may_go_down(self) -> None:
+        life = Life().restart_running()
+        life.machine.restarted()
+        told = (WaitKind.RESTART_GRACE, "the device may be going down", None)
+        self.assertEqual(self.waits(life), told)
+        life = Life().restart_running()
+        life.machine.cancelled()
+        life.machine.released()
+        self.assertEqual(self.waits(life), told)
+
+    def test_the_version_may_still_change(self) -> None:
+        life = Life(restart_timeout=300.0, restart_grace=10.0).checking()
+        life.machine.version_known("1.0")
+        limit = life.timer.time + 290.0
+        why = "the version is '1.0', not '2.0'"
+        self.assertEqual(self.waits(life), (WaitKind.RESTART_TIMEOUT, why, limit))
+
+    def test_a_fresh_url_is_awaited(self) -> None:
+        life = Life().downloading()
+        life.machine.url_expired("HTTP 403")
+        life.machine.describe_failed("a", False)
+        self.assertEqual(self.waits(life)[0], WaitKind.FRESH_URL)
+
+    def test_an_end(self) -> None:
+        life = Life().installing()
+        ended = self.watched(life)
+        life.machine.hook_failed(Hook.INSTALL, "Exit code: 1", {})
+        failed = EndedJob(key("a"), "2.0", "FAILED", "installation_hook_failed", "Exit code: 1")
+        self.assertEqual(ended, [failed])
+
+    def test_a_rejection(self) -> None:
+        life = Life().selecting()
+        ended = self.watched(life)
+        life.machine.described(execution(version=2))
+        [job] = ended
+        self.assertEqual((job.version, job.status), ("", "REJECTED"))
+
+    def test_an_end_by_others(self) -> None:
+        life = Life().installing()
+        ended = self.watched(life)
+        life.machine.cancelled()
+        life.machine.released()
+        message = "nothing more is done for it"
+        self.assertEqual(ended, [EndedJob(key("a"), "2.0", "", "ended_by_others", message)])
+
+    def test_an_end_while_the_agent_was_away(self) -> None:
+        life = Life()
+        ended = self.watched(life)
+        life.started(Memory(key("a"))).machine.pending([], [])
+        life.machine.describe_failed("a", True)
+        message = "it ended while the agent was away"
+        self.assertEqual(ended, [EndedJob(key("a"), "", "", "ended_by_others", message)])

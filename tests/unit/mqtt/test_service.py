@@ -15,6 +15,7 @@ from tests.unit.mqtt.bench import MqttTestCase
 from upparat.mqtt.connection import DISCONNECT_TIMEOUT
 from upparat.mqtt.dial import Abandoned
 from upparat.mqtt.session import SubscribeError
+from upparat.snapshots import ConnectionSnapshot
 
 
 class ConnectTests(MqttTestCase):
@@ -398,3 +399,24 @@ class StopTests(MqttTestCase):
         self.assertEqual(self.packets()[-1], (wire.DISCONNECT, b""))
         self.break_connection()
         self.assert_nothing_left()
+
+
+class SnapshotTests(MqttTestCase):
+    def test_a_connection(self) -> None:
+        self.assertEqual(self.service.snapshot(), ConnectionSnapshot())
+        self.connect()
+        self.clock.advance(7.0)
+        self.assertEqual(self.service.snapshot(), ConnectionSnapshot(seconds=7.0))
+
+    def test_a_connection_that_was_lost(self) -> None:
+        self.connect()
+        self.break_connection()
+        reason = "the broker closed the connection"
+        self.assertEqual(self.service.snapshot(), ConnectionSnapshot(problem=reason, retry=1.0))
+        self.clock.advance(1.0)
+        self.assertEqual(self.service.snapshot(), ConnectionSnapshot(problem=reason))
+
+    def test_a_connection_that_is_given_up(self) -> None:
+        self.connect()
+        self.service.disconnect_and_retry("no subscription")
+        self.assertEqual(self.service.snapshot(), ConnectionSnapshot(problem="no subscription"))

@@ -1,0 +1,81 @@
+"""The desk: followers, and requests to AWS."""
+
+from __future__ import annotations
+
+from tests.unit.control.bench import JOB, ControlBench
+from upparat.control.desk import CHECK_INTERVAL, FOLLOW_INTERVAL, REFRESH_INTERVAL
+
+
+class FollowTests(ControlBench):
+    def test_the_status_and_then_each_change(self) -> None:
+        peer = self.peer()
+        [first] = peer.asks("follow")
+        self.assertEqual(first["state"], "monitor")
+        self.clock.advance(FOLLOW_INTERVAL)
+        self.assertEqual(peer.heard(), [])
+        self.agent.state, self.agent.job = "download", JOB
+        self.clock.advance(FOLLOW_INTERVAL)
+        [second] = peer.heard()
+        self.assertEqual((second["state"], second["job"]["id"]), ("download", "job-1"))
+        self.clock.advance(FOLLOW_INTERVAL)
+        self.assertEqual(peer.heard(), [])
+
+    def test_many_changes_are_few_events(self) -> None:
+        peer = self.peer()
+        peer.asks("follow")
+        for number in range(100):
+            self.agent.state = f"state {number}"
+            self.clock.advance(0.01)
+        self.assertLessEqual(len(peer.heard()), 4)
+
+    def test_a_sign_of_life(self) -> None:
+        peer = self.peer()
+        peer.asks("follow")
+        self.clock.pump([FOLLOW_INTERVAL] * int(REFRESH_INTERVAL / FOLLOW_INTERVAL))
+        self.assertEqual(len(peer.heard()), 1)
+
+    def test_nobody_looks_when_nobody_follows(self) -> None:
+        first, second = self.peer(), self.peer()
+        first.asks("follow")
+        second.asks("follow")
+        first.leaves()
+        self.agent.state = "download"
+        self.clock.advance(FOLLOW_INTERVAL)
+        self.assertEqual(len(second.heard()), 1)
+        second.leaves()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        third = self.peer()
+        self.assertEqual(third.asks("follow")[0]["state"], "download")
+        third.leaves()
+
+    def test_a_status_that_cannot_be_made(self) -> None:
+        """It ends the clients, and is one line in the log."""
+        peer = self.peer()
+        peer.asks("follow")
+        self.agent.connection = None  # type: ignore[assignment]
+        self.clock.pump([FOLLOW_INTERVAL] * 5)
+        self.assertTrue(peer.dropped)
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class CheckTests(ControlBench):
+    def test_asked(self) -> None:
+        self.assertEqual(self.peer().asks("check_now"), [{"protocol": 1, "type": "check_now"}])
+        self.assertEqual(self.checks, 1)
+
+    def test_one_request_answers_many_clients(self) -> None:
+        for _ in range(5):
+            self.peer().asks("check_now")
+        self.assertEqual(self.checks, 1)
+        self.clock.advance(CHECK_INTERVAL)
+        self.peer().asks("check_now")
+        self.assertEqual(self.checks, 2)
+
+    def test_no_connection(self) -> None:
+        self.connected = False
+        [answer] = self.peer().asks("check_now")
+        self.assertEqual(answer["error"], "not_connected")
+        self.connected = True
+        self.peer().asks("check_now")
+        self.assertEqual(self.checks, 1)

@@ -1,0 +1,146 @@
+"""The language of the control socket: one JSON object a line, both ways.
+
+``docs/control.schema.json`` describes every message. The agent and its clients share this module,
+so it imports nothing of Twisted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+PROTOCOL = 1
+"""The version of the protocol. It changes when an old client could misread a new message. New
+members of an object do not change it."""
+
+MAX_REQUEST = 4096
+"""The longest request, in bytes."""
+
+Message = Mapping[str, Any]
+
+
+class RequestKind(StrEnum):
+    """What a client may ask for."""
+
+    STATUS = "status"
+    FOLLOW = "follow"
+    CHECK_NOW = "check_now"
+    LOG = "log"
+
+
+class ErrorCode(StrEnum):
+    """Why a request is refused."""
+
+    BAD_REQUEST = "bad_request"
+    PROTOCOL = "protocol"
+    BUSY = "busy"
+    NOT_CONNECTED = "not_connected"
+    UNKNOWN_JOB = "unknown_job"
+    NO_LOGS = "no_logs"
+    FAILED = "failed"
+
+
+class RequestRefused(Exception):
+    """A request that is refused; the message is one line for the client."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class ControlRequest:
+    """A request.
+
+    :ivar job: for ``log``: the id of the job, or none for the last one.
+    :ivar follow: for ``log``: whether the lines that come later are wanted as well.
+    """
+
+    kind: RequestKind
+    job: str | None = None
+    follow: bool = False
+
+    def message(self) -> Message:
+        """Return the request as it is sent."""
+        message: dict[str, Any] = {"protocol": PROTOCOL, "request": self.kind.value}
+        if self.kind is RequestKind.LOG:
+            message |= {"job": self.job, "follow": self.follow}
+        return message
+
+
+def encode(message: Message) -> bytes:
+    """Return a message as a line, with its line end."""
+    return json.dumps(message, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+
+
+def parse_request(line: bytes) -> ControlRequest:
+    """Read a request. Unknown members are ignored.
+
+    :raises RequestRefused: if it makes no sense, or is of another version of the protocol.
+    """
+    message = _object(line)
+    if message.get("protocol") != PROTOCOL or isinstance(message["protocol"], bool):
+        raise RequestRefused(
+            ErrorCode.PROTOCOL, f"protocol: this agent speaks version {PROTOCOL} of the protocol"
+        )
+    try:
+        kind = RequestKind(message.get("request", ""))
+    except ValueError:
+        known = ", ".join(RequestKind)
+        raise RequestRefused(ErrorCode.BAD_REQUEST, f"request: must be one of {known}") from None
+    return ControlRequest(kind, _job(message), _follow(message))
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        raise RequestRefused(ErrorCode.BAD_REQUEST, "the request is not JSON") from None
+    if not isinstance(message, dict):
+        raise RequestRefused(ErrorCode.BAD_REQUEST, "the request is not an object")
+    return message
+
+
+def _job(message: Message) -> str | None:
+    job = message.get("job")
+    if job is not None and not isinstance(job, str):
+        raise RequestRefused(ErrorCode.BAD_REQUEST, "job: must be a string or null")
+    return job
+
+
+def _follow(message: Message) -> bool:
+    follow = message.get("follow", False)
+    if not isinstance(follow, bool):
+        raise RequestRefused(ErrorCode.BAD_REQUEST, "follow: must be true or false")
+    return follow
+
+
+# --- messages of the agent ------------------------------------------------------------------------
+
+
+def checking() -> Message:
+    """The agent asks AWS for the jobs."""
+    return {"protocol": PROTOCOL, "type": "check_now"}
+
+
+def log_line(line: str) -> Message:
+    """One line of a job's log."""
+    return {"protocol": PROTOCOL, "type": "log", "line": line}
+
+
+def end() -> Message:
+    """The answer is complete."""
+    return {"protocol": PROTOCOL, "type": "end"}
+
+
+def refusal(refused: RequestRefused) -> Message:
+    """The answer to a request that is refused."""
+    return {
+        "protocol": PROTOCOL,
+        "type": "error",
+        "error": refused.code.value,
+        "message": str(refused),
+    }
