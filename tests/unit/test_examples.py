@@ -8,6 +8,7 @@ import re
 import shutil
 import stat
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,9 @@ def read(name: str) -> str:
 
 class Configs(SynchronousTestCase):
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp()).absolute()
-        self.directory.mkdir()
+        directory = tempfile.TemporaryDirectory()  # its path is short enough for a socket
+        self.addCleanup(directory.cleanup)
+        self.directory = Path(directory.name)
         shutil.copytree(EXAMPLES / "hooks", self.directory / "hooks")
         authority = Authority()
         for name in ("AmazonRootCA1.pem", "ca.pem"):
