@@ -77,6 +77,16 @@ ALLOWED = {
         "streaming",
         "text",
     ),
+    "doctor": (
+        "config",
+        "iotjobs",
+        "job",
+        "mqtt",
+        "net",
+        "private",
+        "signing",
+        "storage",
+    ),
     # the roof
     "service": (
         "config",
@@ -94,7 +104,7 @@ ALLOWED = {
     ),
     "reactor": ("net",),
     "tap": ("config", "log", "private", "reactor", "service", "storage"),
-    "commands": ("config", "log", "private", "signing", "tap"),
+    "commands": ("config", "doctor", "log", "private", "signing", "tap"),
     # beside the agent
     "local": ("job",),
 }

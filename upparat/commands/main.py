@@ -24,6 +24,7 @@ class Verb(NamedTuple):
 VERBS = {
     "run": Verb("run the agent (the default)", configured=True),
     "check": Verb("only check the configuration file", configured=True),
+    "doctor": Verb("try what goes wrong in the field, and say what to do"),
     "sign": Verb("sign a file and its version, and print what goes into the job document"),
 }
 """The verbs; each is the name of a module, imported only when it is asked for."""
