@@ -44,7 +44,7 @@ def judge_directory(
     bad = _owned(name, path, existing) or _written(name, path, existing, mount)
     if bad:
         return bad
-    if scarce := _space(name, existing, least, os.statvfs(existing)):
+    if scarce := judge_space(name, existing, least, os.statvfs(existing)):
         return scarce
     if lasting and mount and mount.volatile:
         meaning = f"{path} is on {mount.kind}: a reboot forgets the update in hand"
@@ -104,7 +104,7 @@ def _try_scratch(path: Path) -> None:
         directory.remove(name)
 
 
-def _space(name: str, existing: Path, least: int, found: os.statvfs_result) -> Finding | None:
+def judge_space(name: str, existing: Path, least: int, found: os.statvfs_result) -> Finding | None:
     """The finding for a disk that is nearly full."""
     free = found.f_bavail * found.f_frsize
     if free < least:

@@ -176,9 +176,11 @@ _WHY = "Check that the port is one for TLS with client certificates"
 
 
 def _handshake_reason(error: ssl.SSLError) -> str:
-    if error.reason == "WRONG_VERSION_NUMBER":
+    # An SSLEOFError, which the ssl module makes by itself, has no such attribute.
+    reason: str = getattr(error, "reason", None) or str(error)
+    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
         return "the server does not speak TLS"
-    return (error.reason or str(error)).lower().replace("_", " ")
+    return reason.lower().replace("_", " ")
 
 
 def _broken(broker: BrokerSettings, error: Exception) -> Finding:
