@@ -58,4 +58,4 @@ def _judged(problem: Problem) -> Finding:
         return failed(NAME, f"{problem}: every download fails", remedy)
     if problem.section == "hooks" and problem.option in set(Hook):
         return failed(NAME, f"{problem}: each job that needs this hook fails", remedy)
-    return warning(NAME, f"{problem}: the agent takes the default", remedy)
+    return warning(NAME, f"{problem}: the agent starts all the same", remedy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from upparat.private import NotPrivate, PrivateDirectory
@@ -11,6 +12,7 @@ from upparat.private import NotPrivate, PrivateDirectory
 from .examination import Examination
 from .finding import Finding, failed, ok, warning
 from .mounts import MOUNTINFO, Mount, mount_of
+from .waiting import within
 
 SCRATCH = "doctor.scratch"
 """A file that is written, replaced, synced and removed; the agent has none of this name."""
@@ -27,8 +29,16 @@ LEAST_DOWNLOADS = 16 * MEBIBYTE
 def examine(examination: Examination) -> Iterator[Finding]:
     """Two findings: one for each directory."""
     service = examination.settings.service
-    yield judge_directory("state_dir", service.state_dir, LEAST_STATE, lasting=True)
-    yield judge_directory("download_location", service.download_location, LEAST_DOWNLOADS)
+    wanted = (
+        ("state_dir", service.state_dir, LEAST_STATE, True),
+        ("download_location", service.download_location, LEAST_DOWNLOADS, False),
+    )
+    for name, path, least, lasting in wanted:
+        judge = partial(judge_directory, name, path, least, lasting=lasting)
+        try:
+            yield within(examination.seconds(examination.limits.disk), judge)
+        except TimeoutError as error:
+            yield failed(name, f"the disk of {path} hangs: {error.strerror}", "See dmesg")
 
 
 def judge_directory(

@@ -19,6 +19,7 @@ from .examination import Examination
 from .finding import Finding, Level, failed, ok, skipped, warning
 from .network import judge_name, unreachable
 from .tls import judge_refusal
+from .waiting import within
 
 NAME = "download"
 
@@ -87,7 +88,9 @@ def _fetched(examination: Examination, settings: DownloadSettings, place: _Place
     try:
         with closing(_connection(examination, settings, place)) as connection:
             connection.connect()
-            return _asked(examination, settings, place, connection)
+            # The server may send a byte now and then, for ever.
+            seconds = examination.seconds(examination.limits.answer)
+            return within(seconds, lambda: _asked(examination, settings, place, connection))
     except ssl.SSLError as error:
         return judge_refusal(NAME, place.host, error, examination.now())
     except http.client.HTTPException:  # its text may hold the URL

@@ -23,6 +23,7 @@ class Limits:
 
     :ivar total: all steps together; what is left then is skipped.
     :ivar connect: a name lookup, a connection, a handshake.
+    :ivar disk: a file is written, synced and replaced.
     :ivar answer: an answer of the broker or of AWS.
     :ivar watch: how long a connection is watched for another client that takes it over.
     :ivar pause: between two connections with one client id; AWS accepts one in a second.
@@ -30,6 +31,7 @@ class Limits:
 
     total: float = 60.0
     connect: float = 8.0
+    disk: float = 10.0
     answer: float = 8.0
     watch: float = 5.0
     pause: float = 1.1

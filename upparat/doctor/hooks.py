@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from .elf import MAGIC, linker_of
 from .examination import Examination
 from .finding import Finding, failed, ok, skipped
 from .mounts import MOUNTINFO, mount_of
@@ -14,7 +15,6 @@ from .mounts import MOUNTINFO, mount_of
 HEAD = 256
 """Bytes of a script in which Linux looks for its interpreter."""
 
-_PROGRAM = b"\x7fELF"
 _MARK = b"\xef\xbb\xbf"
 
 
@@ -53,20 +53,27 @@ def _problem(path: Path, mountinfo: Path) -> tuple[str, str]:
     if not os.access(path, os.X_OK):
         return "is not executable", f"chmod +x {path}"
     with path.open("rb") as stream:
-        return _content_problem(stream.read(HEAD))
+        return _content_problem(path, stream.read(HEAD))
 
 
-def _content_problem(head: bytes) -> tuple[str, str]:
-    if head.startswith(_PROGRAM):
-        return "", ""
+def _content_problem(path: Path, head: bytes) -> tuple[str, str]:
+    if head.startswith(MAGIC):
+        return _linker_problem(linker_of(path))
     if head.startswith(_MARK):
         return "begins with a byte order mark", "Save it as UTF-8 without a byte order mark"
     if not head.startswith(b"#!"):
         return "is neither a program nor a script", "Begin the script with #!/bin/sh"
     line = head[2:].partition(b"\n")[0]
     if line.endswith(b"\r"):
-        return "has lines that end with CRLF", "Convert the script: sed -i 's/\\r$//' FILE"
+        return "has lines that end with CRLF", f"Type: sed -i 's/\\r$//' {path}"
     return _interpreter_problem(os.fsdecode(line).split())
+
+
+def _linker_problem(linker: str) -> tuple[str, str]:
+    if not linker or os.path.isfile(linker):
+        return "", ""
+    missing = f"needs the linker {linker}, which is not there"
+    return missing, "Build the hook for this device and its C library"
 
 
 def _interpreter_problem(words: list[str]) -> tuple[str, str]:

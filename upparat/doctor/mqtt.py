@@ -19,23 +19,13 @@ if TYPE_CHECKING:
 
 _ADVICE = {
     "Bad user name or password": "Check [broker] username and password",
-    "Not authorized": "Allow the client: its user name, certificate or client id",
+    "Not authorized": "Check [broker] username and password; allow the client id on the broker",
     "Client identifier not valid": "Choose another [broker] client_id",
     "Unsupported protocol version": "The agent speaks MQTT 3.1.1: allow it on the broker",
     "Server unavailable": "Try again later; see the log of the broker",
     "Server busy": "Try again later; see the log of the broker",
 }
 """What to do about the reasons of CONNACK."""
-
-_ALERTS = {
-    "UNKNOWN_CA": "the broker does not know the authority of our certificate",
-    "CERTIFICATE_REQUIRED": "the broker asks for a certificate",
-    "CERTIFICATE_EXPIRED": "the broker finds our certificate expired",
-    "CERTIFICATE_REVOKED": "our certificate was revoked",
-    "CERTIFICATE_UNKNOWN": "the broker does not accept our certificate",
-    "BAD_CERTIFICATE": "the broker does not accept our certificate",
-}
-"""What the alerts of TLS mean, which come only after the handshake."""
 
 _CLOSED = "On AWS: activate the certificate, attach a policy, and allow iot:Connect for this id"
 
@@ -76,19 +66,15 @@ def connect(examination: Examination) -> Iterator[Finding]:
 
 
 def _not_accepted(examination: Examination, refusal: Refusal) -> Finding:
-    reason, client_id = _in_words(str(refusal)), examination.client_id
+    reason, client_id = str(refusal), examination.client_id
     if examination.agent:
         examination.topics_refused = f"the broker does not accept the client id {client_id}"
         meaning = (
             f"{reason}: the client id {client_id} is refused, which says little of the agent's"
         )
         return warning("mqtt", meaning, "Stop the agent and try again to examine its policy")
-    remedy = _ADVICE.get(str(refusal), _CLOSED)
+    remedy = _ADVICE.get(reason, _CLOSED)
     return failed("mqtt", f"the client id {client_id} is not accepted: {reason}", remedy)
-
-
-def _in_words(reason: str) -> str:
-    return next((words for alert, words in _ALERTS.items() if alert in reason), reason)
 
 
 def _watched(examination: Examination, probe: Probe) -> Finding:

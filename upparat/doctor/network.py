@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import errno
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from ipaddress import ip_address
-from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any
 
 from upparat.config.settings import BrokerSettings
 from upparat.net.http_connect import ConnectResponse, ProxyError, connect_request
@@ -17,8 +15,7 @@ from upparat.net.proxy import Proxy
 
 from .examination import Examination
 from .finding import Finding, failed, ok, skipped
-
-_Value = TypeVar("_Value")
+from .waiting import within
 
 RECEIVE_SIZE = 4096
 
@@ -74,7 +71,7 @@ def judge_name(name: str, host: str, port: int, seconds: float) -> Finding:
     if is_address(host):
         return ok(name, f"{host} is an address")
     try:
-        found = look_up_within(host, port, seconds)
+        found = look_upwithin(host, port, seconds)
     except OSError as error:
         remedy = "Check the name; see /etc/resolv.conf and whether its servers answer"
         return failed(name, f"{host} is not found: {_reason(error)}", remedy)
@@ -111,13 +108,13 @@ def _reason(error: OSError) -> str:
 # --- the work ---
 
 
-def look_up_within(host: str, port: int, seconds: float) -> Addresses:
+def look_upwithin(host: str, port: int, seconds: float) -> Addresses:
     """Look up a name.
 
     :raises OSError: if it has no address, or is not found in so many seconds.
     """
     try:
-        return _within(seconds, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        return within(seconds, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except UnicodeError:
         raise OSError("it is no host name") from None
 
@@ -128,7 +125,7 @@ def connect(host: str, port: int, seconds: float) -> socket.socket:
     :raises OSError: if no address takes the connection.
     """
     deadline = time.monotonic() + seconds
-    addresses = look_up_within(host, port, seconds)
+    addresses = look_upwithin(host, port, seconds)
     problem = OSError("the name has no address")
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         opened = socket.socket(family, kind, protocol)
@@ -148,18 +145,19 @@ def open_line(broker: BrokerSettings, seconds: float) -> socket.socket:
     :raises OSError: if there is no connection.
     :raises ProxyError: if the proxy opens no tunnel.
     """
+    deadline = time.monotonic() + seconds
     opened = connect(*target(broker), seconds)
     opened.settimeout(seconds)
     try:
         if broker.proxy:
-            _tunnel(opened, broker.proxy, broker.host, broker.port)
+            _tunnel(opened, broker.proxy, broker.host, broker.port, deadline)
     except BaseException:
         opened.close()
         raise
     return opened
 
 
-def _tunnel(opened: socket.socket, proxy: Proxy, host: str, port: int) -> None:
+def _tunnel(opened: socket.socket, proxy: Proxy, host: str, port: int, deadline: float) -> None:
     opened.sendall(connect_request(proxy, host, port))
     response = ConnectResponse()
     while True:
@@ -168,26 +166,5 @@ def _tunnel(opened: socket.socket, proxy: Proxy, host: str, port: int) -> None:
             raise ProxyError("the proxy closes the connection")
         if response.feed(data):
             return
-
-
-def _within(seconds: float, call: Callable[[], _Value]) -> _Value:
-    """Call in a thread of its own, because nothing can interrupt a name lookup.
-
-    :raises TimeoutError: if it takes longer. The thread is left behind, and keeps no process up.
-    """
-    results: SimpleQueue[tuple[_Value | None, Exception | None]] = SimpleQueue()
-
-    def work() -> None:
-        try:
-            results.put((call(), None))
-        except Exception as error:
-            results.put((None, error))
-
-    threading.Thread(target=work, name="doctor", daemon=True).start()
-    try:
-        value, error = results.get(timeout=seconds)
-    except Empty:
-        raise TimeoutError(errno.ETIMEDOUT, f"no answer in {seconds:.0f} s") from None
-    if error is not None:
-        raise error
-    return value  # type: ignore[return-value]
+        if time.monotonic() > deadline:  # the proxy sends a byte now and then, for ever
+            raise ProxyError("the proxy's answer has no end")

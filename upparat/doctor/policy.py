@@ -19,6 +19,9 @@ from .finding import Finding, failed, ok, skipped, warning
 from .mqtt import open_probe
 from .probe import Probe, Refusal, Version
 
+JOB = "JOB"
+"""Stands for the id of a job."""
+
 Attempt = Callable[[Probe, float], None]
 
 
@@ -32,6 +35,13 @@ class Trial:
     action: str
     topic: str
     attempt: Attempt
+
+    @property
+    def resource(self) -> str:
+        """What a policy calls the topic."""
+        if self.action == "iot:Subscribe":
+            return f"topicfilter/{self.topic}"
+        return f"topic/{self.topic.replace(JOB, '*')}"
 
 
 def trials(thing_name: str) -> list[Trial]:
@@ -50,7 +60,7 @@ def trials(thing_name: str) -> list[Trial]:
 
 
 def _publish_trial(topic: str, job_id: str, payload: bytes) -> Trial:
-    return Trial("iot:Publish", topic.replace(job_id, "JOB"), _publishing(topic, payload))
+    return Trial("iot:Publish", topic.replace(job_id, JOB), _publishing(topic, payload))
 
 
 def _subscribing(name: str) -> Attempt:
@@ -107,15 +117,9 @@ def _connected(examination: Examination) -> Probe:
 
 def _refused(examination: Examination, trial: Trial, reason: str) -> Finding:
     meaning = f"{trial.action} {trial.topic} is refused: {reason}"
-    remedy = f"Allow it in the policy of the device's certificate: {_resource(trial)}"
+    remedy = f"Allow {trial.action} on {trial.resource} in the policy of the certificate"
     if not examination.agent:
         return failed("policy", meaning, remedy)
     # A policy may spell topics by the client id, and ours is not the agent's.
     examination.topics_refused = f"the policy refuses topics to {examination.client_id}"
     return warning("policy", meaning, "Stop the agent and try again with its own client id")
-
-
-def _resource(trial: Trial) -> str:
-    """What a policy calls the topic."""
-    kind = "topicfilter" if trial.action == "iot:Subscribe" else "topic"
-    return f"{kind}/{trial.topic.rpartition('/jobs/')[0]}/jobs/*"

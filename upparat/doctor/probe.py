@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from paho.mqtt import client as paho
 from paho.mqtt.client import MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from upparat.config.settings import BrokerSettings
@@ -75,7 +75,6 @@ class Probe:
         self._client.on_subscribe = self._on_subscribe
         self._client.on_publish = self._on_publish
         self._client.on_message = self._on_message
-        self._client.on_log = self._on_log
         if broker.username:
             self._client.username_pw_set(broker.username, broker.password or None)
 
@@ -175,8 +174,3 @@ class Probe:
             self._trouble = f"the broker closed the connection: {code}"
         elif code.getName() == "Protocol error":
             self._trouble = "it does not speak MQTT 3.1.1"
-
-    def _on_log(self, client: Any, data: Any, level: int, text: str) -> None:
-        # paho names the cause of a lost connection nowhere else.
-        if level == LogLevel.MQTT_LOG_ERR and "SSL" in text:
-            self._trouble = text.rpartition("[")[2].partition("]")[0]

@@ -24,6 +24,19 @@ if TYPE_CHECKING:
 SOON = timedelta(days=30)
 """A certificate that ends sooner is a warning."""
 
+_ALERTS = {
+    "UNKNOWN_CA": "the broker does not know the authority of our certificate",
+    "CERTIFICATE_REQUIRED": "the broker asks for a certificate",
+    "CERTIFICATE_EXPIRED": "the broker finds our certificate expired",
+    "CERTIFICATE_REVOKED": "our certificate was revoked",
+    "CERTIFICATE_UNKNOWN": "the broker does not accept our certificate",
+    "BAD_CERTIFICATE": "the broker does not accept our certificate",
+}
+"""Alerts of the broker about us. With TLS 1.3 they come only after the handshake."""
+
+ALERT_WAIT = 1.5
+"""Seconds after the handshake in which such an alert comes."""
+
 _NOT_YET, _EXPIRED, _OTHER_HOST = 9, 10, (62, 64)
 """Verification errors of OpenSSL: X509_V_ERR_… in x509_vfy.h."""
 
@@ -141,7 +154,21 @@ def _judge_server(broker: BrokerSettings, opened: socket.socket, now: datetime) 
     if broker.port == ALPN_PORT and opened.selected_alpn_protocol() != ALPN:
         meaning = f"the server does not choose the ALPN protocol {ALPN}, as AWS does on port 443"
         return warning("tls", meaning, "Check the host, or use port 8883")
+    if refused := _refused_late(opened):
+        return failed("tls", refused, "Register and activate our certificate, or copy another")
     return judge_peer("tls", broker.host, opened, now)
+
+
+def _refused_late(opened: ssl.SSLSocket) -> str:
+    """Why the broker refuses us after the handshake; empty if it waits for CONNECT."""
+    opened.settimeout(ALERT_WAIT)
+    try:
+        opened.recv(1)
+    except TimeoutError:
+        return ""
+    except ssl.SSLError as error:
+        return _handshake_reason(error)
+    return "the broker closes the connection after the handshake"
 
 
 def judge_peer(name: str, host: str, opened: ssl.SSLSocket, now: datetime) -> Finding:
@@ -180,6 +207,8 @@ def _handshake_reason(error: ssl.SSLError) -> str:
     reason: str = getattr(error, "reason", None) or str(error)
     if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
         return "the server does not speak TLS"
+    if alert := next((words for alert, words in _ALERTS.items() if alert in reason), ""):
+        return alert
     return reason.lower().replace("_", " ")
 
 

@@ -38,7 +38,7 @@ class ConfigurationTests(DoctorBench):
         )
         self.assertEqual({name for name, _ in levels(found)}, {"configuration"})
         by_option = {str(each).split(": ")[1]: each for each in found}
-        self.says(by_option["[service] log_level"], "warning", "takes the default")
+        self.says(by_option["[service] log_level"], "warning", "starts all the same")
         self.says(by_option["[broker] port"], "failed", "does not start")
         self.says(by_option["[broker] password"], "failed", "does not start")
         self.says(by_option["[verify] require"], "failed", "every download fails")

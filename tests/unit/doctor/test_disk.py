@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from tests.unit.doctor.bench import DoctorBench, examination, levels
+from tests.unit.doctor.bench import QUICK, DoctorBench, examination, levels
 from upparat.config.settings import ServiceSettings, Settings
 from upparat.doctor import disk
 from upparat.doctor.finding import Finding
@@ -85,6 +87,16 @@ class DiskTests(DoctorBench):
         self.assertIsNone(disk.judge_space("state_dir", self.path, 1, found([10, 5, 5])))
         # Btrfs counts none.
         self.assertIsNone(disk.judge_space("state_dir", self.path, 1, found([0, 0, 0])))
+
+    def test_a_disk_that_hangs(self) -> None:
+        release = threading.Event()
+        self.addCleanup(release.set)
+        self.patch(os, "fsync", lambda _: release.wait())
+        service = ServiceSettings(state_dir=self.path, download_location=self.directory / "none")
+        brief = replace(QUICK, disk=0.1)
+        first, second = disk.examine(examination(settings=Settings(service=service), limits=brief))
+        self.says(first, "failed", "hangs", "no answer in 0 s")
+        self.assertNotEqual(second.level, "failed")
 
     def test_both_are_tried(self) -> None:
         service = ServiceSettings(

@@ -34,7 +34,7 @@ class ConnectTests(DoctorBench):
             (2, "Choose another [broker] client_id"),
             (3, "Try again later"),
             (4, "Check [broker] username and password"),
-            (5, "Allow the client"),
+            (5, "allow the client id on the broker"),
         ):
             with refusing(code) as server:
                 [found] = connect(at(server))

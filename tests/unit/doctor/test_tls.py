@@ -114,6 +114,28 @@ class TlsTests(DoctorBench):
             found = list(examine(examination(broker=broker, now=lambda: datetime.now(UTC))))[-1]
         self.says(found, "failed", "127.0.0.1")
 
+    def test_a_broker_that_asks_for_another_certificate(self) -> None:
+        """With TLS 1.3 it says so after the handshake, with TLS 1.2 during it."""
+        other = Authority().write(self.directory / "other.pem")
+        for most in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.server)
+            context.load_verify_locations(other)
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.maximum_version = most
+            with RawBroker(lambda peer: peer.read_all(), context) as server:
+                broker = replace(self.broker, port=server.port)
+                found = list(examine(examination(broker=broker, now=lambda: datetime.now(UTC))))[-1]
+            self.says(found, "failed", "does not know the authority of our certificate")
+
+    def test_a_broker_that_closes_after_the_handshake(self) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.server)
+        with RawBroker(lambda peer: None, context) as server:
+            broker = replace(self.broker, port=server.port)
+            found = list(examine(examination(broker=broker, now=lambda: datetime.now(UTC))))[-1]
+        self.says(found, "failed", "after the handshake", "activate")
+
     def test_other_errors_keep_their_reason(self) -> None:
         error = ssl.SSLError(1, "[SSL] something")
         now = datetime.now(UTC)
