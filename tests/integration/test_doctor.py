@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,11 @@ def test_the_table_has_a_row_for_each_world() -> None:
     assert list(doctor_table.rows(PAGE)) == [broken.title for broken in WORLDS]
     page = doctor_table.written(PAGE, {"one": "| one | `ok` |"})
     assert doctor_table.rows(page) == {"one": "| one | `ok` |"}
+
+
+def test_the_page_describes_each_finding() -> None:
+    """By its name, without the number or the hook at its end."""
+    described = set(re.findall(r"^\| `([a-z_ ]+?)(?: …)?`", PAGE, re.MULTILINE))
+    described |= set(re.findall(r", `([a-z_ ]+) …`", PAGE))
+    found = {name.removesuffix(" install") for broken in WORLDS for name in broken.steps}
+    assert found - described == set()

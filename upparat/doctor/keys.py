@@ -38,7 +38,7 @@ def described(key: PublicKey) -> str:
     from upparat.signing.keys import MinisignKey
 
     if isinstance(key, MinisignKey):
-        return f"minisign {key.key_id[::-1].hex().upper()}"
+        return f"minisign {int.from_bytes(key.key_id, 'little'):X}"
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     kind = "Ed25519"
     if isinstance(key, rsa.RSAPublicKey):

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from upparat.iotjobs.wire import Malformed, Topics, decode, encode, summaries
 from upparat.job import Status
 from upparat.net.http_connect import ProxyError
 
+from .examination import Examination
 from .finding import Finding, failed, ok, skipped, warning
 from .probe import Probe, Refusal, Version
 from .tls import open_secure
-
-if TYPE_CHECKING:
-    from .examination import Examination
 
 _ADVICE = {
     "Bad user name or password": "Check [broker] username and password",
@@ -106,8 +103,8 @@ def ask(examination: Examination) -> Iterator[Finding]:
 def _asked(examination: Examination, probe: Probe) -> Finding:
     topics, token = Topics(examination.settings.broker.thing_name), secrets.token_hex(8)
     seconds = examination.seconds(examination.limits.answer)
-    for name in (f"{topics.get}/accepted", f"{topics.get}/rejected"):
-        probe.subscribe(name, seconds)
+    # The agent's own filter: a policy of AWS compares the letters of a filter.
+    probe.subscribe(f"{topics.get}/+", seconds)
     probe.publish(topics.get, encode({"clientToken": token}), seconds)
     probe.wait(lambda: _response(probe, token), seconds)
     topic, payload = _response(probe, token) or ("", {})

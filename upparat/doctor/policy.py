@@ -95,11 +95,14 @@ def _tried(examination: Examination, wanted: list[Trial]) -> Iterator[tuple[Tria
 
     :raises Refusal: if there is no connection any more.
     """
+    versions = [Version.MQTTv5, Version.MQTTv311]
     with ExitStack() as stack:
         probe: Probe | None = None
         for trial in wanted:
+            if examination.left <= 0:
+                raise Refusal("there is no time left", closed=False)
             if probe is None or probe.lost:
-                probe = stack.enter_context(closing(_connected(examination)))
+                probe = stack.enter_context(closing(_connected(examination, versions)))
             reason = ""
             try:
                 trial.attempt(probe, examination.seconds(examination.limits.answer))
@@ -108,11 +111,15 @@ def _tried(examination: Examination, wanted: list[Trial]) -> Iterator[tuple[Tria
             yield trial, reason
 
 
-def _connected(examination: Examination) -> Probe:
+def _connected(examination: Examination, versions: list[Version]) -> Probe:
+    """Connect in the first version that the broker accepts, and forget those before it."""
     try:
-        return open_probe(examination, Version.MQTTv5)
-    except Refusal:  # the broker may be older than MQTT 5
-        return open_probe(examination)
+        return open_probe(examination, versions[0])
+    except Refusal:
+        if len(versions) == 1:
+            raise
+    versions.pop(0)  # the broker may be older than MQTT 5
+    return open_probe(examination, versions[0])
 
 
 def _refused(examination: Examination, trial: Trial, reason: str) -> Finding:

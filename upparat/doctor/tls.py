@@ -78,7 +78,7 @@ def _own_files(broker: BrokerSettings, now: datetime) -> Iterator[Finding]:
     from cryptography.x509 import load_pem_x509_certificate
 
     certificate = load_pem_x509_certificate(Path(broker.certfile).read_bytes())
-    yield judge_validity("certificate", "our certificate", certificate, now)
+    yield judge_validity("certificate", "our certificate, which the key fits,", certificate, now)
 
 
 def _bad_files(broker: BrokerSettings, error: Exception) -> Finding:
@@ -116,7 +116,7 @@ def judge_validity(name: str, whose: str, certificate: Certificate, now: datetim
     if now + SOON >= end:
         meaning = f"{whose} expires on {end:%Y-%m-%d}, in {(end - now).days} days"
         return warning(name, meaning, "Get a new certificate in time")
-    return ok(name, f"{whose} is valid until {end:%Y-%m-%d}, and its key fits")
+    return ok(name, f"{whose} is valid until {end:%Y-%m-%d}")
 
 
 # --- the handshake ---
@@ -178,7 +178,9 @@ def judge_peer(name: str, host: str, opened: ssl.SSLSocket, now: datetime) -> Fi
     if now + SOON >= end:
         meaning = f"the certificate of {host} expires on {end:%Y-%m-%d}"
         return warning(name, meaning, "Tell the operator of the server")
-    return ok(name, f"{opened.version()} with {host}, whose certificate is valid until {end:%F}")
+    return ok(
+        name, f"{opened.version()} with {host}, whose certificate is valid until {end:%Y-%m-%d}"
+    )
 
 
 def judge_refusal(name: str, host: str, error: ssl.SSLError, now: datetime) -> Finding:

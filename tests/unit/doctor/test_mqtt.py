@@ -12,6 +12,7 @@ from upparat.config.settings import BrokerSettings
 from upparat.doctor.examination import Examination
 from upparat.doctor.finding import Finding
 from upparat.doctor.mqtt import ask, connect
+from upparat.iotjobs.wire import Topics
 
 BRIEF = replace(QUICK, answer=0.1)
 """For brokers that never answer."""
@@ -81,6 +82,12 @@ class JobsTests(DoctorBench):
         self.says(self.asked(Iot()), "ok", "0 pending jobs")
         jobs = {"queuedJobs": [{"jobId": "a", "queuedAt": 1}], "inProgressJobs": []}
         self.says(self.asked(Iot(answer=("accepted", jobs))), "ok", "1 pending job")
+
+    def test_only_filters_of_the_agent_are_used(self) -> None:
+        """For a policy the filter ``get/accepted`` is another than ``get/+``."""
+        topics = Topics("thing")
+        allowed = {"upparat", topics.get, *topics.filters}
+        self.says(self.asked(Iot(lambda name: name not in allowed)), "ok")
 
     def test_a_refusal(self) -> None:
         answer = ("rejected", {"code": "ResourceNotFound"})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tests.support.rawbroker import RawBroker
-from tests.unit.doctor.bench import DoctorBench, examination
-from tests.unit.doctor.brokers import Iot, five
+from tests.unit.doctor.bench import QUICK, DoctorBench, examination
+from tests.unit.doctor.brokers import Iot, five, level
 from upparat.config.settings import BrokerSettings
 from upparat.doctor.finding import Finding
 from upparat.doctor.policy import examine, trials
@@ -16,6 +17,7 @@ BASE = "$aws/things/thing/jobs/"
 
 class PolicyTests(DoctorBench):
     def found(self, server: RawBroker, **members: Any) -> list[Finding]:
+        self.server = server
         with server:
             broker = BrokerSettings(host="127.0.0.1", port=server.port, thing_name="thing")
             self.examined = examination(broker=broker, **members)
@@ -70,3 +72,13 @@ class PolicyTests(DoctorBench):
     def test_a_broker_that_is_gone(self) -> None:
         [found] = self.found(Iot(lambda name: True).broker())
         self.says(found, "failed", "cannot be tried")
+
+    def test_no_time_is_left(self) -> None:
+        [found] = self.found(Iot().broker(), limits=replace(QUICK, total=0.0))
+        self.says(found, "failed", "no time left")
+        self.assertEqual(self.server.peers, [])
+
+    def test_the_version_of_the_broker_is_remembered(self) -> None:
+        self.found(Iot(lambda name: name.endswith("/+")).broker())
+        versions = [level(peer.packets[0][1]) for peer in self.server.peers]
+        self.assertEqual(versions, [5, 4, 4, 4, 4])

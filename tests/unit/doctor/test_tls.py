@@ -73,7 +73,7 @@ class TlsTests(DoctorBench):
     def test_our_certificate_has_expired(self) -> None:
         cert, key = self.authority.issue(self.directory, "old", valid=GONE)
         found = self.without_server(certfile=cert, keyfile=key)
-        self.says(found, "failed", "our certificate expired on")
+        self.says(found, "failed", "our certificate, which the key fits, expired on")
 
     def test_our_certificate_is_not_valid_yet(self) -> None:
         cert, key = self.authority.issue(self.directory, "new", valid=(DAY, 9 * DAY))
