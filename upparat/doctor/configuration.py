@@ -11,14 +11,14 @@ from upparat.config.settings import Settings
 from upparat.config.severity import forbids_downloads, refuses_start
 from upparat.job import Hook
 
-from .examination import Examination, Limits
+from .examination import Examination
 from .finding import Finding, failed, ok, warning
 from .live import find_agent
 
 NAME = "configuration"
 
 
-def admit(path: str | None, thing_name: str = "", url: str = "", *limits: Limits) -> Examination:
+def admit(path: str | None, thing_name: str = "", url: str = "") -> Examination:
     """Begin an examination with what the file says.
 
     :param path: the configuration file; without one the defaults are examined.
@@ -30,9 +30,7 @@ def admit(path: str | None, thing_name: str = "", url: str = "", *limits: Limits
     except ConfigError as error:
         return Examination(Settings(), unreadable=str(error), path=shown)
     agent = find_agent(settings.service.state_dir)
-    return Examination(
-        settings, problems, path=shown, url=url, agent=agent, limits=(*limits, Limits())[0]
-    )
+    return Examination(settings, problems, path=shown, url=url, agent=agent)
 
 
 def examine(examination: Examination) -> Iterator[Finding]:

@@ -11,8 +11,11 @@ from tests.support.certs import Authority
 from tests.support.rawbroker import RawBroker
 from tests.unit.doctor.bench import DoctorBench, examination
 from upparat.config.settings import BrokerSettings
+from upparat.doctor import tls
 from upparat.doctor.finding import Finding
 from upparat.doctor.tls import examine, judge_refusal
+from upparat.mqtt import dial
+from upparat.mqtt.dial import ALPN
 
 DAY = timedelta(days=1)
 LONG = (-DAY, 400 * DAY)
@@ -135,6 +138,18 @@ class TlsTests(DoctorBench):
             broker = replace(self.broker, port=server.port)
             found = list(examine(examination(broker=broker, now=lambda: datetime.now(UTC))))[-1]
         self.says(found, "failed", "after the handshake", "activate")
+
+    def test_the_port_of_aws_that_needs_alpn(self) -> None:
+        for protocols, level in (([ALPN], "ok"), ([], "warning")):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.server)
+            context.set_alpn_protocols(protocols)
+            with RawBroker(lambda peer: peer.read_all(), context) as server:
+                for module in (dial, tls):
+                    self.patch(module, "ALPN_PORT", server.port)
+                broker = replace(self.broker, port=server.port)
+                found = list(examine(examination(broker=broker, now=lambda: datetime.now(UTC))))[-1]
+            self.says(found, level)
 
     def test_other_errors_keep_their_reason(self) -> None:
         error = ssl.SSLError(1, "[SSL] something")
