@@ -66,9 +66,7 @@ def _not_accepted(examination: Examination, refusal: Refusal) -> Finding:
     reason, client_id = str(refusal), examination.client_id
     if examination.agent:
         examination.topics_refused = f"the broker does not accept the client id {client_id}"
-        meaning = (
-            f"{reason}: the client id {client_id} is refused, which says little of the agent's"
-        )
+        meaning = f"the client id {client_id} is not accepted ({reason}); the agent's may be"
         return warning("mqtt", meaning, "Stop the agent and try again to examine its policy")
     remedy = _ADVICE.get(reason, _CLOSED)
     return failed("mqtt", f"the client id {client_id} is not accepted: {reason}", remedy)

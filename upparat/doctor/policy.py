@@ -87,7 +87,8 @@ def examine(examination: Examination) -> Iterator[Finding]:
         yield failed("policy", f"cannot be tried: {refusal}", "Try again")
         return
     if not refused:
-        yield ok("policy", f"all {len(wanted)} topics of {examination.settings.broker.thing_name}")
+        thing = examination.settings.broker.thing_name
+        yield ok("policy", f"none of the {len(wanted)} topics of {thing} is refused")
 
 
 def _tried(examination: Examination, wanted: list[Trial]) -> Iterator[tuple[Trial, str]]:

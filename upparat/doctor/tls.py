@@ -25,12 +25,12 @@ SOON = timedelta(days=30)
 """A certificate that ends sooner is a warning."""
 
 _ALERTS = {
-    "UNKNOWN_CA": "the broker does not know the authority of our certificate",
+    "UNKNOWN_CA": "the broker does not know the authority of the device's certificate",
     "CERTIFICATE_REQUIRED": "the broker asks for a certificate",
-    "CERTIFICATE_EXPIRED": "the broker finds our certificate expired",
-    "CERTIFICATE_REVOKED": "our certificate was revoked",
-    "CERTIFICATE_UNKNOWN": "the broker does not accept our certificate",
-    "BAD_CERTIFICATE": "the broker does not accept our certificate",
+    "CERTIFICATE_EXPIRED": "the broker says that the device's certificate has expired",
+    "CERTIFICATE_REVOKED": "the broker says that the device's certificate was revoked",
+    "CERTIFICATE_UNKNOWN": "the broker does not accept the device's certificate",
+    "BAD_CERTIFICATE": "the broker does not accept the device's certificate",
 }
 """Alerts of the broker about us. With TLS 1.3 they come only after the handshake."""
 
@@ -78,7 +78,9 @@ def _own_files(broker: BrokerSettings, now: datetime) -> Iterator[Finding]:
     from cryptography.x509 import load_pem_x509_certificate
 
     certificate = load_pem_x509_certificate(Path(broker.certfile).read_bytes())
-    yield judge_validity("certificate", "our certificate, which the key fits,", certificate, now)
+    yield judge_validity(
+        "certificate", "the device's certificate, which its key fits,", certificate, now
+    )
 
 
 def _bad_files(broker: BrokerSettings, error: Exception) -> Finding:
@@ -155,7 +157,7 @@ def _judge_server(broker: BrokerSettings, opened: socket.socket, now: datetime) 
         meaning = f"the server does not choose the ALPN protocol {ALPN}, as AWS does on port 443"
         return warning("tls", meaning, "Check the host, or use port 8883")
     if refused := _refused_late(opened):
-        return failed("tls", refused, "Register and activate our certificate, or copy another")
+        return failed("tls", refused, "Register and activate the certificate, or copy another")
     return judge_peer("tls", broker.host, opened, now)
 
 

@@ -76,7 +76,7 @@ class TlsTests(DoctorBench):
     def test_our_certificate_has_expired(self) -> None:
         cert, key = self.authority.issue(self.directory, "old", valid=GONE)
         found = self.without_server(certfile=cert, keyfile=key)
-        self.says(found, "failed", "our certificate, which the key fits, expired on")
+        self.says(found, "failed", "the device's certificate, which its key fits, expired on")
 
     def test_our_certificate_is_not_valid_yet(self) -> None:
         cert, key = self.authority.issue(self.directory, "new", valid=(DAY, 9 * DAY))
@@ -129,7 +129,7 @@ class TlsTests(DoctorBench):
             with RawBroker(lambda peer: peer.read_all(), context) as server:
                 broker = replace(self.broker, port=server.port)
                 found = list(examine(examination(broker=broker, now=lambda: datetime.now(UTC))))[-1]
-            self.says(found, "failed", "does not know the authority of our certificate")
+            self.says(found, "failed", "does not know the authority of the device's certificate")
 
     def test_a_broker_that_closes_after_the_handshake(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
