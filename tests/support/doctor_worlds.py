@@ -482,6 +482,7 @@ def neutral(line: str, directory: Path) -> str:
     line = line.replace(str(directory), "/device")
     for pattern, name in (
         (r" \(_ssl\.c:\d+\)", ""),
+        (r" in \d+ s\b", " in N s"),
         (r"port \d+", "port PORT"),
         (r"process \d+", "process PID"),
         (r"on \w+ (is made|belongs)", r"on DISK \1"),

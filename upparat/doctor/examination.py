@@ -24,7 +24,8 @@ class Limits:
     :ivar total: all steps together; what is left then is skipped.
     :ivar connect: a name lookup, a connection, a handshake.
     :ivar disk: a file is written, synced and replaced.
-    :ivar answer: an answer of the broker or of AWS.
+    :ivar answer: an answer of the broker.
+    :ivar jobs: the answer of AWS IoT Jobs behind it.
     :ivar watch: how long a connection is watched for another client that takes it over.
     :ivar pause: between two connections with one client id; AWS accepts one in a second.
     """
@@ -33,6 +34,7 @@ class Limits:
     connect: float = 8.0
     disk: float = 10.0
     answer: float = 8.0
+    jobs: float = 8.0
     watch: float = 5.0
     pause: float = 1.1
 

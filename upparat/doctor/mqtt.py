@@ -104,6 +104,7 @@ def _asked(examination: Examination, probe: Probe) -> Finding:
     # The agent's own filter: a policy of AWS compares the letters of a filter.
     probe.subscribe(f"{topics.get}/+", seconds)
     probe.publish(topics.get, encode({"clientToken": token}), seconds)
+    seconds = examination.seconds(examination.limits.jobs)
     probe.wait(lambda: _response(probe, token), seconds)
     topic, payload = _response(probe, token) or ("", {})
     if topic.endswith("/accepted"):

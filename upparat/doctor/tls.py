@@ -188,7 +188,8 @@ def judge_peer(name: str, host: str, opened: ssl.SSLSocket, now: datetime) -> Fi
 def judge_refusal(name: str, host: str, error: ssl.SSLError, now: datetime) -> Finding:
     """Say in words why a handshake has failed."""
     if not isinstance(error, ssl.SSLCertVerificationError):
-        return failed(name, f"the handshake with {host} fails: {_handshake_reason(error)}", _WHY)
+        meaning = f"the handshake with {host} fails: {_handshake_reason(error)}"
+        return failed(name, meaning, _advice(host))
     code = error.verify_code
     if code == _NOT_YET:
         meaning = f"the certificate of {host} is not valid yet, because it is {now:%Y-%m-%d} here"
@@ -203,7 +204,10 @@ def judge_refusal(name: str, host: str, error: ssl.SSLError, now: datetime) -> F
     return failed(name, meaning, "Put the authority of the server into cafile")
 
 
-_WHY = "Check that the port is one for TLS with client certificates"
+def _advice(host: str) -> str:
+    if is_address(host):
+        return "Connect by name: for an address no server name (SNI) is sent, which AWS asks for"
+    return "Check that the port is one for TLS"
 
 
 def _handshake_reason(error: ssl.SSLError) -> str:
@@ -218,10 +222,8 @@ def _handshake_reason(error: ssl.SSLError) -> str:
 
 def _broken(broker: BrokerSettings, error: Exception) -> Finding:
     what = "no answer" if isinstance(error, TimeoutError) else _reason(error)
-    remedy = _WHY
-    if is_address(broker.host):
-        remedy = "Connect by name: an address sends no server name (SNI), which AWS asks for"
-    return failed("tls", f"the handshake with {broker.host} breaks: {what}", remedy)
+    meaning = f"the handshake with {broker.host} breaks: {what}"
+    return failed("tls", meaning, _advice(broker.host))
 
 
 def _reason(error: Exception) -> str:

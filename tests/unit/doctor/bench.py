@@ -15,7 +15,7 @@ from upparat.doctor.finding import Finding
 
 NOW = datetime(2027, 1, 1, 12, 30, tzinfo=UTC)
 
-QUICK = Limits(total=30.0, connect=5.0, answer=5.0, watch=0.05, pause=0.0)
+QUICK = Limits(total=60.0, connect=10.0, answer=10.0, jobs=10.0, watch=0.05, pause=0.0)
 """Long enough for a busy machine where an answer comes, and short where none can come."""
 
 

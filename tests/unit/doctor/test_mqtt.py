@@ -14,8 +14,8 @@ from upparat.doctor.finding import Finding
 from upparat.doctor.mqtt import ask, connect
 from upparat.iotjobs.wire import Topics
 
-BRIEF = replace(QUICK, answer=0.1)
-"""For brokers that never answer."""
+BRIEF = replace(QUICK, jobs=0.1)
+"""For an AWS that never answers."""
 
 
 def at(server: RawBroker, **members: Any) -> Examination:
@@ -48,7 +48,7 @@ class ConnectTests(DoctorBench):
 
     def test_a_broker_that_does_not_answer(self) -> None:
         with silent() as server:
-            [found] = connect(at(server, limits=BRIEF))
+            [found] = connect(at(server, limits=replace(QUICK, answer=0.1)))
         self.says(found, "failed", "does not answer CONNECT")
 
     def test_another_client_takes_over(self) -> None:

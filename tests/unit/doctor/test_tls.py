@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.certs import Authority
 from tests.support.rawbroker import RawBroker
-from tests.unit.doctor.bench import DoctorBench, examination
+from tests.unit.doctor.bench import QUICK, DoctorBench, examination
 from upparat.config.settings import BrokerSettings
 from upparat.doctor import tls
 from upparat.doctor.finding import Finding
@@ -83,6 +83,13 @@ class TlsTests(DoctorBench):
         found = self.without_server(certfile=cert, keyfile=key)
         self.says(found, "failed", "valid only from", "NTP")
 
+    def test_our_certificate_expires_soon(self) -> None:
+        valid = (-DAY, 29 * DAY)
+        cert, key = self.authority.issue(self.directory, "soon", valid=valid)
+        broker = replace(self.broker, certfile=cert, keyfile=key, port=1)
+        found, _ = examine(examination(broker=broker, now=lambda: datetime.now(UTC)))
+        self.says(found, "warning", "expires on", "in 28 days")
+
     def test_certificates_that_expire_soon(self) -> None:
         soon = datetime.now(UTC) + 380 * DAY
         self.says(self.found(now=soon), "warning", "of 127.0.0.1 expires on")
@@ -112,10 +119,20 @@ class TlsTests(DoctorBench):
         self.says(found, "failed", "does not speak TLS")
 
     def test_a_server_that_closes(self) -> None:
-        with RawBroker(lambda peer: None) as server:
-            broker = replace(self.broker, port=server.port)
-            found = list(examine(examination(broker=broker, now=lambda: datetime.now(UTC))))[-1]
-        self.says(found, "failed", "127.0.0.1")
+        """AWS does when it gets no server name."""
+        for host, words in (("127.0.0.1", "SNI"), ("localhost", "Check that the port")):
+            with RawBroker(lambda peer: None) as server:
+                broker = replace(self.broker, host=host, port=server.port)
+                *_, found = examine(examination(broker=broker, now=lambda: datetime.now(UTC)))
+            self.says(found, "failed", f"the handshake with {host}", words)
+
+    def test_a_server_that_says_nothing(self) -> None:
+        brief = replace(QUICK, connect=0.1)
+        with RawBroker(lambda peer: peer.read_all()) as server:
+            broker = replace(self.broker, host="localhost", port=server.port)
+            made = examination(broker=broker, now=lambda: datetime.now(UTC), limits=brief)
+            *_, found = examine(made)
+        self.says(found, "failed", "no answer", "Check that the port")
 
     def test_a_broker_that_asks_for_another_certificate(self) -> None:
         """With TLS 1.3 it says so after the handshake, with TLS 1.2 during it."""
