@@ -222,7 +222,7 @@ class Architecture(SynchronousTestCase):
     def test_an_agent_without_a_job_holds_only_what_it_needs(self) -> None:
         http = {"treq", "h2", "twisted.web.client"}
         streams = {"upparat.download.streamed", "upparat.hooks.streamed"}
-        heavy = {*http, *streams, "difflib", "sentry_sdk", "upparat.signing"}
+        heavy = {*http, *streams, "difflib", "sentry_sdk", "upparat.doctor", "upparat.signing"}
         count = f"import sys, upparat.tap, upparat.service; print({heavy!r} & sys.modules.keys())"
         loaded = subprocess.run([sys.executable, "-c", count], capture_output=True, check=True)
         self.assertEqual(loaded.stdout.decode().strip(), "set()")
