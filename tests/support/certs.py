@@ -16,6 +16,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LOCAL = ("127.0.0.1", "localhost")
 
+VALID = (datetime.timedelta(hours=-1), datetime.timedelta(days=1))
+
 
 @dataclass(frozen=True)
 class Certs:
@@ -46,12 +48,22 @@ class Authority:
         path.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
         return str(path)
 
-    def issue(self, directory: Path, name: str, hosts: Sequence[str] = ()) -> tuple[str, str]:
-        """Write ``<name>.pem`` and ``<name>.key``: a server's with hosts, otherwise a client's."""
+    def issue(
+        self,
+        directory: Path,
+        name: str,
+        hosts: Sequence[str] = (),
+        *,
+        valid: tuple[datetime.timedelta, datetime.timedelta] = VALID,
+    ) -> tuple[str, str]:
+        """Write ``<name>.pem`` and ``<name>.key``: a server's with hosts, otherwise a client's.
+
+        :param valid: when the certificate begins and ends to be valid, from now on.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         purpose = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
         builder = (
-            _builder(_name(name), self._name, key.public_key())
+            _builder(_name(name), self._name, key.public_key(), valid)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(sign_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
@@ -86,7 +98,10 @@ def _host(host: str) -> x509.GeneralName:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    valid: tuple[datetime.timedelta, datetime.timedelta] = VALID,
 ) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
@@ -95,8 +110,8 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now + valid[0])
+        .not_valid_after(now + valid[1])
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 

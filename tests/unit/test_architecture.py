@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -93,6 +94,16 @@ ALLOWED = {
     "joblog": ("backoff", "config", "disk", "download", "job", "log", "private", "text"),
     "inventory": ("config", "hooks", "iotjobs", "job", "mqtt", "oneshot", "text"),
     "control": ("config", "log", "oneshot", "private", "snapshots", "text"),
+    "doctor": (
+        "config",
+        "iotjobs",
+        "job",
+        "mqtt",
+        "net",
+        "private",
+        "signing",
+        "storage",
+    ),
     # the roof
     "service": (
         "config",
@@ -114,7 +125,17 @@ ALLOWED = {
     ),
     "reactor": ("net",),
     "tap": ("config", "log", "private", "reactor", "service", "storage"),
-    "commands": ("config", "control", "log", "private", "runtime", "signing", "tap", "text"),
+    "commands": (
+        "config",
+        "control",
+        "doctor",
+        "log",
+        "private",
+        "runtime",
+        "signing",
+        "tap",
+        "text",
+    ),
     # beside the agent
     "local": ("job", "runtime"),
 }
@@ -188,6 +209,16 @@ class Architecture(SynchronousTestCase):
             if within(target, "upparat.mqtt"):
                 self.assertTrue(within(target, "upparat.mqtt.session"), f"{name} imports {target}")
 
+    def test_every_wing_is_installed(self) -> None:
+        settings = configparser.ConfigParser()
+        settings.read(PACKAGE.parent / "setup.cfg")
+        packages = settings["options"]["packages"].split()
+        wings = {
+            ".".join(path.parent.relative_to(PACKAGE.parent).parts)
+            for path in PACKAGE.rglob("*/__init__.py")
+        }
+        self.assertEqual({name for name in packages if name.startswith("upparat.")}, wings)
+
     def test_no_two_public_classes_have_one_name(self) -> None:
         """A reader who looks for a name finds one thing."""
         places: dict[str, list[str]] = {}
@@ -234,7 +265,8 @@ class Architecture(SynchronousTestCase):
         streams = {"upparat.download.streamed", "upparat.hooks.streamed"}
         inventory = {"upparat.inventory", "upparat.mqtt.fanout"}
         control = {"upparat.control.service", "upparat.control.server"}
-        heavy = {*http, *streams, *inventory, *control, "difflib", "sentry_sdk", "upparat.signing"}
+        wings = {*streams, *inventory, *control, "upparat.doctor", "upparat.signing"}
+        heavy = {*http, *wings, "difflib", "sentry_sdk"}
         count = f"import sys, upparat.tap, upparat.service; print({heavy!r} & sys.modules.keys())"
         loaded = subprocess.run([sys.executable, "-c", count], capture_output=True, check=True)
         self.assertEqual(loaded.stdout.decode().strip(), "set()")

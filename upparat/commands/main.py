@@ -27,6 +27,7 @@ VERBS = {
     "status": Verb("show what the agent does"),
     "log": Verb("print the log of a job"),
     "check-now": Verb("let the agent ask AWS for jobs at once"),
+    "doctor": Verb("try what goes wrong in the field, and say what to do"),
     "sign": Verb("sign a file and its version, and print what goes into the job document"),
 }
 """The verbs; each names a module, which is imported only when it is asked for."""

@@ -17,7 +17,7 @@ from upparat.net.proxy import NO_PROXIES, Proxies, Proxy, configured, from_envir
 from upparat.runtime import default_socket, socket_path
 
 from . import checks
-from .ini import Ini
+from .ini import Ini, Problem
 from .settings import (
     HOOK_TIMEOUT,
     NAME,
@@ -61,6 +61,29 @@ def load(
     :param must_run: accept the problems that an agent can run with.
     :raises ConfigError: with all problems of the file.
     """
+    settings, problems = survey(path, thing_name)
+    if (problems and not must_run) or any(map(refuses_start, problems)):
+        raise ConfigError(settings.problems)
+    return settings
+
+
+def survey(
+    path: str | os.PathLike[str] | None, thing_name: str = ""
+) -> tuple[Settings, Sequence[Problem]]:
+    """Read a file as :func:`load` does, whatever its problems mean for the agent. An option with a
+    problem has its default.
+
+    :raises ConfigError: if the file cannot be parsed.
+    """
+    ini = Ini(_parsed(path, thing_name), SECTIONS)
+    settings = _SettingsReader(ini).settings()
+    ini.unknown()
+    unfit = next(map(str, filter(forbids_downloads, ini.problems)), "")
+    problems = tuple(map(str, ini.problems))
+    return replace(settings, problems=problems, unfit=unfit), tuple(ini.problems)
+
+
+def _parsed(path: str | os.PathLike[str] | None, thing_name: str) -> configparser.ConfigParser:
     parser = configparser.ConfigParser()
     if path is not None:
         try:
@@ -77,14 +100,7 @@ def load(
         if not parser.has_section("broker"):
             parser.add_section("broker")
         parser.set("broker", "thing_name", thing_name.replace("%", "%%"))
-    ini = Ini(parser, SECTIONS)
-    settings = _SettingsReader(ini).settings()
-    ini.unknown()
-    problems = tuple(map(str, ini.problems))
-    if (ini.problems and not must_run) or any(map(refuses_start, ini.problems)):
-        raise ConfigError(problems)
-    unfit = next(map(str, filter(forbids_downloads, ini.problems)), "")
-    return replace(settings, problems=problems, unfit=unfit)
+    return parser
 
 
 class _SettingsReader:
