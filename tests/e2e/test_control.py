@@ -262,7 +262,12 @@ def test_the_verbs(updates: Updates, start: Callable[..., Agent], cloud: Cloud, 
     asked = verb("check-now", "--socket", path)
     assert (asked.returncode, asked.stdout) == (0, "The agent asks AWS for jobs.\n")
     log = verb("log", "--socket", path)
-    assert (log.returncode, log.stderr) == (1, "upparat: the agent keeps no logs of jobs\n")
+    assert (log.returncode, log.stderr) == (0, "")
+    assert "job-1: SUCCEEDED complete_soft_restart" in log.stdout
+    assert verb("log", "job-1", "--socket", path).stdout == log.stdout
+    unknown = verb("log", "job-2", "--socket", path)
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert unknown.stderr == "upparat: there is no log of job job-2\n"
 
 
 # --- rude clients ---------------------------------------------------------------------------------

@@ -169,8 +169,8 @@ def test_a_soft_restart(aws: LocalAws, device: Device, hooks: Hooks, reports: Re
 @pytest.mark.usefixtures("agent")
 def test_why_a_hook_has_failed(aws: LocalAws, device: Device, hooks: Hooks) -> None:
     hooks.install([complain("tar: \x1b[1mshort\x1b[0m read", "no room on /dev/sda2"), leave(7)])
-    aws.create_job("failing", document(aws.upload("bad.bin", CONTENT)), [device.thing_name])
-    ended = aws.wait("failing", device.thing_name)
+    aws.create_job("why", document(aws.upload("why.bin", CONTENT)), [device.thing_name])
+    ended = aws.wait("why", device.thing_name)
     assert int(ended.details["seconds"]) >= 0
     assert {**ended.details, "seconds": ""} == {
         "state": "installation_hook_failed",

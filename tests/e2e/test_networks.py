@@ -215,8 +215,10 @@ def test_updates_are_refused_though_they_are_right(updates: Updates, job: str) -
 
 
 def test_details_that_are_refused(updates: Updates, job: str) -> None:
-    """Should AWS not like what is said, it hears the state alone."""
-    updates.cloud.on("update", faults.rejected("InvalidRequest"), state="complete_soft_restart")
+    """Should AWS not like what is said, it hears the state and the message, and then the state
+    alone."""
+    refused = faults.rejected("InvalidRequest")
+    updates.cloud.on("update", refused, 2, state="complete_soft_restart")
     updates.start()
     assert updates.cloud.wait_for_end(job).status is Status.SUCCEEDED
     assert updates.history(job) == [*SUCCEEDED[:3], ("SUCCEEDED", "complete_soft_restart", "")]

@@ -14,6 +14,7 @@ from tests.support.rawbroker import (
     publish,
     suback,
 )
+from tests.support.waiting import wait_until
 from tests.unit.doctor.bench import DoctorBench
 from upparat.config.settings import BrokerSettings
 from upparat.doctor.probe import MqttProbe, Refusal, Version
@@ -42,7 +43,9 @@ class ProbeTests(DoctorBench):
             probe.connect(5.0)
             self.assertFalse(probe.lost)
         self.assertTrue(probe.lost)
-        connect, disconnect = self.server.peers[0].packets
+        packets = self.server.peers[0].packets
+        wait_until(lambda: len(packets) == 2)
+        connect, disconnect = packets
         for word in (b"client", b"user", b"secret"):
             self.assertIn(word, connect[1])
         self.assertEqual(disconnect[0], DISCONNECT)
