@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 WORKERS = ("-n", "4", "--dist", "worksteal")
 MEASURED = ("coverage", "run", "-m", "pytest", *WORKERS)
 IN_PROCESS = ("tests/unit", "tests/integration")
-END_TO_END = ("pytest", *WORKERS, "tests/e2e")
+END_TO_END = ("pytest", "-n", "8", "--dist", "worksteal", "tests/e2e")
 
 LEAST_COVERAGE = 99
 """Percent of lines and branches. Agents that run as processes do not count."""
