@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 NO_SKIPS = "UPPARAT_NO_SKIPS"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts its background jobs so, and they hand it on to what the tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def admit_no_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -19,6 +19,19 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 SCRIPTS = Path(sys.executable).parent
 
+_PARTS = (
+    "checking",
+    "ending",
+    "fetching",
+    "installing",
+    "model",
+    "restarts",
+    "selecting",
+    "states",
+    "versions",
+)
+_MACHINE = " ".join(f"tests/unit/machine/test_{part}.py" for part in _PARTS)
+
 MODULES = {
     "upparat/download/response.py": "tests/unit/download/test_response.py",
     "upparat/iotjobs/reports.py": "tests/unit/iotjobs/test_reports.py",
@@ -27,10 +40,17 @@ MODULES = {
     "upparat/joblog/logs.py": "tests/unit/joblog/test_logs.py",
     "upparat/joblog/segments.py": "tests/unit/joblog/test_segments.py",
     "upparat/joblog/uploader.py": "tests/unit/joblog/test_uploader.py",
+    "upparat/machine/checking.py": _MACHINE,
+    "upparat/machine/ending.py": _MACHINE,
+    "upparat/machine/fetching.py": _MACHINE,
     "upparat/machine/guard.py": "tests/unit/machine/test_guard.py",
     "upparat/machine/ignored.py": "tests/unit/machine/test_ignored.py",
-    "upparat/machine/life.py": "tests/unit/machine/test_life.py",
-    "upparat/machine/model.py": "tests/unit/machine/test_model.py tests/unit/machine/test_life.py",
+    "upparat/machine/installing.py": _MACHINE,
+    "upparat/machine/model.py": _MACHINE,
+    "upparat/machine/restarts.py": _MACHINE,
+    "upparat/machine/selecting.py": _MACHINE,
+    "upparat/machine/states.py": _MACHINE,
+    "upparat/machine/versions.py": _MACHINE,
     "upparat/storage/record.py": "tests/unit/storage/test_record.py",
 }
 """The modules that decide, and the tests that must notice."""

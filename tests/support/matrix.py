@@ -42,9 +42,9 @@ GONE = Cell("", "nothing follows; the next job runs", installs=0)
 RESUMED = Cell("complete_soft_restart", "the download is resumed")
 OVER = Cell("complete_soft_restart", "begins anew with the next start")
 AGAIN = Cell("complete_soft_restart", "the hook runs again with the next start", installs=2)
-NO_HOOK = Cell("", "no hook runs", test="test_life.py::TableTests")
+NO_HOOK = Cell("", "no hook runs", test="test_ignored.py::TableTests")
 NO_FILE = Cell("", "nothing is downloaded; the record: see download", test="test_full_disk.py")
-NO_JOB = Cell("", "there is no job", test="test_life.py::TableTests")
+NO_JOB = Cell("", "there is no job", test="test_ignored.py::TableTests")
 
 
 def failed(hook: str, installs: int) -> Cell:

@@ -175,7 +175,7 @@ class Architecture(SynchronousTestCase):
     def test_imports_are_found(self) -> None:
         found = set(imported())
         for expected in (
-            ("upparat.machine.life", "upparat.machine.model.Core"),
+            ("upparat.machine.states", "upparat.machine.model.Core"),
             ("upparat.machine", "upparat.machine.model.Core"),
             ("upparat.job", "upparat.text.status_value"),
             ("upparat.service", "upparat.sentry"),

@@ -4,17 +4,23 @@ Public inputs are events of the ports. An event that needs a decision feeds a pr
 name starts with ``_``), which carries the data of the next state. Entering a state starts its work.
 Nothing here does I/O.
 
-``model`` has the data of the machine, ``life`` its table. ``ignored`` completes the table.
+``model`` has the data of the machine, ``states`` the work that starts with each state. The table
+has a module for each part of a job's life: ``selecting``, ``fetching``, ``installing``,
+``checking`` and ``ending``. ``ignored`` completes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from . import checking, ending, fetching, installing, selecting
 from .guard import Guard
 from .ignored import IGNORED
-from .life import builder
 from .model import Core, Inputs, Policy
+from .states import builder
+
+PARTS = (selecting, fetching, installing, checking, ending)
+"""The modules that fill the table when they are imported."""
 
 machine = builder.build()
 """Makes a machine from a :class:`Core`; the result takes :class:`Inputs`."""

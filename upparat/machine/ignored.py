@@ -1,4 +1,4 @@
-"""The inputs that each state ignores: they complete the table of ``life``.
+"""The inputs that each state ignores: they complete the table.
 
 A state ignores late events of work that was stopped, repeated messages of AWS, and decisions that
 another event has overtaken. Each state names the inputs that it takes, and ignores all others.
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from inspect import isfunction
 
-from .life import WORKING, fetch_jobs, idle, monitor, select_job, stopped, wind_down
 from .model import Inputs
+from .states import WORKING, fetch_jobs, idle, monitor, select_job, stopped, wind_down
 
 _Input = Callable[..., None]
 

@@ -1,0 +1,75 @@
+"""How far the restart of an update has got, as far as the device and AWS know."""
+
+from __future__ import annotations
+
+from upparat.job import Job, JobExecution, Report, State, Status
+from upparat.ports import Memory, Stage
+from upparat.snapshots import WaitKind
+
+from .model import Check, Core, Inputs, Pause, Restart
+
+GOING_DOWN = Pause(WaitKind.RESTART_GRACE, "the device may be going down")
+
+
+def restarted(core: Core, execution: JobExecution) -> bool:
+    """Whether this job had reached its restart, by the fleet's memory or the device's."""
+    memory = core.memory
+    remembered = memory is not None and memory.key == execution.key and memory.restart_accepted
+    return remembered or (
+        execution.status is Status.IN_PROGRESS and execution.state == State.REBOOT_START.value
+    )
+
+
+def going_down(memory: Memory) -> bool:
+    """Whether a restart hook may be about to take the device down."""
+    return memory.same_boot and memory.restart_attempts > 0 and not memory.restart_waiting
+
+
+def check_after_start(core: Core, job: Job) -> Check:
+    """After a reboot the version is final; otherwise ask again until ``restart_timeout``."""
+    memory, now = core.memory, core.timer.now()
+    if memory is None or memory.key != job.key:
+        return _check_without_memory(core, job)
+    restart = _how_far(memory)
+    final_version = not memory.same_boot or memory.verified or restart is Restart.NEVER_BEGUN
+    until = now if final_version else now + core.policy.restart_timeout
+    return Check(job, restart, until, memory.verified if memory.same_boot else None)
+
+
+def _check_without_memory(core: Core, job: Job) -> Check:
+    """Go by the status details alone, which say that the restart was announced, unless the record
+    knows that nothing came after the installation: the memory went when another job was begun."""
+    installation = core.record.unconfirmed(job.version)
+    if installation is not None and installation.stage is Stage.INSTALLED:
+        return Check(job, Restart.NEVER_BEGUN, until=core.timer.now())
+    core.record.restarted(job.key)
+    return Check(job, Restart.DONE, until=core.timer.now())
+
+
+def _how_far(memory: Memory) -> Restart:
+    """Tell from the device's memory how far the restart had got.
+
+    A restart hook that never began has not caused the reboot: that was a power cut. A hook that was
+    running, and that nothing had told to end, may have caused it: only the version can tell.
+    """
+    if memory.restart_waiting:
+        return Restart.WAITING
+    if memory.restart_done:
+        return Restart.DONE
+    if memory.restart_attempts:
+        return Restart.UNFINISHED if memory.same_boot else Restart.CUT_SHORT
+    return Restart.NEVER_BEGUN if memory.same_boot else Restart.UNFINISHED
+
+
+def restart_again(inputs: Inputs, core: Core, check: Check) -> None:
+    """Restart at least once, but not for ever: the restart hook may be what kills the agent."""
+    if may_restart(core):
+        inputs._restart(check.job)
+    else:
+        attempts = core.policy.restart_attempts
+        message = f"The agent was stopped in each of {attempts} runs of the restart hook"
+        inputs._finish(Report(State.RESTART_HOOK_FAILED, message))
+
+
+def may_restart(core: Core) -> bool:
+    return core.memory is None or core.memory.restart_attempts < core.policy.restart_attempts

@@ -1,0 +1,219 @@
+"""Finding the job: the list of pending executions, and their descriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from upparat.job import (
+    ExecutionKey,
+    InvalidDocument,
+    JobExecution,
+    JobExecutionSummary,
+    Report,
+    State,
+    Status,
+    parse_document,
+)
+from upparat.ports import Memory
+from upparat.snapshots import EndedJob
+
+from .ending import OTHERS, end
+from .model import FULL_LIST, Core, Inputs, Selection
+from .restarts import going_down, restarted
+from .states import fetch_jobs, idle, monitor, select_job, verify_job, wind_down
+
+
+@idle.upon(Inputs.start).to(fetch_jobs)
+def begin(inputs: Inputs, core: Core, memory: Memory | None) -> None:
+    core.memory = memory
+    core.jobs.fetch()
+
+
+@monitor.upon(Inputs.changed).to(fetch_jobs)
+@fetch_jobs.upon(Inputs.changed).loop()
+def fetch(inputs: Inputs, core: Core) -> None:
+    core.jobs.fetch()
+
+
+@select_job.upon(Inputs._fetch).to(fetch_jobs)
+def start_over(inputs: Inputs, core: Core, selection: Selection) -> None:
+    core.jobs.fetch()
+
+
+@fetch_jobs.upon(Inputs.pending).loop()
+def on_pending(
+    inputs: Inputs,
+    core: Core,
+    in_progress: Sequence[JobExecutionSummary],
+    queued: Sequence[JobExecutionSummary],
+) -> None:
+    listed = [*in_progress, *queued]
+    core.not_ours &= {summary.key for summary in listed}
+    left = [summary for summary in listed if _maybe_ours(core, summary.key)]
+    if core.memory is not None and core.memory.key not in {each.key for each in left}:
+        left = _with_remembered(core.memory.key, left)
+    full = len(listed) >= FULL_LIST
+    if left:
+        inputs._select(Selection(left, full=full))
+    else:
+        _mind_crowd(core, full=full)
+        inputs._wait()
+
+
+def _mind_crowd(core: Core, *, full: bool) -> None:
+    """Warn once of a list that is full of the jobs of others: ours may stand behind them."""
+    if full and not core.crowded_out:
+        core.log.warn(
+            "AWS lists {count} jobs or more, none of which is for this agent. Jobs behind them are "
+            "not listed until some of these end",
+            count=FULL_LIST,
+        )
+    core.crowded_out = full
+
+
+fetch_jobs.upon(Inputs._wait).to(monitor).returns(None)
+fetch_jobs.upon(Inputs._select).to(select_job).returns(None)
+select_job.upon(Inputs._wait).to(monitor).returns(None)
+select_job.upon(Inputs._verify).to(verify_job).returns(None)
+select_job.upon(Inputs._abandon).to(wind_down).returns(None)
+
+
+@select_job.upon(Inputs._look).loop()
+def look_at_next(inputs: Inputs, core: Core, selection: Selection) -> None:
+    if summary := selection.next:
+        core.jobs.describe(summary.key.job_id)
+    elif selection.in_progress:
+        _continue_one(inputs, core, selection.in_progress)
+    elif selection.outdated:
+        inputs._fetch()
+    else:
+        _mind_crowd(core, full=selection.full)
+        inputs._wait()
+
+
+@select_job.upon(Inputs.described).loop()
+def on_described(inputs: Inputs, core: Core, selection: Selection, execution: JobExecution) -> None:
+    if not _is_next(selection, execution.job_id):
+        return
+    listed_as = selection.left.pop(0).status
+    if _has_ended(core, execution.job_id, execution) and _leaves(inputs, core):
+        return
+    if not execution.ours:
+        core.not_ours.add(execution.key)
+    elif execution.status is Status.IN_PROGRESS and _maybe_ours(core, execution.key):
+        selection.in_progress.append(execution)
+    elif execution.status is listed_as is Status.QUEUED and _maybe_ours(core, execution.key):
+        _take(inputs, core, execution)
+        return
+    inputs._look()
+
+
+@select_job.upon(Inputs.describe_failed).loop()
+def on_describe_failed(
+    inputs: Inputs, core: Core, selection: Selection, job_id: str, ended: bool
+) -> None:
+    if _is_next(selection, job_id):
+        selection.left.pop(0)
+        if not (ended and _has_ended(core, job_id) and _leaves(inputs, core)):
+            inputs._look()
+
+
+@select_job.upon(Inputs.changed).loop()
+def outdate(inputs: Inputs, core: Core, selection: Selection) -> None:
+    selection.outdated = True
+
+
+def _maybe_ours(core: Core, key: ExecutionKey) -> bool:
+    """Whether the execution can be ours: not known as somebody else's, and not ended by us.
+
+    AWS may list an execution for a moment after the update that has ended it.
+    """
+    return (
+        key not in core.not_ours
+        and key not in core.ended
+        and key.job_id.startswith(core.policy.job_id_prefix)
+    )
+
+
+def _with_remembered(
+    key: ExecutionKey, left: Sequence[JobExecutionSummary]
+) -> list[JobExecutionSummary]:
+    """Put the execution that the device remembers first: one that is not listed may not have ended.
+
+    The description of its job then answers for another execution of that job in progress as well.
+    """
+    others = [
+        each for each in left if each.status is Status.QUEUED or each.key.job_id != key.job_id
+    ]
+    return [JobExecutionSummary(key, Status.IN_PROGRESS), *others]
+
+
+def _has_ended(core: Core, job_id: str, execution: JobExecution | None = None) -> bool:
+    """Whether the execution that the device remembers has ended while the agent was away.
+
+    :param execution: the job's execution in AWS now; ``None`` if AWS has none.
+    """
+    memory = core.memory
+    if memory is None or memory.key.job_id != job_id:
+        return False
+    return execution is None or execution.status.ended or execution.key != memory.key
+
+
+def _leaves(inputs: Inputs, core: Core) -> bool:
+    """Drop the memory of an update that is over.
+
+    Returns ``True`` if its restart hook may be taking the device down: then the selection is left,
+    and begins anew once that has had its time.
+    """
+    memory = core.memory
+    if memory is None:
+        return False
+    core.log.info("{job_id}: it has ended meanwhile", job_id=memory.key.job_id)
+    core.on_ended(EndedJob(memory.key, "", "", OTHERS, "it ended while the agent was away"))
+    if going_down(memory):
+        inputs._abandon(memory.key, restarting=True)
+        return True
+    core.downloads.discard(memory.key)
+    core.record.clear()
+    core.memory = None
+    return False
+
+
+def _is_next(selection: Selection, job_id: str) -> bool:
+    return bool(selection.left) and selection.left[0].key.job_id == job_id
+
+
+def _continue_one(inputs: Inputs, core: Core, executions: Sequence[JobExecution]) -> None:
+    """Go on with our job in progress; of several, with the one that the device remembers."""
+    if len(executions) == 1:
+        _take(inputs, core, executions[0])
+        return
+    remembered = core.memory.key if core.memory else None
+    job_ids = ", ".join(execution.job_id for execution in executions)
+    report = Report(
+        State.ERROR_MULTIPLE_IN_PROGRESS,
+        f"Invalid: More than one job is IN PROGRESS: {job_ids}",
+    )
+    core.log.error("More than one job is in progress: {job_ids}", job_ids=job_ids)
+    for execution in executions:
+        if execution.key != remembered:
+            end(core, execution, report)
+    inputs._fetch()
+
+
+def _take(inputs: Inputs, core: Core, execution: JobExecution) -> None:
+    """Work on this execution, or reject it because its document can never work."""
+    memory = core.memory
+    if memory is not None and going_down(memory) and memory.key != execution.key:
+        core.log.warn(
+            "{job_id}: AWS does not describe it; another job is next", job_id=memory.key.job_id
+        )
+        inputs._abandon(memory.key, restarting=True)
+        return
+    try:
+        job = parse_document(execution, installed=restarted(core, execution))
+    except InvalidDocument as invalid:
+        end(core, execution, Report(State.INVALID_JOB_DOCUMENT, str(invalid)))
+        inputs._fetch()
+    else:
+        inputs._verify(job)

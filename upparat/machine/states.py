@@ -1,0 +1,112 @@
+"""The states of the machine, and the work that starts with each."""
+
+from __future__ import annotations
+
+from automat import TypeMachineBuilder
+
+from upparat.job import ExecutionKey, Hook, Job, Report, State
+from upparat.ports import Stage
+
+from .model import Aftermath, Artifact, Check, Core, Downloading, Inputs, Restart, Selection, Work
+from .restarts import check_after_start, restart_again, restarted
+from .versions import may_downgrade, maybe_installed, note_installation
+
+builder = TypeMachineBuilder(Inputs, Core)
+
+
+# --- entering a state starts its work ---------------------------------------------------------
+
+
+def look(inputs: Inputs, core: Core, selection: Selection) -> Selection:
+    inputs._look()
+    return selection
+
+
+def verify(inputs: Inputs, core: Core, job: Job) -> Work:
+    core.replaced = core.memory.replaced if core.memory and core.memory.key == job.key else ""
+    core.job = job
+    core.jobs.follow(job.execution)
+    if restarted(core, job.execution):
+        inputs._check(check_after_start(core, job))
+        return Work(job)
+    core.record.working(job.key)
+    asked = maybe_installed(job) or not may_downgrade(core, job)
+    if asked and Hook.VERSION in core.policy.hooks:
+        core.hooks.run(Hook.VERSION, job)
+    else:
+        inputs._download(job)
+    return Work(job)
+
+
+def prepare_download(inputs: Inputs, core: Core, job: Job) -> Downloading:
+    if Hook.DOWNLOAD in core.policy.hooks and not job.force:
+        core.hooks.run(Hook.DOWNLOAD, job)
+    else:
+        inputs.download_allowed()
+    return Downloading(job)
+
+
+def install_file(inputs: Inputs, core: Core, artifact: Artifact) -> Artifact:
+    if Hook.INSTALL in core.policy.hooks:
+        note_installation(core, artifact.job, Stage.INSTALLING)
+        core.jobs.report(artifact.job.execution, Report(State.INSTALLATION_START))
+        core.hooks.run(Hook.INSTALL, artifact.job, artifact.path)
+    else:
+        inputs._finish(Report(State.NO_INSTALLATION_HOOK_PROVIDED))
+    return artifact
+
+
+def announce_restart(inputs: Inputs, core: Core, job: Job) -> Work:
+    """Report the restart. The hook runs once AWS has accepted the report.
+
+    If the report were lost, the whole update would run a second time after the restart.
+    """
+    if Hook.RESTART in core.policy.hooks:
+        core.jobs.report(job.execution, Report(State.REBOOT_START))
+    else:
+        inputs._finish(Report(State.NO_RESTART_HOOK_PROVIDED))
+    return Work(job)
+
+
+def check_version(inputs: Inputs, core: Core, check: Check) -> Check:
+    # A version hook may already name what was installed, before the device runs it.
+    may_ask = check.restart not in (Restart.NEVER_BEGUN, Restart.WAITING)
+    if may_ask and Hook.VERSION in core.policy.hooks:
+        core.hooks.run(Hook.VERSION, check.job)
+    elif check.restart is Restart.WAITING:
+        inputs._restart(
+            check.job
+        )  # not one of the restart_attempts: the hook has restarted nothing
+    elif check.restart in (Restart.NEVER_BEGUN, Restart.UNFINISHED):
+        restart_again(inputs, core, check)
+    else:
+        inputs._finish(Report(State.COMPLETE_NO_VERSION_CHECK))
+    return check
+
+
+def release_hooks(inputs: Inputs, core: Core, key: ExecutionKey, restarting: bool) -> Aftermath:
+    core.jobs.unfollow()
+    core.timer.cancel()
+    core.downloads.stop()
+    core.job = None
+    core.memory = None
+    core.hooks.release()
+    return Aftermath(key, restarting)
+
+
+# --- states -----------------------------------------------------------------------------------
+
+idle = builder.state("idle")
+fetch_jobs = builder.state("fetch_jobs")
+monitor = builder.state("monitor")
+select_job = builder.state("select_job", look)
+verify_job = builder.state("verify_job", verify)
+download = builder.state("download", prepare_download)
+install = builder.state("install", install_file)
+restart = builder.state("restart", announce_restart)
+verify_installation = builder.state("verify_installation", check_version)
+wind_down = builder.state("wind_down", release_hooks)
+stopped = builder.state("stopped")
+
+WORKING = (verify_job, download, install, restart, verify_installation)
+"""The states that have a job in hand."""
