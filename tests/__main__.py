@@ -1,6 +1,6 @@
 """Runs every check and test and reports the coverage: ``python -m tests [pytest's arguments]``.
 
-The end-to-end tests mostly wait, and the others mostly compute, so they run side by side. The
+The end-to-end tests run beside the others, because the agents that they start are not measured. The
 closing lines of pytest are printed once more at the end. With arguments there is one run of pytest.
 """
 
@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).parent.parent
-WORKERS = ("-n", "4", "--dist", "worksteal")
+WORKERS = ("-n", "8", "--dist", "worksteal")
+"""Most of the time a test waits for another process."""
 MEASURED = ("coverage", "run", "-m", "pytest", *WORKERS)
-IN_PROCESS = ("tests/unit", "tests/integration")
-END_TO_END = ("pytest", "-n", "8", "--dist", "worksteal", "tests/e2e")
+IN_PROCESS = ("tests/integration", "tests/unit")
+END_TO_END = ("pytest", *WORKERS, "tests/e2e")
 
 LEAST_COVERAGE = 99
 """Percent of lines and branches. Agents that run as processes do not count."""

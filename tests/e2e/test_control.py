@@ -277,7 +277,8 @@ def connected(path: Path, sent: bytes = b"") -> socket.socket:
     client = socket.socket(socket.AF_UNIX)
     client.connect(str(path))  # waits while the queue of the agent is full
     client.settimeout(PATIENCE)
-    client.sendall(sent)
+    if sent:  # the agent may have sent this client away already
+        client.sendall(sent)
     return client
 
 
