@@ -22,7 +22,7 @@ include_patterns = ["*.md", "docs/*.md", "examples/*.md", "tests/simulator/*.md"
 nitpicky = True
 
 # Anchors are those of GitHub, down to the third level.
-myst_heading_anchors = 3
+myst_heading_anchors = 4
 
 html_theme = "furo"
 html_title = f"Upparat {release}"
