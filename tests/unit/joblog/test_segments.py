@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from hypothesis import given
@@ -141,7 +143,7 @@ class FullDiskTests(SegmentsTestCase):
 class BoundTests(SegmentsTestCase):
     @given(st.lists(st.tuples(st.integers(1, 40_000), st.booleans()), max_size=60))
     def test_any_lines(self, lines: list[tuple[int, bool]]) -> None:
-        self.path = self.path.with_name(self.path.name + "x")
+        self.path = Path(mkdtemp(dir=self.path.parent))
         self.directory = LogDirectory(self.path)
         self.name = self.directory.create(A)
         self.opened()

@@ -85,7 +85,9 @@ class LockTests(SynchronousTestCase):
 
     def test_a_child_does_not_inherit_it(self) -> None:
         lock = Lock(self.directory)
-        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        with subprocess.Popen(
+            [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+        ) as child:
             lock.release()
             Lock(self.directory).release()
             child.communicate()
