@@ -80,6 +80,7 @@ def test_while_a_hook_runs_that_must_not_be_killed(
     device = updates.start()
     updates.create()
     updates.hooks.wait_for_call(hook)
+    updates.cloud.wait_for_state("job-1", history[-1])
     cancel(updates, device)
     updates.create("job-2", version="1.0")
     assert updates.cloud.execution("job-2").status is Status.QUEUED
