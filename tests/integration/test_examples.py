@@ -23,6 +23,7 @@ from upparat.job import ACTION, Status
 from upparat.local import policies
 from upparat.local.aws import LocalAws
 from upparat.local.ministack import end_group
+from upparat.local.watch import hang_up
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
@@ -80,8 +81,7 @@ def refused(port: int) -> bool:
     try:
         return answer.get(timeout=10)
     finally:
-        client.disconnect()
-        client.loop_stop()
+        hang_up(client)
 
 
 def pretend(port: int) -> None:
@@ -93,8 +93,7 @@ def pretend(port: int) -> None:
         client.loop_start()
         told = client.publish("$aws/things/bridged/jobs/notify", '{"pretended": 1}', qos=1)
         told.wait_for_publish(10)
-        client.disconnect()
-        client.loop_stop()
+        hang_up(client)
 
 
 def listed(thing: Thing) -> list[str]:

@@ -9,6 +9,8 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from upparat.local.watch import hang_up
+
 BROKER_OPTIONS = (
     "max_inflight_messages 100",
     "max_keepalive 1200",
@@ -47,8 +49,7 @@ class CloudConnection:
         self._client.loop_start()
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        hang_up(self._client)
 
     def publish(self, topic: str, payload: object) -> None:
         """Send bytes as they are, anything else as compact JSON."""

@@ -10,6 +10,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.waiting import PATIENCE
+from upparat.local.watch import hang_up
 
 from .rules import parse_topic, read_object, request_breaches
 from .shadow import PackageShadow
@@ -41,8 +42,7 @@ class Inspector:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        hang_up(self._client)
 
     def _connected(self, *_: object) -> None:
         self._client.subscribe([(each, 1) for each in self._filters])

@@ -11,6 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.waiting import PATIENCE
 from upparat.local.device import Device
+from upparat.local.watch import hang_up
 
 
 class Thing:
@@ -49,8 +50,7 @@ class Thing:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
+        hang_up(self.client)
 
     def event(self) -> str:
         """What happened to the connection next."""

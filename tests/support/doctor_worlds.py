@@ -22,6 +22,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.simulator.cloud import Cloud
+from upparat.local.watch import hang_up
 from upparat.storage.lock import Claim
 
 from .agent import Agent
@@ -326,8 +327,7 @@ def _twin(scene: Scene) -> None:
     twin.reconnect_delay_set(0.05, 0.05)  # type: ignore[arg-type]
     twin.connect(broker.host, broker.port)
     twin.loop_start()
-    scene.stack.callback(twin.loop_stop)
-    scene.stack.callback(twin.disconnect)
+    scene.stack.callback(hang_up, twin)
     wait_until(twin.is_connected)
 
 

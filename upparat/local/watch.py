@@ -68,8 +68,7 @@ class Watcher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        hang_up(self._client)
 
     def updates(self, timeout: float = 0.0) -> Iterator[Update]:
         """Yield the updates since the last call. Waits up to ``timeout`` seconds for the first."""
@@ -93,3 +92,11 @@ class Watcher:
         with contextlib.suppress(ValueError, KeyError, TypeError):  # AWS refuses such an update
             payload = json.loads(message.payload)
             self._updates.put(Update(job_id, payload["status"], payload.get("statusDetails", {})))
+
+
+def hang_up(client: Client) -> None:
+    """Disconnect a client that has a thread, and wait for the thread's end."""
+    client.disconnect()
+    # The thread may end between paho's look at it and its join: paho has forgotten it then.
+    with contextlib.suppress(AttributeError):
+        client.loop_stop()
