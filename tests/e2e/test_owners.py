@@ -103,7 +103,7 @@ def test_an_application_that_the_restart_hook_has_become_lives_on(updates: Updat
     """The agent is stopped by the hook, which goes on for ever, after its job as well."""
     hooks = updates.hooks
     hooks.restart([hooks.become("2.0"), hooks.kill_agent(), hang()], [hooks.become("3.0")])
-    device = updates.start(supervised=True, hooks={"timeout_restart": 1})
+    device = updates.start(supervised=True, hooks={"timeout_restart": 20})
     assert updates.run()[-1] == ("SUCCEEDED", "complete_ready", "none")
     application = hooks.calls("restart")[0].pid
     wait_until(lambda: not list(device.directory.rglob("restart.pid")))
