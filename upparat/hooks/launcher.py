@@ -36,7 +36,8 @@ GO = b"\n"
 RELEASE = b"."
 
 _BEGIN = f"""
-import os, signal, sys
+import os, sys
+import _signal as signal  # signal makes enums, which takes as long as all the rest
 os.set_inheritable({REPORT_FD}, False)
 # Python ignores both, and exec hands that on.
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
