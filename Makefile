@@ -1,5 +1,6 @@
 # make demo: an update from end to end on this machine. make test: the checks and tests, the same
-# ones with every run. make sweep: all cases of the tests that have too many for each run.
+# ones with every run. make coverage: what the unit and integration tests run through. make sweep:
+# all cases of the tests that have too many for each run.
 # None needs root, a compiler or an AWS account; each makes .venv with its first run.
 
 PYTHON ?= python3
@@ -12,13 +13,16 @@ SEED := $(or $(SEED),$(shell date +%s))
 # Tests start hundreds of agents: each would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test sweep check docs diagram house torture fuzz mutants bench clean
+.PHONY: demo test coverage sweep check docs diagram house torture fuzz mutants bench clean
 
 demo: $(VENV)/local.stamp
 	$(BIN)/python -m upparat.local.demo
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m tests
+
+coverage: $(VENV)/test.stamp
+	$(BIN)/python -m tests --measured
 
 # Every crash point and fault, kills at random, many more examples that chance chooses, and a run
 # of the unit tests under trial

@@ -1,7 +1,8 @@
-"""Runs every check and test and reports the coverage: ``python -m tests [pytest's arguments]``.
+"""Runs every check and test: ``python -m tests [--measured] [pytest's arguments]``.
 
-The end-to-end tests run beside the others, because the agents that they start are not measured. The
-closing lines of pytest are printed once more at the end. With arguments there is one run of pytest.
+With ``--measured`` it runs what is tested inside of the tests' own processes, the unit and
+integration tests, and reports their coverage. That takes half as long again, so it is a run of its
+own.
 """
 
 from __future__ import annotations
@@ -14,11 +15,10 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).parent.parent
-WORKERS = ("-n", "8", "--dist", "worksteal")
+PYTEST = ("pytest", "-n", "8", "--dist", "worksteal")
 """Most of the time a test waits for another process."""
-MEASURED = ("coverage", "run", "-m", "pytest", *WORKERS)
+
 IN_PROCESS = ("tests/integration", "tests/unit")
-END_TO_END = ("pytest", *WORKERS, "tests/e2e")
 
 LEAST_COVERAGE = 99
 """Percent of lines and branches. Agents that run as processes do not count."""
@@ -34,23 +34,14 @@ class Beside:
             [sys.executable, "-m", *command], cwd=ROOT, stdout=self._output
         )
 
-    def ends_well(self) -> tuple[bool, str]:
-        """Wait for its end; whether it was content, and its last line."""
+    def ends_well(self) -> bool:
+        """Wait for its end, and tell whether it was content."""
         status = self._process.wait()
         print(f"--- {' '.join(self._command)}")
         self._output.seek(0)
-        last = _show(self._output)
+        print(self._output.read(), end="", flush=True)
         self._output.close()
-        return status == 0, last
-
-
-def _show(output: IO[str]) -> str:
-    """Print what comes; the last line that is not empty."""
-    last = ""
-    for line in output:
-        print(line, end="", flush=True)
-        last = line if line.strip() else last
-    return last
+        return status == 0
 
 
 def run(*command: str) -> bool:
@@ -59,38 +50,34 @@ def run(*command: str) -> bool:
     return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode == 0
 
 
-def run_measured(*arguments: str) -> tuple[bool, str]:
-    """Run pytest under coverage; whether it passed, and its closing line."""
-    colour = "yes" if sys.stdout.isatty() else "no"
-    command = [*MEASURED, f"--color={colour}", *arguments]
-    print(f"--- {' '.join(command)}", flush=True)
-    with subprocess.Popen(
-        [sys.executable, "-m", *command], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        last = _show(process.stdout)
-    return process.returncode == 0, last
-
-
-def main(arguments: Sequence[str]) -> int:
+def check_and_test(arguments: Sequence[str]) -> bool:
+    """Run the checks and the tests, all by default."""
+    types = Beside("mypy")
     good = [
         run("ruff", "check", "."),
         run("ruff", "format", "--check", "."),
-        run("coverage", "erase"),
+        run(*PYTEST, *arguments),
+        types.ends_well(),
     ]
-    beside = [Beside("mypy")]
-    if not arguments:
-        beside.append(Beside(*END_TO_END))
-    results = [run_measured(*(arguments or IN_PROCESS)), *(each.ends_well() for each in beside)]
-    good += [passed for passed, _ in results]
-    good += [
+    return all(good)
+
+
+def measure(arguments: Sequence[str]) -> bool:
+    """Run the tests under coverage, the unit and integration tests by default."""
+    good = [
+        run("coverage", "erase"),
+        run("coverage", "run", "-m", *PYTEST, *(arguments or IN_PROCESS)),
         run("coverage", "combine", "--quiet"),
         run("coverage", "report", f"--fail-under={LEAST_COVERAGE}"),
     ]
-    print("Everything is fine:" if all(good) else "Something FAILED:")
-    for _, last in results:
-        print(last, end="")
-    return 0 if all(good) else 1
+    return all(good)
+
+
+def main(arguments: Sequence[str]) -> int:
+    measured = arguments[:1] == ["--measured"]
+    good = measure(arguments[1:]) if measured else check_and_test(arguments)
+    print("Everything is fine." if good else "Something FAILED: see above.")
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

@@ -28,11 +28,22 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from twisted.application.service import IServiceMaker
+from twisted.plugin import getPlugins
+
 ROOT = Path(__file__).parent.parent.parent
 MESSAGE = 1 << 20
 
-PRELOADED = ("upparat.tap", "upparat.service", "twisted.scripts.twistd", "twisted.plugin")
-"""What each agent imports, but for the reactor, which no process may share."""
+PRELOADED = (
+    "twisted.internet.epollreactor",
+    "twisted.plugins.upparat_plugin",
+    "twisted.scripts.twistd",
+    "upparat.control.service",
+    "upparat.download.http",
+    "upparat.service",
+    "upparat.tap",
+)
+"""What each agent imports, but for the reactor itself, which no process may share."""
 
 
 class ForkedProcess:
@@ -172,6 +183,7 @@ def main() -> None:
     sys.path[0] = str(ROOT)
     for name in PRELOADED:
         import_module(name)
+    list(getPlugins(IServiceMaker))
     assert "twisted.internet.reactor" not in sys.modules
     gc.freeze()
     become(*serve(socket.socket(fileno=int(sys.argv[1]))))

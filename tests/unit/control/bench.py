@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+from jsonschema import Draft202012Validator
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -48,7 +49,12 @@ def check(message: object, kind: str = "message") -> None:
 
     :raises jsonschema.ValidationError: if it does not fit.
     """
-    jsonschema.validate(message, {**SCHEMA, "oneOf": [{"$ref": f"#/$defs/{kind}"}]})
+    _validator(kind).validate(message)
+
+
+@cache
+def _validator(kind: str) -> Draft202012Validator:
+    return Draft202012Validator({**SCHEMA, "oneOf": [{"$ref": f"#/$defs/{kind}"}]})
 
 
 class FakeAgent:
