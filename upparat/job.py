@@ -54,6 +54,7 @@ class State(Enum):
     INSTALLATION_INTERRUPT = "installation_interrupt", Status.IN_PROGRESS
     REBOOT_START = "reboot_start", Status.IN_PROGRESS
     REBOOT_INTERRUPT = "reboot_interrupt", Status.IN_PROGRESS
+    ROLLBACK_START = "rollback_start", Status.IN_PROGRESS
 
     VERSION_ALREADY_INSTALLED = "version_already_installed", Status.SUCCEEDED
     NO_INSTALLATION_HOOK_PROVIDED = "no_installation_hook_provided", Status.SUCCEEDED
@@ -64,6 +65,7 @@ class State(Enum):
     COMPLETE_READY = "complete_ready", Status.SUCCEEDED
 
     VERSION_HOOK_FAILED = "version_hook_failed", Status.FAILED
+    INCOMPATIBLE = "incompatible", Status.FAILED
     DOWNLOAD_HOOK_FAILED = "download_hook_failed", Status.FAILED
     INSTALLATION_HOOK_FAILED = "installation_hook_failed", Status.FAILED
     RESTART_HOOK_FAILED = "restart_hook_failed", Status.FAILED
@@ -103,19 +105,36 @@ class Hook(StrEnum):
     """The owner's commands, by the name of their option."""
 
     VERSION = "version"
+    CHECK = "check"
     DOWNLOAD = "download"
     INSTALL = "install"
     RESTART = "restart"
     READY = "ready"
+    ROLLBACK = "rollback"
+    CLEANUP = "cleanup"
 
     @property
     def failure(self) -> State:
-        """The state that reports this hook's failure."""
+        """The state that reports this hook's failure.
+
+        :raises KeyError: for ``rollback`` and ``cleanup``, whose failure is no end of a job.
+        """
         return _HOOK_FAILURES[self]
+
+    @property
+    def must_finish(self) -> bool:
+        """Whether the device may be broken when the hook is killed half-way."""
+        return self in (Hook.INSTALL, Hook.RESTART, Hook.ROLLBACK)
+
+    @property
+    def writes(self) -> bool:
+        """Whether the hook's children may still write to the device when the hook is dead."""
+        return self in (Hook.INSTALL, Hook.ROLLBACK)
 
 
 _HOOK_FAILURES = {
     Hook.VERSION: State.VERSION_HOOK_FAILED,
+    Hook.CHECK: State.INCOMPATIBLE,
     Hook.DOWNLOAD: State.DOWNLOAD_HOOK_FAILED,
     Hook.INSTALL: State.INSTALLATION_HOOK_FAILED,
     Hook.RESTART: State.RESTART_HOOK_FAILED,
@@ -209,7 +228,7 @@ class Job:
 class Report:
     """A report on an execution: a state, which implies the status, and a message.
 
-    :ivar facts: more of the ``statusDetails``, by name, up to 8; empty values are left out.
+    :ivar facts: more of the ``statusDetails``, by name; empty values are left out.
     """
 
     state: State
@@ -234,12 +253,23 @@ class Report:
     def details(self) -> dict[str, str]:
         """The ``statusDetails`` of the update, within AWS's rules for their values."""
         facts = {name: status_value(value) for name, value in self.facts.items()}
+        known = {name: value for name, value in facts.items() if value}
+        for name, value in _SPARE:
+            if len(known) > MAX_FACTS and known.get(name) == (value or known.get(name)):
+                known.pop(name, None)
         return {
             "state": self.state.value,
             "message": status_value(self.message) or NO_MESSAGE,
-            **{name: value for name, value in facts.items() if value},
+            **known,
         }
 
+
+MAX_FACTS = 8
+"""AWS admits ten details: ``state``, ``message``, and so many more."""
+
+_SPARE = (("rollback", "none"), ("seconds", ""), ("runs", ""), ("to", ""))
+"""What is left out first where there is no room, by name and value: the log has it, or the job
+document."""
 
 _NOTHING_INSTALLED = (State.VERSION_ALREADY_INSTALLED, State.NO_INSTALLATION_HOOK_PROVIDED)
 

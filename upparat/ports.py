@@ -11,7 +11,7 @@ Each port has two Protocols: its effects, and its events. The machine's inputs
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -135,6 +135,9 @@ class HookEvents(Protocol):
     def version_known(self, version: str) -> None:
         """The version hook's last non-empty line; an empty string if it printed none."""
 
+    def compatible(self) -> None:
+        """The check hook exited with 0: the update is for this device."""
+
     def download_allowed(self) -> None:
         """The download hook exited with 0."""
 
@@ -149,6 +152,15 @@ class HookEvents(Protocol):
 
     def ready(self) -> None:
         """The ready hook exited with 0."""
+
+    def rolled_back(self, restart: bool) -> None:
+        """The rollback hook exited with 0.
+
+        :param restart: it asks for the restart hook.
+        """
+
+    def cleaned(self) -> None:
+        """The cleanup hook exited with 0."""
 
     def hook_failed(self, hook: Hook, message: str, facts: Mapping[str, str]) -> None:
         """The hook failed, timed out, could not be run, or used up its retries.
@@ -165,12 +177,15 @@ class HookEvents(Protocol):
 class Hooks(Protocol):
     """Runs the owner's commands, one at a time."""
 
-    def run(self, hook: Hook, job: Job, file: str = "") -> None:
+    def run(self, hook: Hook, job: Job, file: str = "", reason: str = "") -> None:
         """Run a configured hook until it is done or has failed.
 
-        An install or restart hook first waits for the one that an earlier agent has left running.
+        An install, restart or rollback hook first waits for the one that an earlier agent has left
+        running.
 
-        :param file: for the install hook: a path, or :data:`STREAM`.
+        :param file: for the install hook: a path, or :data:`STREAM`. For the rollback and the
+            cleanup hook: the state that the job has come to.
+        :param reason: for these two: why it has.
         """
 
     def restart_lingers(self) -> bool:
@@ -183,9 +198,9 @@ class Hooks(Protocol):
     def release(self) -> None:
         """Let go of the hook: only ``released`` follows, once none runs.
 
-        Version, download and ready hooks are ended. A running install or restart hook is left to
-        finish, because a flasher that is killed half-way bricks the device (unless ``[hooks]
-        kill_on_cancel`` says otherwise). A hook that waits for its next try is not run again.
+        A running install, restart or rollback hook is left to finish, because a flasher that is
+        killed half-way bricks the device (unless ``[hooks] kill_on_cancel`` says otherwise). Other
+        hooks are ended. A hook that waits for its next try is not run again.
         """
 
 
@@ -213,6 +228,42 @@ class Timer(Protocol):
 
 
 @dataclass(frozen=True)
+class Rollback:
+    """A failed update that is taken back.
+
+    :ivar version: the job's.
+    :ivar state: the end that the job has come to; empty if others have ended it.
+    :ivar hook_done: the rollback hook is not run again.
+    :ivar failed: it, or the restart that it has asked for, has failed.
+    :ivar restart: it has asked for the restart hook.
+    :ivar restarts: how often the restart hook was begun for it.
+    :ivar restarted: the last of these runs has exited with 0.
+    """
+
+    version: str
+    state: State | None
+    message: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    hook_done: bool = False
+    failed: bool = False
+    restart: bool = False
+    restarts: int = 0
+    restarted: bool = False
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of a job, which the cleanup hook follows.
+
+    :ivar state: the value of ``statusDetails.state``, or that others have ended the job.
+    """
+
+    job: Job
+    state: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Memory:
     """The device's memory of an update, as the agent finds it when it starts.
 
@@ -223,6 +274,8 @@ class Memory:
     :ivar restart_waiting: the last run of the restart hook has asked for another one later.
     :ivar verified: the success that an earlier agent had reported, and AWS has not accepted.
     :ivar replaced: the version that ran before the update; empty if it is not known.
+    :ivar version: the version that was installed last; empty if it is not known.
+    :ivar rollback: how far it is taken back; then nothing else of it counts.
     """
 
     key: ExecutionKey
@@ -233,6 +286,8 @@ class Memory:
     restart_waiting: bool = False
     verified: State | None = None
     replaced: str = ""
+    version: str = ""
+    rollback: Rollback | None = None
 
 
 class Stage(StrEnum):
@@ -271,6 +326,19 @@ class Record(Protocol):
 
     def restarted(self, key: ExecutionKey) -> None:
         """The restart hook has exited with 0."""
+
+    def rolling_back(self, key: ExecutionKey, rollback: Rollback) -> bool:
+        """The update is taken back, and has got so far.
+
+        Returns ``False`` if an older record could neither be replaced nor be removed.
+        """
+
+    def cleaning(self, ending: Ending) -> None:
+        """No update is in hand, and the cleanup hook is about to run."""
+
+    def uncleaned(self) -> Ending | None:
+        """The end of a job whose cleanup hook was begun, and has not come to its end. What the job
+        document says beside the version is not known any more."""
 
     def clear(self) -> None:
         """No update is in hand."""

@@ -27,18 +27,25 @@ from upparat.machine import Core, Inputs, Policy, make_machine
 from upparat.ports import STREAM
 from upparat.storage.record import FileRecord
 
-DELICATE = (Hook.INSTALL, Hook.RESTART)
+from .ports import USUAL_HOOKS
+
+DELICATE = (Hook.INSTALL, Hook.RESTART, Hook.ROLLBACK)
 
 
 class Device:
     """What outlives the agent: the version that runs, what is installed, files, the clock.
 
     :param streamed: files go through into the install hook.
+    :param undoes: there are hooks to roll back and to clean up.
     """
 
-    def __init__(self, directory: Path, *, streamed: bool = False) -> None:
+    def __init__(self, directory: Path, *, streamed: bool = False, undoes: bool = False) -> None:
         self.directory = directory
         self.streamed = streamed
+        self.policy_hooks = USUAL_HOOKS | ({Hook.ROLLBACK, Hook.CLEANUP} if undoes else set())
+        self.undoing: set[ExecutionKey] = set()  # a rollback was begun
+        self.undone: set[ExecutionKey] = set()  # its rollback hook has come to its end
+        self.unclean: set[ExecutionKey] = set()  # its cleanup hook was begun, and has not ended
         self.boot_id = directory / "boot_id"
         self.boots = 0
         self.version = "1.0"
@@ -108,6 +115,14 @@ class Device:
             self.switch()
             self.agent.hooks.nothing_lingers()
 
+    def agent_ends(self, key: ExecutionKey) -> bool:
+        """Whether the execution is over, by the agent or by others."""
+        return key in self.ended or key in self.agent.jobs.over or self.over_in_aws(key)
+
+    def over_in_aws(self, key: ExecutionKey) -> bool:
+        found = [each for each in self.store.executions if each.job_id == key.job_id]
+        return not found or found[-1].number != key.number or found[-1].status.ended
+
     def announced(self, key: ExecutionKey) -> bool:
         """Whether AWS has accepted the report of the restart."""
         return any(
@@ -133,7 +148,7 @@ class Agent:
             hooks=self.hooks,
             timer=self.timer,
             record=self.record,
-            policy=Policy(hooks=frozenset(Hook)),
+            policy=Policy(hooks=self.device.policy_hooks),
         )
         self.machine: Inputs = make_machine(self.core)
         self._start()
@@ -228,7 +243,9 @@ class ModelJobs:
         if report.state is State.VERSION_ALREADY_INSTALLED and execution.document is not None:
             assert device.version == _version(execution), "a lie"
             assert device.version not in device.unconfirmed, "nobody has confirmed what runs"
-        if report.state is State.VERSION_MISMATCH and execution.document is not None:
+        if report.state.status is Status.FAILED and "rollback" in report.facts:
+            self._assert_taken_back(execution.key, report)
+        elif report.state is State.VERSION_MISMATCH and execution.document is not None:
             assert device.version != _version(execution), "a lie"
             tried = device.restarts[execution.key] >= self.agent.core.policy.restart_attempts
             known = device.fallen_back or execution.key in device.restarted
@@ -239,6 +256,15 @@ class ModelJobs:
             if self._follows(execution.key):
                 self.followed = None
         self.reports.append((execution, report))
+
+    def _assert_taken_back(self, key: ExecutionKey, report: Report) -> None:
+        device, outcome = self.agent.device, report.facts["rollback"]
+        if Hook.ROLLBACK not in device.policy_hooks:
+            assert outcome == "none"
+        elif outcome != "unknown":
+            assert key in device.undoing, "told and not tried"
+            assert outcome == "failed" or key in device.undone, "told and not done"
+            assert report.facts.get("running") in (device.version, ""), "another version runs"
 
     # --- what the test lets happen ---
 
@@ -429,12 +455,21 @@ class ModelHooks:
         if waiting is not None:
             self.run(*waiting)
 
-    def run(self, hook: Hook, job: Job, file: str = "") -> None:
+    def run(self, hook: Hook, job: Job, file: str = "", reason: str = "") -> None:
         device = self.agent.device
         assert self.running is None, "two hooks at a time"
         assert self.again is None, "another hook in between"
-        assert job.key not in device.ended, "work on what has ended"
-        assert job.key not in self.agent.jobs.over, "work on what AWS calls ended"
+        if hook is Hook.ROLLBACK:
+            assert job.key not in device.undone, "rolled back twice"
+            if job.key not in device.undoing:
+                device.restarts[job.key] = device.uncounted[job.key] = 0
+            device.undoing.add(job.key)
+        if hook is Hook.CLEANUP:
+            assert device.agent_ends(job.key), "tidied up too early"
+            device.unclean.add(job.key)
+        elif job.key not in device.undoing:
+            assert job.key not in device.ended, "work on what has ended"
+            assert job.key not in self.agent.jobs.over, "work on what AWS calls ended"
         assert device.going_down in (None, job.key), "another job while the device goes down"
         if hook in DELICATE and self.restart_lingers():
             self.waiting = (hook, job, file)
@@ -445,7 +480,8 @@ class ModelHooks:
             assert not device.announced(job.key), "installed again after the restart"
             device.unconfirmed.add(job.version)
         if hook is Hook.RESTART:
-            assert device.announced(job.key), "restarted unannounced"
+            undoing = job.key in device.undoing
+            assert undoing or device.announced(job.key), "restarted unannounced"
             device.restarts[job.key] += 1
             counted = device.restarts[job.key] - device.uncounted[job.key]
             assert counted <= self.agent.core.policy.restart_attempts, "restarted for ever"
@@ -490,6 +526,11 @@ class ModelHooks:
             device.switch()
         elif hook is Hook.READY:
             device.confirm()
+        elif hook is Hook.ROLLBACK:
+            device.staged = device.good
+            device.undone.add(job.key)
+        elif hook is Hook.CLEANUP:
+            device.unclean.discard(job.key)
         elif hook is Hook.VERSION and job.version == device.version:
             device.going_down = None  # this was it
         self._over(job, hook)
@@ -498,6 +539,8 @@ class ModelHooks:
             machine.released()
         elif hook is Hook.VERSION:
             machine.version_known(device.version)
+        elif hook is Hook.ROLLBACK:
+            machine.rolled_back(device.version != device.staged)
         else:
             _tell(machine, hook)
 
@@ -525,6 +568,10 @@ class ModelHooks:
         if self.unverified:
             self.agent.downloads.stop()
         self._over(job, hook)
+        if hook is Hook.ROLLBACK:
+            self.agent.device.undone.add(job.key)
+        elif hook is Hook.CLEANUP:
+            self.agent.device.unclean.discard(job.key)
         if self.released:
             self.released = False
             self.agent.machine.released()
@@ -555,6 +602,8 @@ def _tell(machine: Inputs, hook: Hook) -> None:
         machine.installed()
     elif hook is Hook.RESTART:
         machine.restarted()
+    elif hook is Hook.CLEANUP:
+        machine.cleaned()
     else:
         machine.ready()
 

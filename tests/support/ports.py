@@ -6,9 +6,12 @@ from typing import Any
 
 from upparat.job import ExecutionKey, Hook, Job, JobExecution, Report, Status
 from upparat.machine import Core, Inputs, Policy, make_machine
-from upparat.ports import Downloads, Hooks, Installation, Jobs, Record, Timer
+from upparat.ports import Downloads, Ending, Hooks, Installation, Jobs, Record, Rollback, Timer
 
 Call = tuple[Any, ...]
+
+ALL_HOOKS = frozenset(Hook)
+USUAL_HOOKS = ALL_HOOKS - {Hook.CHECK, Hook.ROLLBACK, Hook.CLEANUP}
 
 
 class FakeJobs:
@@ -53,8 +56,8 @@ class FakeHooks:
     def __init__(self, calls: list[Call]) -> None:
         self.calls = calls
 
-    def run(self, hook: Hook, job: Job, file: str = "") -> None:
-        self.calls.append(("run", hook.value, job.job_id, *([file] if file else [])))
+    def run(self, hook: Hook, job: Job, file: str = "", reason: str = "") -> None:
+        self.calls.append(("run", hook.value, job.job_id, *filter(None, [file, reason])))
 
     def restart_lingers(self) -> bool:
         return self.lingering
@@ -87,6 +90,8 @@ class FakeRecord:
     def __init__(self, calls: list[Call]) -> None:
         self.calls = calls
         self.installation: Installation | None = None
+        self.rollback: Rollback | None = None
+        self.ending: Ending | None = None
 
     def working(self, key: ExecutionKey) -> None:
         self.calls.append(("record working", key.job_id))
@@ -97,6 +102,16 @@ class FakeRecord:
 
     def restarted(self, key: ExecutionKey) -> None:
         self.calls.append(("record restarted", key.job_id))
+
+    def rolling_back(self, key: ExecutionKey, rollback: Rollback) -> bool:
+        self.rollback = rollback
+        return self.writable
+
+    def cleaning(self, ending: Ending) -> None:
+        self.calls.append(("record cleaning", ending.job.job_id))
+
+    def uncleaned(self) -> Ending | None:
+        return self.ending
 
     def clear(self) -> None:
         self.calls.append(("clear record",))
@@ -128,7 +143,7 @@ def _are_ports(
 class Bench:
     """A machine on fakes: ``calls`` are the effects since the last :meth:`taken`."""
 
-    def __init__(self, hooks: frozenset[Hook] = frozenset(Hook), **policy: Any) -> None:
+    def __init__(self, hooks: frozenset[Hook] = USUAL_HOOKS, **policy: Any) -> None:
         self.calls: list[Call] = []
         self.moves: list[str] = []
         self.timer = FakeTimer(self.calls)

@@ -216,6 +216,15 @@ class Listener:
     def version_known(self, version: str) -> None:
         self.told.append(("version_known", version))
 
+    def compatible(self) -> None:
+        self.told.append(("compatible",))
+
+    def rolled_back(self, restart: bool) -> None:
+        self.told.append(("rolled back", restart))
+
+    def cleaned(self) -> None:
+        self.told.append(("cleaned",))
+
     def download_allowed(self) -> None:
         self.told.append(("download_allowed",))
 

@@ -157,10 +157,13 @@ class BrokerSettings:
 
 _HOOKS = {
     Hook.VERSION: "Prints the version that runs.",
+    Hook.CHECK: "Decides whether the update is for this device.",
     Hook.DOWNLOAD: "Decides whether a download may begin.",
     Hook.INSTALL: "Installs the file.",
     Hook.RESTART: "Restarts the device, or what was updated.",
     Hook.READY: "Decides whether the new version works.",
+    Hook.ROLLBACK: "Takes a failed installation back.",
+    Hook.CLEANUP: "Tidies up when a job is over.",
 }
 
 

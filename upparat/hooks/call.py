@@ -14,7 +14,9 @@ from .pidfiles import AGENT, HOOK
 class Call:
     """The facts that a hook gets. Never log ``meta`` and the job's URL.
 
-    ``agent`` is the agent's state directory.
+    :ivar file: the path for an install hook, or the state that a job has come to.
+    :ivar reason: why it has.
+    :ivar agent: the agent's state directory.
     """
 
     hook: Hook
@@ -23,6 +25,7 @@ class Call:
     retry: int = 0
     elapsed: int = 0
     agent: str = ""
+    reason: str = ""
 
     @property
     def force(self) -> str:
@@ -32,7 +35,7 @@ class Call:
     def arguments(self) -> list[bytes]:
         """Seconds since the first attempt, retry count, meta, and the argument of this hook."""
         words = [str(self.elapsed), str(self.retry), self.job.meta]
-        if self.hook is Hook.INSTALL:
+        if self.hook in (Hook.INSTALL, Hook.ROLLBACK, Hook.CLEANUP):
             words.append(self.file)
         elif self.hook is Hook.RESTART:
             words.append(self.force)
@@ -43,15 +46,24 @@ class Call:
         facts = {
             "UPPARAT_JOB_ID": self.job.job_id,
             "UPPARAT_VERSION": self.job.version,
-            "UPPARAT_FILE": self.file,
+            "UPPARAT_FILE": self.file if self.hook is Hook.INSTALL else "",
             "UPPARAT_META": self.job.meta,
             "UPPARAT_FORCE": self.force,
             "UPPARAT_RETRY": str(self.retry),
             "UPPARAT_ELAPSED": str(self.elapsed),
             HOOK: self.hook.value,
             AGENT: self.agent,
+            **self._end(),
         }
         return {**os.environb, **{name.encode(): _encode(value) for name, value in facts.items()}}
+
+    def _end(self) -> dict[str, str]:
+        """What has become of the job, for the hooks that come after it."""
+        if self.hook is Hook.ROLLBACK:
+            return {"UPPARAT_FAILED_STATE": self.file, "UPPARAT_REASON": self.reason}
+        if self.hook is Hook.CLEANUP:
+            return {"UPPARAT_STATE": self.file, "UPPARAT_REASON": self.reason}
+        return {}
 
 
 def _encode(text: str) -> bytes:

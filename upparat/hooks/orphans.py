@@ -26,9 +26,6 @@ from .pidfiles import HookGroup, PidfileEntry, Pidfiles, find_groups
 POLL = 0.5
 """Seconds between two checks."""
 
-_PATIENT = (Hook.INSTALL, Hook.RESTART)
-"""Hooks that the agent lets finish within their time-out, instead of ending them."""
-
 
 class Orphans:
     """Watches the hooks of an earlier agent with the same state directory.
@@ -66,7 +63,7 @@ class Orphans:
         """Find the hooks that are left. Fires when none of them but a restart hook still runs."""
         now = self._clock.seconds()
         for hook in Hook:
-            self._deadlines[hook] = now + (self._timeouts[hook] if hook in _PATIENT else 0)
+            self._deadlines[hook] = now + (self._timeouts[hook] if hook.must_finish else 0)
         self._entries = self._pidfiles.read()
         self._left = self._find(self._entries)
         for group in self._left:

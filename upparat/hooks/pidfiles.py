@@ -88,7 +88,7 @@ class Pidfiles:
 
 
 def find_installers(agent: str, proc: Path = PROC) -> set[PidfileEntry]:
-    """Return the first processes of the agent's install hooks by their environment.
+    """Return the first processes of the agent's install and rollback hooks by their environment.
 
     Only processes that are all the agent's user's: ``sudo`` and programs with set-user-id are not.
     """
@@ -98,16 +98,14 @@ def find_installers(agent: str, proc: Path = PROC) -> set[PidfileEntry]:
 def _installers(process: Path, agent: str) -> Iterator[PidfileEntry]:
     with suppress(OSError, ValueError):  # it has ended, or is another user's
         stat = _Stat(process)
-        marks = {
-            AGENT: agent,
-            HOOK: Hook.INSTALL.value,
-            GROUP: str(stat.group),
-        }
+        marks = {AGENT: agent, GROUP: str(stat.group)}
         variables = set((process / "environ").read_bytes().split(b"\0"))
         marked = variables >= {os.fsencode(f"{name}={mark}") for name, mark in marks.items()}
         ours = set(_user_ids(process)) == {os.geteuid()}
         if marked and ours and process.name == str(stat.group):
-            yield PidfileEntry(stat.group, Hook.INSTALL, stat.started)
+            for hook in Hook:
+                if hook.writes and os.fsencode(f"{HOOK}={hook.value}") in variables:
+                    yield PidfileEntry(stat.group, hook, stat.started)
 
 
 def _name(hook: Hook) -> str:
@@ -127,7 +125,7 @@ def find_groups(entries: Collection[PidfileEntry], proc: Path = PROC) -> set[Hoo
         group = HookGroup(entry.number, entry.hook)
         leader = _stat(proc / str(entry.number))
         if leader is None or not leader.alive:
-            if entry.hook is Hook.INSTALL:
+            if entry.hook.writes:
                 headless[entry.number] = group
         elif leader.started == entry.started:
             found.add(group)

@@ -210,7 +210,7 @@ class HookRun:
     @property
     def must_finish(self) -> bool:
         """True if the device may be broken when the hook is killed half-way."""
-        return self.hook in (Hook.INSTALL, Hook.RESTART)
+        return self.hook.must_finish
 
     def detach(self) -> bool:
         """Let the child run on without the agent. Return False if no child runs, or it has failed

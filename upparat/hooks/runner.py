@@ -26,6 +26,9 @@ from .output import BURST
 from .pidfiles import Pidfiles
 from .run import HookRun
 
+RESTART = "restart"
+"""The last line of a rollback hook that wants the restart hook to run."""
+
 
 class HookRunner:
     """Runs hooks one at a time and reports to :class:`upparat.ports.HookEvents`.
@@ -78,15 +81,16 @@ class HookRunner:
         installation."""
         return self._orphans.wait_for_leftovers()
 
-    def run(self, hook: Hook, job: Job, file: str = "") -> None:
+    def run(self, hook: Hook, job: Job, file: str = "", reason: str = "") -> None:
         if self._closed:
             self.log.error("The {hook} hook was asked for after the stop", hook=hook.value)
         elif self._run is not None:
             self.log.error("The {hook} hook has to wait for another one", hook=hook.value)
-            self._afterwards.append(lambda: self.run(hook, job, file))
+            self._afterwards.append(lambda: self.run(hook, job, file, reason))
             self._finish(self._run)
         else:
-            run = self._run = self._make_run(Call(hook, job, file, agent=self._agent))
+            call = Call(hook, job, file, agent=self._agent, reason=reason)
+            run = self._run = self._make_run(call)
             gone = self._orphans.gone() if run.must_finish else succeed(None)
             run.start(gone.addCallback(lambda _: self._make_way()))
 
@@ -202,17 +206,29 @@ class HookRunner:
 
     def _report(self, run: HookRun, outcome: Outcome) -> None:
         if isinstance(outcome, Failed):
-            self.events.hook_failed(run.hook, outcome.reason, outcome.facts)
-        elif run.hook is Hook.VERSION:
-            self.events.version_known(run.last_line)
-        elif run.hook is Hook.DOWNLOAD:
-            self.events.download_allowed()
-        elif run.hook is Hook.INSTALL:
-            self.events.installed()
-        elif run.hook is Hook.RESTART:
-            self.events.restarted()
+            reason = run.last_line if run.hook is Hook.CHECK else ""
+            self.events.hook_failed(run.hook, reason or outcome.reason, outcome.facts)
         else:
-            self.events.ready()
+            self._report_success(run.hook, run.last_line)
+
+    def _report_success(self, hook: Hook, last_line: str) -> None:
+        match hook:
+            case Hook.VERSION:
+                self.events.version_known(last_line)
+            case Hook.CHECK:
+                self.events.compatible()
+            case Hook.DOWNLOAD:
+                self.events.download_allowed()
+            case Hook.INSTALL:
+                self.events.installed()
+            case Hook.RESTART:
+                self.events.restarted()
+            case Hook.READY:
+                self.events.ready()
+            case Hook.ROLLBACK:
+                self.events.rolled_back(last_line == RESTART)
+            case Hook.CLEANUP:
+                self.events.cleaned()
 
 
 def _is_port(runner: HookRunner) -> Hooks:

@@ -86,7 +86,9 @@ def step_minutes(hooks: HookLimits, download: DownloadLimits) -> Steps:
         fetching = installing = max(fetching, installing)
     restarting = hooks.restart_attempts * runs(Hook.RESTART) + hooks.restart_grace
     checking = hooks.restart_timeout + runs(Hook.VERSION) + runs(Hook.READY)
+    undoing = runs(Hook.ROLLBACK) + restarting + hooks.restart_timeout + runs(Hook.VERSION)
     phases = {
+        State.ROLLBACK_START: undoing,
         **dict.fromkeys(_DOWNLOAD, fetching),
         **dict.fromkeys(_INSTALL, installing),
     }

@@ -7,7 +7,8 @@ from upparat.ports import Stage
 from upparat.snapshots import WaitKind
 
 from .model import Check, Core, Inputs, Pause, Restart
-from .restarts import may_restart, restart_again
+from .restarts import may_restart
+from .rollback import fail_installation, restart_again
 from .states import restart, verify_installation
 from .versions import note_installation
 
@@ -39,7 +40,8 @@ def _have_another_version(inputs: Inputs, core: Core, check: Check, version: str
             core.wait_for(_old_version(check, version), min(core.policy.retry_interval, left))
         case _:
             message = f"Expected version '{check.job.version}', got '{version}'"
-            inputs._finish(Report(State.VERSION_MISMATCH, message))
+            report = Report(State.VERSION_MISMATCH, message)
+            fail_installation(inputs, core, check.job, report)
 
 
 def _old_version(check: Check, version: str) -> Pause:

@@ -7,12 +7,16 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from upparat.job import Hook, JobExecution, Report, State
+from upparat.ports import Ending, Memory, Rollback
 from upparat.snapshots import EndedJob
 
 from .model import Aftermath, Artifact, Core, Downloading, Inputs, Work
 from .restarts import GOING_DOWN
+from .rollback import fail_installation
 from .states import (
+    INSTALLED,
     WORKING,
+    cleanup,
     download,
     fetch_jobs,
     idle,
@@ -28,6 +32,8 @@ from .states import (
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
+NOTHING_MORE = "nothing more is done for it"
+
 OTHERS = "ended_by_others"
 """The state of a job that others have ended; the agent reports nothing then."""
 
@@ -42,9 +48,59 @@ def finish(inputs: Inputs, core: Core, work: Work, report: Report) -> None:
         core.record.confirm(work.job.version)
     end(core, work.job.execution, report, versions={"from": core.replaced, "to": work.job.version})
     core.hooks.forget_restart()  # before the record forgets the job that it belongs to
-    core.record.clear()
+    tidy(inputs, core, Ending(work.job, report.state.value, report.message))
     if report.discards:
         core.downloads.discard(work.job.key)
+
+
+def finish_untold(inputs: Inputs, core: Core, work: Work) -> None:
+    """End a job that others have ended in AWS."""
+    core.job = None
+    core.memory = None
+    core.hooks.forget_restart()
+    tidy(inputs, core, Ending(work.job, OTHERS, NOTHING_MORE))
+    core.downloads.discard(work.job.key)
+
+
+def tidy(inputs: Inputs, core: Core, ending: Ending) -> None:
+    """Let the owner tidy up. The end of the job is safe on the disk by now."""
+    if Hook.CLEANUP in core.policy.hooks:
+        core.record.cleaning(ending)
+        core.hooks.run(Hook.CLEANUP, ending.job, ending.state, ending.message)
+    else:
+        core.record.clear()
+        inputs._tidied()
+
+
+@idle.upon(Inputs.start).loop()
+def begin(inputs: Inputs, core: Core, memory: Memory | None) -> None:
+    """Begin with what an earlier agent has left over."""
+    core.memory = memory
+    ending = core.record.uncleaned()
+    if ending is not None and Hook.CLEANUP in core.policy.hooks:
+        core.hooks.run(Hook.CLEANUP, ending.job, ending.state, ending.message)
+    else:
+        inputs._tidied()
+
+
+@idle.upon(Inputs.cleaned).loop()
+@cleanup.upon(Inputs.cleaned).loop()
+def have_cleaned(inputs: Inputs, core: Core) -> None:
+    core.record.clear()
+    inputs._tidied()
+
+
+@idle.upon(Inputs.hook_failed).loop()
+@cleanup.upon(Inputs.hook_failed).loop()
+def have_not_cleaned(
+    inputs: Inputs, core: Core, hook: Hook, message: str, facts: Mapping[str, str]
+) -> None:
+    have_cleaned(inputs, core)
+
+
+@idle.upon(Inputs._tidied).to(fetch_jobs)
+@cleanup.upon(Inputs._tidied).to(fetch_jobs)
+def go_on(inputs: Inputs, core: Core) -> None:
     core.jobs.fetch()
 
 
@@ -81,9 +137,15 @@ def _ended_job(execution: JobExecution, report: Report) -> EndedJob:
 def fail(
     inputs: Inputs, core: Core, work: Work, hook: Hook, message: str, facts: Mapping[str, str]
 ) -> None:
+    inputs._finish(Report(hook.failure, message, facts))
+
+
+def fail_installed(
+    inputs: Inputs, core: Core, work: Work, hook: Hook, message: str, facts: Mapping[str, str]
+) -> None:
     if isinstance(work, Artifact) and work.renewing:
         core.timer.cancel()
-    inputs._finish(Report(hook.failure, message, facts))
+    fail_installation(inputs, core, work.job, Report(hook.failure, message, facts))
 
 
 def cancel(inputs: Inputs, core: Core, work: Work) -> None:
@@ -95,19 +157,23 @@ def cancel_restart(inputs: Inputs, core: Core, work: Work) -> None:
 
 
 def ended_by_others(inputs: Inputs, core: Core, work: Work, *, restarting: bool) -> None:
-    core.log.warn("{job_id}: ended by others; nothing more is done for it", job_id=work.job.job_id)
-    message = "nothing more is done for it"
-    core.on_ended(EndedJob(work.job.key, work.job.version, "", OTHERS, message))
-    inputs._abandon(work.job.key, restarting)
+    job, undo = work.job, restarting and Hook.ROLLBACK in core.policy.hooks
+    message = "its installation is taken back" if undo else NOTHING_MORE
+    core.log.warn("{job_id}: ended by others; {what}", job_id=job.job_id, what=message)
+    core.on_ended(EndedJob(job.key, job.version, "", OTHERS, message))
+    inputs._abandon(Aftermath(job.key, restarting, job, undo))
 
 
 for _calm in (verify_job, download, install):
     _calm.upon(Inputs.cancelled).loop()(cancel)
 for _restarting in (restart, verify_installation):
     _restarting.upon(Inputs.cancelled).loop()(cancel_restart)
+for _new in (verify_job, download):
+    _new.upon(Inputs.hook_failed).loop()(fail)
+for _installed in INSTALLED:
+    _installed.upon(Inputs.hook_failed).loop()(fail_installed)
 for _working in WORKING:
-    _working.upon(Inputs.hook_failed).loop()(fail)
-    _working.upon(Inputs._finish).to(fetch_jobs)(finish)
+    _working.upon(Inputs._finish).to(cleanup)(finish)
     _working.upon(Inputs._abandon).to(wind_down).returns(None)
 
 
@@ -116,7 +182,7 @@ def have_released(inputs: Inputs, core: Core, aftermath: Aftermath) -> None:
     if aftermath.restarting:
         settle(inputs, core, aftermath)
     else:
-        inputs._clean_up()
+        leave(inputs, core, aftermath)
 
 
 @wind_down.upon(Inputs.timeout).loop()
@@ -128,21 +194,32 @@ def settle(inputs: Inputs, core: Core, aftermath: Aftermath) -> None:
         aftermath.settled = True
         core.wait_for(GOING_DOWN, core.policy.restart_grace)
     else:
+        leave(inputs, core, aftermath)
+
+
+def leave(inputs: Inputs, core: Core, aftermath: Aftermath) -> None:
+    job = aftermath.job
+    if job is not None and aftermath.undo:
+        inputs._roll_back(job, aftermath.rollback or Rollback(job.version, None, OTHERS))
+    else:
         inputs._clean_up()
 
 
-@wind_down.upon(Inputs._clean_up).to(fetch_jobs)
+@wind_down.upon(Inputs._clean_up).to(cleanup)
 def clean_up(inputs: Inputs, core: Core, aftermath: Aftermath) -> None:
     """Remove the file only now: an install hook that was left to finish was reading it. Until now
     the record names the execution, so that its file is removed even if the agent dies before."""
     core.downloads.discard(aftermath.key)
-    core.record.clear()
-    core.jobs.fetch()
+    if aftermath.job is not None:
+        tidy(inputs, core, Ending(aftermath.job, OTHERS, NOTHING_MORE))
+    else:
+        core.record.clear()
+        inputs._tidied()
 
 
 # --- the agent is stopped ---------------------------------------------------------------------
 
-for _waiting in (idle, fetch_jobs, monitor):
+for _waiting in (idle, fetch_jobs, monitor, cleanup):
     _waiting.upon(Inputs.stop).to(stopped).returns(None)
 for _unreported in (select_job, verify_job, restart, verify_installation, wind_down):
     _unreported.upon(Inputs.stop).to(stopped).returns(None)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
-from upparat.job import InvalidDocument, Job, JobExecution, Report, State, parse_document
+from upparat.job import Hook, InvalidDocument, Job, JobExecution, Report, State, parse_document
 from upparat.ports import STREAM, Stage
 from upparat.snapshots import WaitKind
 from upparat.version import older
 
 from .ending import ended_by_others
 from .model import Artifact, Check, Core, Downloading, Fetching, Inputs, Pause, Restart, Work
+from .rollback import fail_installation
 from .states import download, install, restart, verify_installation, verify_job
 from .versions import may_downgrade, maybe_installed
 
@@ -74,6 +75,14 @@ def _confirm(inputs: Inputs, core: Core, job: Job) -> None:
 # --- download ---------------------------------------------------------------------------------
 
 
+@download.upon(Inputs.compatible).loop()
+def ask_to_download(inputs: Inputs, core: Core, transfer: Downloading) -> None:
+    if Hook.DOWNLOAD in core.policy.hooks and not transfer.job.force:
+        core.hooks.run(Hook.DOWNLOAD, transfer.job)
+    else:
+        inputs.download_allowed()
+
+
 @download.upon(Inputs.download_allowed).loop()
 def start_transfer(inputs: Inputs, core: Core, transfer: Downloading) -> None:
     transfer.running = True
@@ -99,7 +108,7 @@ def resume(inputs: Inputs, core: Core, work: Fetching, execution: JobExecution) 
         work.url_requests = 0
         core.downloads.start(parse_document(execution))
     except InvalidDocument as invalid:
-        inputs._finish(Report(State.DOWNLOAD_FAILED, str(invalid)))
+        give_up_download(inputs, core, work, State.DOWNLOAD_FAILED, str(invalid))
         return False
     return True
 
@@ -110,7 +119,7 @@ def miss_url(inputs: Inputs, core: Core, work: Fetching, job_id: str, ended: boo
     elif _may_ask_again(core, work):
         core.wait_for(Pause(WaitKind.FRESH_URL, NO_URL), core.policy.retry_interval)
     else:
-        inputs._finish(Report(State.DOWNLOAD_FAILED, NO_URL))
+        give_up_download(inputs, core, work, State.DOWNLOAD_FAILED, NO_URL)
 
 
 def _may_ask_again(core: Core, work: Fetching) -> bool:
@@ -141,8 +150,12 @@ def report_download(
     core.jobs.report(work.job.execution, Report(State.DOWNLOAD_PROGRESS, json.dumps(figures)))
 
 
-def fail_download(inputs: Inputs, core: Core, work: Work, state: State, message: str) -> None:
-    inputs._finish(Report(state, message))
+def give_up_download(inputs: Inputs, core: Core, work: Work, state: State, message: str) -> None:
+    report = Report(state, message)
+    if isinstance(work, Artifact):  # the install hook has had a part of the file
+        fail_installation(inputs, core, work.job, report)
+    else:
+        inputs._finish(report)
 
 
 # The install hook may read the file while it is downloaded.
@@ -152,8 +165,8 @@ download.upon(Inputs.describe_failed).loop()(miss_url)
 download.upon(Inputs.timeout).loop()(request_url)
 download.upon(Inputs.progressed).loop()(report_download)
 install.upon(Inputs.progressed).loop()(report_download)
-download.upon(Inputs.download_failed).loop()(fail_download)
-install.upon(Inputs.download_failed).loop()(fail_download)
+download.upon(Inputs.download_failed).loop()(give_up_download)
+install.upon(Inputs.download_failed).loop()(give_up_download)
 
 
 download.upon(Inputs._install).to(install).returns(None)

@@ -10,7 +10,17 @@ from collections.abc import Callable
 from inspect import isfunction
 
 from .model import Inputs
-from .states import WORKING, fetch_jobs, idle, monitor, select_job, stopped, wind_down
+from .states import (
+    WORKING,
+    cleanup,
+    fetch_jobs,
+    idle,
+    monitor,
+    rollback,
+    select_job,
+    stopped,
+    wind_down,
+)
 
 _Input = Callable[..., None]
 
@@ -31,7 +41,7 @@ _END = (Inputs.cancelled, Inputs.hook_failed, Inputs._finish, Inputs._abandon)
 
 IGNORED: dict[str, tuple[_Input, ...]] = {
     # MQTT may be connected before the start, which fetches the jobs anyway.
-    "idle": _but(Inputs.start),
+    "idle": _but(Inputs.start, Inputs.cleaned, Inputs.hook_failed, Inputs._tidied),
     "fetch_jobs": _but(Inputs.changed, Inputs.pending, Inputs._wait, Inputs._select),
     "monitor": _but(Inputs.changed),
     "select_job": _but(
@@ -46,9 +56,15 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
     ),
     # With a job in hand a changed list does not matter: the list is fetched when the job has ended.
     "verify_job": _but(
-        Inputs.version_known, Inputs._download, Inputs._restart, Inputs._check, *_END
+        Inputs.version_known,
+        Inputs._download,
+        Inputs._restart,
+        Inputs._check,
+        Inputs._roll_back,
+        *_END,
     ),
     "download": _but(
+        Inputs.compatible,
         Inputs.download_allowed,
         Inputs.progressed,
         Inputs.downloaded,
@@ -71,6 +87,7 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
         Inputs.install_output,
         Inputs.installed,
         Inputs._restart,
+        Inputs._roll_back,
         *_END,
     ),
     "restart": _but(
@@ -79,20 +96,38 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
         Inputs.restarted,
         Inputs.timeout,
         Inputs._check,
+        Inputs._roll_back,
         *_END,
     ),
     "verify_installation": _but(
-        Inputs.version_known, Inputs.ready, Inputs.timeout, Inputs._restart, *_END
+        Inputs.version_known,
+        Inputs.ready,
+        Inputs.timeout,
+        Inputs._restart,
+        Inputs._roll_back,
+        *_END,
+    ),
+    # A rollback is not taken back itself.
+    "rollback": _but(
+        Inputs.rolled_back,
+        Inputs.restarted,
+        Inputs.timeout,
+        Inputs.version_known,
+        Inputs.hook_failed,
+        Inputs.cancelled,
+        Inputs._finish,
+        Inputs._clean_up,
     ),
     # The job is over: only the end of its hook counts, and the time for a restart.
-    "wind_down": _but(Inputs.released, Inputs.timeout, Inputs._clean_up),
+    "wind_down": _but(Inputs.released, Inputs.timeout, Inputs._clean_up, Inputs._roll_back),
+    "cleanup": _but(Inputs.cleaned, Inputs.hook_failed, Inputs._tidied),
     "stopped": (*LATE, Inputs.stop),
 }
 """What each state ignores, by the state's name."""
 
-for _state in (idle, fetch_jobs, monitor, stopped):
+for _state in (idle, fetch_jobs, monitor, cleanup, stopped):
     for _input in IGNORED[_state.name]:
         _state.upon(_input).loop().returns(None)
-for _working in (select_job, *WORKING, wind_down):
+for _working in (select_job, *WORKING, rollback, wind_down):
     for _input in IGNORED[_working.name]:
         _working.upon(_input).loop().returns(None)

@@ -8,6 +8,7 @@ from upparat.ports import Stage
 from .fetching import MAX_URL_REQUESTS, miss_url, refresh_url, request_url, resume
 from .model import Artifact, Check, Core, Inputs, Restart, Work
 from .restarts import GOING_DOWN
+from .rollback import fail_installation
 from .states import install, restart, verify_installation
 from .versions import note_installation
 
@@ -69,14 +70,16 @@ def run_restart(inputs: Inputs, core: Core, work: Work, state: State) -> None:
         core.hooks.run(Hook.RESTART, work.job)
     else:
         # Restarts that are not counted could go on for ever.
-        inputs._finish(Report(State.RESTART_HOOK_FAILED, "The record cannot be written"))
+        report = Report(State.RESTART_HOOK_FAILED, "The record cannot be written")
+        fail_installation(inputs, core, work.job, report)
 
 
 @restart.upon(Inputs.undeliverable).loop()
 def give_restart_up(inputs: Inputs, core: Core, work: Work, state: State) -> None:
     """Restart nothing unannounced: the whole update would run again after the restart."""
     if state is State.REBOOT_START:
-        inputs._finish(Report(State.RESTART_HOOK_FAILED, "AWS does not accept reboot_start"))
+        report = Report(State.RESTART_HOOK_FAILED, "AWS does not accept reboot_start")
+        fail_installation(inputs, core, work.job, report)
 
 
 @restart.upon(Inputs.restarted).loop()

@@ -30,6 +30,7 @@ from upparat.ports import (
     JobsEvents,
     Memory,
     Record,
+    Rollback,
     Timer,
     TimerEvents,
 )
@@ -206,12 +207,18 @@ class Restart(Enum):
 class Aftermath:
     """The rest of the work for an execution that others have ended.
 
+    :ivar job: the job, if it is known well enough for the owner's hooks.
+    :ivar undo: its installation is to be taken back.
+    :ivar rollback: how far that has got, if it was begun.
     :ivar restarting: its restart hook may have been at work: the device may go down.
     :ivar settled: that hook has ended, and the device has been given time to go down.
     """
 
     key: ExecutionKey
     restarting: bool
+    job: Job | None = None
+    undo: bool = False
+    rollback: Rollback | None = None
     settled: bool = False
 
 
@@ -229,6 +236,17 @@ class Check(Work):
     restart: Restart
     until: float
     verified: State | None = None
+
+
+@dataclass
+class Undoing(Work):
+    """A failed installation that is taken back.
+
+    :ivar until: the version may still change up to this time of the timer's clock, in seconds.
+    """
+
+    rollback: Rollback
+    until: float = 0.0
 
 
 # --- inputs -----------------------------------------------------------------------------------
@@ -273,8 +291,14 @@ class Inputs(JobsEvents, DownloadEvents, HookEvents, TimerEvents, Protocol):
     def _finish(self, report: Report) -> None:
         """The job ends with this report."""
 
-    def _abandon(self, key: ExecutionKey, restarting: bool) -> None:
+    def _abandon(self, aftermath: Aftermath) -> None:
         """Nothing more is done for this execution."""
 
     def _clean_up(self) -> None:
         """Nothing of the job runs any more."""
+
+    def _roll_back(self, job: Job, rollback: Rollback) -> None:
+        """The installation is taken back."""
+
+    def _tidied(self) -> None:
+        """The job is over, and the owner's hooks know it."""

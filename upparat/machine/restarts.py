@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from upparat.job import Job, JobExecution, Report, State, Status
+from upparat.job import Job, JobExecution, State, Status
 from upparat.ports import Memory, Stage
 from upparat.snapshots import WaitKind
 
-from .model import Check, Core, Inputs, Pause, Restart
+from .model import Check, Core, Pause, Restart
 
 GOING_DOWN = Pause(WaitKind.RESTART_GRACE, "the device may be going down")
 
@@ -59,16 +59,6 @@ def _how_far(memory: Memory) -> Restart:
     if memory.restart_attempts:
         return Restart.UNFINISHED if memory.same_boot else Restart.CUT_SHORT
     return Restart.NEVER_BEGUN if memory.same_boot else Restart.UNFINISHED
-
-
-def restart_again(inputs: Inputs, core: Core, check: Check) -> None:
-    """Restart at least once, but not for ever: the restart hook may be what kills the agent."""
-    if may_restart(core):
-        inputs._restart(check.job)
-    else:
-        attempts = core.policy.restart_attempts
-        message = f"The agent was stopped in each of {attempts} runs of the restart hook"
-        inputs._finish(Report(State.RESTART_HOOK_FAILED, message))
 
 
 def may_restart(core: Core) -> bool:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 from upparat.job import (
     ExecutionKey,
+    Hook,
     InvalidDocument,
+    Job,
     JobExecution,
     JobExecutionSummary,
     Report,
@@ -18,15 +22,10 @@ from upparat.ports import Memory
 from upparat.snapshots import EndedJob
 
 from .ending import OTHERS, end
-from .model import FULL_LIST, Core, Inputs, Selection
+from .model import FULL_LIST, Aftermath, Core, Inputs, Selection
 from .restarts import going_down, restarted
-from .states import fetch_jobs, idle, monitor, select_job, verify_job, wind_down
-
-
-@idle.upon(Inputs.start).to(fetch_jobs)
-def begin(inputs: Inputs, core: Core, memory: Memory | None) -> None:
-    core.memory = memory
-    core.jobs.fetch()
+from .rollback import was_rolling_back
+from .states import fetch_jobs, monitor, select_job, verify_job, wind_down
 
 
 @monitor.upon(Inputs.changed).to(fetch_jobs)
@@ -96,7 +95,7 @@ def on_described(inputs: Inputs, core: Core, selection: Selection, execution: Jo
     if not _is_next(selection, execution.job_id):
         return
     listed_as = selection.left.pop(0).status
-    if _has_ended(core, execution.job_id, execution) and _leaves(inputs, core):
+    if _has_ended(core, execution.job_id, execution) and _leaves(inputs, core, execution):
         return
     if not execution.ours:
         core.not_ours.add(execution.key)
@@ -159,19 +158,20 @@ def _has_ended(core: Core, job_id: str, execution: JobExecution | None = None) -
     return execution is None or execution.status.ended or execution.key != memory.key
 
 
-def _leaves(inputs: Inputs, core: Core) -> bool:
+def _leaves(inputs: Inputs, core: Core, execution: JobExecution | None = None) -> bool:
     """Drop the memory of an update that is over.
 
-    Returns ``True`` if its restart hook may be taking the device down: then the selection is left,
-    and begins anew once that has had its time.
+    Returns ``True`` if its restart hook may be taking the device down, or the owner's hooks have to
+    know of its end: then the selection is left, and begins anew once that is done.
     """
     memory = core.memory
     if memory is None:
         return False
     core.log.info("{job_id}: it has ended meanwhile", job_id=memory.key.job_id)
     core.on_ended(EndedJob(memory.key, "", "", OTHERS, "it ended while the agent was away"))
-    if going_down(memory):
-        inputs._abandon(memory.key, restarting=True)
+    aftermath = _aftermath(core, memory, execution)
+    if aftermath.restarting or aftermath.undo or Hook.CLEANUP in core.policy.hooks:
+        inputs._abandon(aftermath)
         return True
     core.downloads.discard(memory.key)
     core.record.clear()
@@ -179,8 +179,34 @@ def _leaves(inputs: Inputs, core: Core) -> bool:
     return False
 
 
+def _aftermath(core: Core, memory: Memory, execution: JobExecution | None) -> Aftermath:
+    """What is left to do for an update that has ended while the agent was away."""
+    rollback = memory.rollback
+    undo = rollback is not None or (memory.restart_accepted and Hook.ROLLBACK in core.policy.hooks)
+    if rollback is not None:
+        rollback = replace(rollback, state=None, message=OTHERS, facts={})
+    restarting = rollback is None and going_down(memory)
+    job = _ended_job(memory, execution)
+    return Aftermath(memory.key, restarting, job, undo, rollback)
+
+
+def _ended_job(memory: Memory, execution: JobExecution | None) -> Job:
+    """Return the job of an ended execution, from its document or from memory."""
+    if execution is not None and execution.key == memory.key:
+        with suppress(InvalidDocument):
+            return parse_document(execution, installed=True)
+    version = memory.rollback.version if memory.rollback else memory.version
+    return Job(JobExecution(memory.key, Status.CANCELED, 0), version, file="")
+
+
 def _is_next(selection: Selection, job_id: str) -> bool:
     return bool(selection.left) and selection.left[0].key.job_id == job_id
+
+
+def _is_taken_back(core: Core, execution: JobExecution) -> bool:
+    memory = core.memory
+    remembered = memory is not None and memory.key == execution.key and memory.rollback is not None
+    return remembered or was_rolling_back(execution)
 
 
 def _continue_one(inputs: Inputs, core: Core, executions: Sequence[JobExecution]) -> None:
@@ -208,10 +234,11 @@ def _take(inputs: Inputs, core: Core, execution: JobExecution) -> None:
         core.log.warn(
             "{job_id}: AWS does not describe it; another job is next", job_id=memory.key.job_id
         )
-        inputs._abandon(memory.key, restarting=True)
+        inputs._abandon(Aftermath(memory.key, restarting=True))
         return
     try:
-        job = parse_document(execution, installed=restarted(core, execution))
+        installed = restarted(core, execution) or _is_taken_back(core, execution)
+        job = parse_document(execution, installed=installed)
     except InvalidDocument as invalid:
         end(core, execution, Report(State.INVALID_JOB_DOCUMENT, str(invalid)))
         inputs._fetch()

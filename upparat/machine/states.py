@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from automat import TypeMachineBuilder
 
-from upparat.job import ExecutionKey, Hook, Job, Report, State
-from upparat.ports import Stage
+from upparat.job import Hook, Job, Report, State
+from upparat.ports import Rollback, Stage
 
-from .model import Aftermath, Artifact, Check, Core, Downloading, Inputs, Restart, Selection, Work
-from .restarts import check_after_start, restart_again, restarted
+from .model import (
+    Aftermath,
+    Artifact,
+    Check,
+    Core,
+    Downloading,
+    Inputs,
+    Restart,
+    Selection,
+    Undoing,
+    Work,
+)
+from .restarts import check_after_start, restarted
+from .rollback import go_on, lost, restart_again, was_rolling_back
 from .versions import may_downgrade, maybe_installed, note_installation
 
 builder = TypeMachineBuilder(Inputs, Core)
@@ -26,6 +38,12 @@ def verify(inputs: Inputs, core: Core, job: Job) -> Work:
     core.replaced = core.memory.replaced if core.memory and core.memory.key == job.key else ""
     core.job = job
     core.jobs.follow(job.execution)
+    if core.memory and core.memory.key == job.key and core.memory.rollback:
+        inputs._roll_back(job, core.memory.rollback)
+        return Work(job)
+    if was_rolling_back(job.execution):
+        inputs._finish(lost(job.execution))
+        return Work(job)
     if restarted(core, job.execution):
         inputs._check(check_after_start(core, job))
         return Work(job)
@@ -39,10 +57,10 @@ def verify(inputs: Inputs, core: Core, job: Job) -> Work:
 
 
 def prepare_download(inputs: Inputs, core: Core, job: Job) -> Downloading:
-    if Hook.DOWNLOAD in core.policy.hooks and not job.force:
-        core.hooks.run(Hook.DOWNLOAD, job)
+    if Hook.CHECK in core.policy.hooks:
+        core.hooks.run(Hook.CHECK, job)
     else:
-        inputs.download_allowed()
+        inputs.compatible()
     return Downloading(job)
 
 
@@ -68,6 +86,15 @@ def announce_restart(inputs: Inputs, core: Core, job: Job) -> Work:
     return Work(job)
 
 
+def take_back(inputs: Inputs, core: Core, job: Job, rollback: Rollback) -> Undoing:
+    core.timer.cancel()
+    core.hooks.forget_restart()
+    core.job = job
+    undoing = Undoing(job, rollback)
+    go_on(inputs, core, undoing)
+    return undoing
+
+
 def check_version(inputs: Inputs, core: Core, check: Check) -> Check:
     # A version hook may already name what was installed, before the device runs it.
     may_ask = check.restart not in (Restart.NEVER_BEGUN, Restart.WAITING)
@@ -84,14 +111,14 @@ def check_version(inputs: Inputs, core: Core, check: Check) -> Check:
     return check
 
 
-def release_hooks(inputs: Inputs, core: Core, key: ExecutionKey, restarting: bool) -> Aftermath:
+def release_hooks(inputs: Inputs, core: Core, aftermath: Aftermath) -> Aftermath:
     core.jobs.unfollow()
     core.timer.cancel()
     core.downloads.stop()
     core.job = None
     core.memory = None
     core.hooks.release()
-    return Aftermath(key, restarting)
+    return aftermath
 
 
 # --- states -----------------------------------------------------------------------------------
@@ -105,8 +132,13 @@ download = builder.state("download", prepare_download)
 install = builder.state("install", install_file)
 restart = builder.state("restart", announce_restart)
 verify_installation = builder.state("verify_installation", check_version)
+rollback = builder.state("rollback", take_back)
 wind_down = builder.state("wind_down", release_hooks)
+cleanup = builder.state("cleanup")
 stopped = builder.state("stopped")
+
+INSTALLED = (install, restart, verify_installation)
+"""The states of a job whose install hook was begun."""
 
 WORKING = (verify_job, download, install, restart, verify_installation)
 """The states that have a job in hand."""

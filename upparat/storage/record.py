@@ -16,9 +16,9 @@ from typing import TypeVar, get_origin, get_type_hints
 
 from twisted.logger import Logger
 
-from upparat.job import ExecutionKey, Hook, JobExecution, Report, State, Status
+from upparat.job import ExecutionKey, Hook, Job, JobExecution, Report, State, Status
 from upparat.linux import BOOT_ID, read_boot_id
-from upparat.ports import Installation, Memory, Record, Stage
+from upparat.ports import Ending, Installation, Memory, Record, Rollback, Stage
 from upparat.private import PrivateDirectory
 
 NAME = "record.json"
@@ -115,6 +115,46 @@ class _UndeliveredReport:
 
 
 @dataclass(frozen=True)
+class _Rollback:
+    """How far the update in hand is taken back; ``state`` is empty if others have ended the job."""
+
+    version: str
+    state: str
+    message: str
+    facts: dict[str, str]
+    hook_done: bool
+    failed: bool
+    restart: bool
+    restarts: int
+    restarted: bool
+
+    @classmethod
+    def of(cls, rollback: Rollback) -> _Rollback:
+        state = rollback.state.value if rollback.state else ""
+        return cls(**{**vars(rollback), "state": state, "facts": dict(rollback.facts)})
+
+    def rollback(self) -> Rollback:
+        return Rollback(**{**vars(self), "state": _STATES[self.state] if self.state else None})
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """An end whose cleanup hook has not come to its own end."""
+
+    job_id: str
+    execution_number: int
+    queued_at: int
+    version: str
+    state: str
+    message: str
+
+    def ending(self) -> Ending:
+        key = ExecutionKey(self.job_id, self.execution_number, self.queued_at)
+        job = Job(JobExecution(key, Status.IN_PROGRESS, 0), self.version, file="")
+        return Ending(job, self.state, self.message)
+
+
+@dataclass(frozen=True)
 class _Content:
     boot_id: str
     update: _Update | None = None
@@ -122,10 +162,13 @@ class _Content:
     owed: tuple[_UndeliveredReport, ...] = field(default=())
     installation: _Installation | None = None
     doubted: tuple[_Installation, ...] = field(default=())
+    rollback: _Rollback | None = None
+    uncleaned: _Ending | None = None
 
     @property
     def empty(self) -> bool:
-        return self.update is None and not (self.owed or self.installation or self.doubted)
+        kept = (self.owed, self.installation, self.doubted, self.uncleaned)
+        return self.update is None and not any(kept)
 
 
 class FileRecord:
@@ -152,7 +195,7 @@ class FileRecord:
 
     def working(self, key: ExecutionKey) -> None:
         update = _Update(*key, replaced=self._update(key).replaced)
-        self._save(update=update, tries=self._tries(key))
+        self._save(update=update, tries=self._tries(key), rollback=None)
 
     def restarting(self, key: ExecutionKey) -> bool:
         update = self._update(key)
@@ -164,8 +207,23 @@ class FileRecord:
     def restarted(self, key: ExecutionKey) -> None:
         self._save(update=replace(self._update(key), restarting=True, restarted=True))
 
+    def rolling_back(self, key: ExecutionKey, rollback: Rollback) -> bool:
+        update = _Update(*key, restarting=True, replaced=self._update(key).replaced)
+        begun = self._content.rollback is not None
+        tries = self._tries(key) if begun else ()
+        return self._save(update=update, tries=tries, rollback=_Rollback.of(rollback))
+
+    def cleaning(self, ending: Ending) -> None:
+        job = ending.job
+        uncleaned = _Ending(*job.key, job.version, ending.state, ending.message)
+        self._save(update=None, tries=(), rollback=None, uncleaned=uncleaned)
+
+    def uncleaned(self) -> Ending | None:
+        ending = self._content.uncleaned
+        return ending.ending() if ending is not None else None
+
     def clear(self) -> None:
-        self._save(update=None, tries=())
+        self._save(update=None, tries=(), rollback=None, uncleaned=None)
 
     def note_replaced(self, version: str) -> None:
         if self._content.update is not None:
@@ -265,7 +323,8 @@ class FileRecord:
         verified = self._doubt_success()
         update = self._content.update
         if update is not None and update.key in {entry.key for entry in self._content.owed}:
-            self._content = replace(self._content, update=None, tries=())  # the update has ended
+            # The update has ended.
+            self._content = replace(self._content, update=None, tries=(), rollback=None)
             return None
         if update is None:
             return None
@@ -279,6 +338,8 @@ class FileRecord:
             restart_waiting=update.waiting,
             verified=verified,
             replaced=update.replaced,
+            version=self._content.installation.version if self._content.installation else "",
+            rollback=self._content.rollback.rollback() if self._content.rollback else None,
         )
 
     def _doubt_success(self) -> State | None:
@@ -292,7 +353,7 @@ class FileRecord:
             return None
         verified = _STATES[last.state] if last.state in _VERIFIED else None
         if verified is None:
-            self._save(owed=tuple(owed), update=None, tries=())
+            self._save(owed=tuple(owed), update=None, tries=(), uncleaned=None)
             return None
         again = _Update(
             *last.key,
@@ -301,7 +362,9 @@ class FileRecord:
             restarted=True,
             replaced=last.facts.get("from", ""),
         )
-        self._content = replace(self._content, owed=tuple(owed), update=again, tries=())
+        self._content = replace(
+            self._content, owed=tuple(owed), update=again, tries=(), uncleaned=None
+        )
         return verified
 
     def owed(self) -> list[tuple[JobExecution, Report]]:
@@ -386,6 +449,9 @@ def _to_json(content: _Content) -> bytes:
         del data["installation"]
     if not content.doubted:
         del data["doubted"]
+    for part in ("rollback", "uncleaned"):
+        if data[part] is None:
+            del data[part]
     return json.dumps({"schema": SCHEMA, **data}).encode()
 
 
@@ -401,6 +467,11 @@ def _parse(content: bytes) -> _Content:
     installation = data.get("installation")
     if installation is not None:
         installation = _parse_installation(installation)
+    rollback = data.get("rollback")
+    if rollback is not None:
+        rollback = _from_json(_Rollback, rollback)
+        rollback.rollback()
+    uncleaned = data.get("uncleaned")
     return _Content(
         boot_id=str(data["boot_id"]),
         update=None if update is None else _from_json(_Update, update),
@@ -408,6 +479,8 @@ def _parse(content: bytes) -> _Content:
         owed=owed,
         installation=installation,
         doubted=doubted,
+        rollback=rollback,
+        uncleaned=None if uncleaned is None else _from_json(_Ending, uncleaned),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.support.ports import Bench, Call, execution, key
-from upparat.job import JobExecutionSummary, State, Status
+from upparat.job import Hook, JobExecutionSummary, State, Status
 from upparat.ports import Memory
 
 IN_PROGRESS = Status.IN_PROGRESS
@@ -76,6 +76,14 @@ class Life(Bench):
 
     def winding_down(self) -> Life:
         self.installing().machine.cancelled()
+        return self
+
+    def rolling_back(self) -> Life:
+        self.installing().machine.hook_failed(Hook.INSTALL, "Exit code: 1", {"hook": "install"})
+        return self
+
+    def cleaning(self) -> Life:
+        self.verifying().machine.hook_failed(Hook.VERSION, "Exit code: 1", {})
         return self
 
     def quiet(self) -> Life:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.ports import execution, key
+from tests.support.ports import USUAL_HOOKS, execution, key
 from tests.unit.machine.bench import IN_PROGRESS, Life, ended, summary
 from upparat.job import Hook, State
 from upparat.ports import Memory
@@ -52,7 +52,7 @@ class VerifyInstallationTests(SynchronousTestCase):
         self.assertEqual(life.taken(), ended("a", "complete_no_ready_check"))
 
     def test_a_reboot_with_the_wrong_version_fails_at_once(self) -> None:
-        life = self.rebooted(frozenset(Hook)).quiet()
+        life = self.rebooted(USUAL_HOOKS).quiet()
         life.machine.version_known("1.0")
         message = "Expected version '2.0', got '1.0'"
         self.assertEqual(life.taken(), ended("a", "version_mismatch", message))
@@ -61,13 +61,13 @@ class VerifyInstallationTests(SynchronousTestCase):
         memory = Memory(
             key(), restart_accepted=True, same_boot=True, restart_attempts=1, restart_done=True
         )
-        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life = self.rebooted(USUAL_HOOKS, memory).quiet()
         life.machine.version_known("1.0")
         self.assertEqual(life.taken(), [("timer", 60.0)])
 
     def test_a_restart_that_was_cut_short_is_repeated(self) -> None:
         memory = Memory(key(), restart_accepted=True, same_boot=True, restart_attempts=2)
-        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life = self.rebooted(USUAL_HOOKS, memory).quiet()
         life.machine.version_known("1.0")
         self.assertEqual(life.taken(), [("report", "a", "reboot_start", "none")])
         life.machine.delivered(State.REBOOT_START)
@@ -79,7 +79,7 @@ class VerifyInstallationTests(SynchronousTestCase):
             memory = Memory(
                 key(), True, same_boot=True, restart_attempts=1, restart_done=not unfinished
             )
-            life = self.rebooted(frozenset(Hook), memory).quiet()
+            life = self.rebooted(USUAL_HOOKS, memory).quiet()
             life.hooks.lingering = True
             for _ in range(10):
                 life.machine.version_known("1.0")
@@ -96,7 +96,7 @@ class VerifyInstallationTests(SynchronousTestCase):
 
     def test_the_time_for_the_version_counts_from_its_end(self) -> None:
         memory = Memory(key(), True, same_boot=True, restart_attempts=1, restart_done=True)
-        life = self.rebooted(frozenset(Hook), memory)
+        life = self.rebooted(USUAL_HOOKS, memory)
         life.hooks.lingering = True
         life.machine.version_known("1.0")
         life.hooks.lingering = False
@@ -110,14 +110,14 @@ class VerifyInstallationTests(SynchronousTestCase):
 
     def test_its_right_version_is_not_waited_for(self) -> None:
         memory = Memory(key(), True, same_boot=True, restart_attempts=1, restart_done=True)
-        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life = self.rebooted(USUAL_HOOKS, memory).quiet()
         life.hooks.lingering = True
         life.machine.version_known("2.0")
         self.assertEqual(life.taken(), [("installation", "restarted"), ("run", "ready", "a")])
 
     def test_a_restart_that_was_never_begun_is_not_asked_about(self) -> None:
         """What is installed may say the new version before anybody runs it."""
-        life = self.rebooted(frozenset(Hook), Memory(key(), same_boot=True))
+        life = self.rebooted(USUAL_HOOKS, Memory(key(), same_boot=True))
         self.assertEqual(life.taken(), [("follow", "a"), ("report", "a", "reboot_start", "none")])
 
     def test_restarts_that_cannot_be_counted_are_not_begun(self) -> None:
@@ -140,33 +140,33 @@ class VerifyInstallationTests(SynchronousTestCase):
 
     def test_a_power_cut_before_the_restart_hook_is_no_restart(self) -> None:
         memory = Memory(key(), same_boot=False)
-        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life = self.rebooted(USUAL_HOOKS, memory).quiet()
         life.machine.version_known("1.0")
         self.assertEqual(life.taken(), [("report", "a", "reboot_start", "none")])
 
     def test_a_power_cut_in_the_restart_hook_may_have_been_the_restart(self) -> None:
         memory = Memory(key(), restart_accepted=True, same_boot=False, restart_attempts=1)
-        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life = self.rebooted(USUAL_HOOKS, memory).quiet()
         life.machine.version_known("2.0")
         self.assertEqual(life.taken(), [("installation", "restarted"), ("run", "ready", "a")])
 
     def test_a_power_cut_in_the_restart_hook_that_was_none_is_made_up_for(self) -> None:
         memory = Memory(key(), restart_accepted=True, same_boot=False, restart_attempts=2)
-        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life = self.rebooted(USUAL_HOOKS, memory).quiet()
         life.machine.version_known("1.0")
         self.assertEqual(life.taken(), [("report", "a", "reboot_start", "none")])
 
     def test_power_cuts_in_each_run_of_the_restart_hook_are_a_mismatch(self) -> None:
         """Reboots without a last word look the same: nothing is told that is not known."""
         memory = Memory(key(), restart_accepted=True, same_boot=False, restart_attempts=3)
-        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life = self.rebooted(USUAL_HOOKS, memory).quiet()
         life.machine.version_known("1.0")
         message = "Expected version '2.0', got '1.0'"
         self.assertEqual(life.taken(), ended("a", "version_mismatch", message))
 
     def test_an_orderly_reboot_with_the_wrong_version_fails_at_once(self) -> None:
         memory = Memory(key(), True, same_boot=False, restart_attempts=1, restart_done=True)
-        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life = self.rebooted(USUAL_HOOKS, memory).quiet()
         life.machine.version_known("1.0")
         message = "Expected version '2.0', got '1.0'"
         self.assertEqual(life.taken(), ended("a", "version_mismatch", message))
@@ -178,7 +178,7 @@ class VerifyInstallationTests(SynchronousTestCase):
 
     def test_a_restart_that_was_cut_short_may_have_worked(self) -> None:
         memory = Memory(key(), restart_accepted=True, same_boot=True, restart_attempts=1)
-        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life = self.rebooted(USUAL_HOOKS, memory).quiet()
         life.machine.version_known("2.0")
         self.assertEqual(life.taken(), [("installation", "restarted"), ("run", "ready", "a")])
 
@@ -188,30 +188,30 @@ class VerifyInstallationTests(SynchronousTestCase):
             memory = Memory(
                 key(), True, same_boot=same_boot, restart_attempts=3, restart_waiting=True
             )
-            life = self.rebooted(frozenset(Hook), memory)
+            life = self.rebooted(USUAL_HOOKS, memory)
             self.assertEqual(life.taken()[1:], [("report", "a", "reboot_start", "none")])
 
     def test_a_success_that_was_not_delivered_is_looked_at_again(self) -> None:
         success = State.COMPLETE_SOFT_RESTART
         memory = Memory(key(), True, same_boot=True, restart_done=True, verified=success)
-        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life = self.rebooted(USUAL_HOOKS, memory).quiet()
         life.machine.version_known("1.0")
         message = "Expected version '2.0', got '1.0'"
         self.assertEqual(life.taken(), ended("a", "version_mismatch", message))
-        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life = self.rebooted(USUAL_HOOKS, memory).quiet()
         life.machine.version_known("2.0")
         self.assertEqual(life.taken(), ended("a", "complete_soft_restart"))
 
     def test_after_another_reboot_the_ready_hook_is_asked_again(self) -> None:
         success = State.COMPLETE_SOFT_RESTART
         memory = Memory(key(), True, same_boot=False, restart_done=True, verified=success)
-        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life = self.rebooted(USUAL_HOOKS, memory).quiet()
         life.machine.version_known("2.0")
         self.assertIn(("run", "ready", "a"), life.taken())
 
     def test_a_restart_is_not_repeated_for_ever(self) -> None:
         memory = Memory(key(), restart_accepted=True, same_boot=True, restart_attempts=3)
-        life = self.rebooted(frozenset(Hook), memory).quiet()
+        life = self.rebooted(USUAL_HOOKS, memory).quiet()
         life.machine.version_known("1.0")
         message = "The agent was stopped in each of 3 runs of the restart hook"
         self.assertEqual(life.taken(), ended("a", "restart_hook_failed", message))

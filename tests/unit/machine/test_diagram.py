@@ -37,7 +37,7 @@ class Committed(SynchronousTestCase):
 class Transitions(SynchronousTestCase):
     def test_the_table_without_what_is_ignored(self) -> None:
         table = transitions()
-        self.assertIn(Transition("idle", "start", "fetch_jobs"), table)
+        self.assertIn(Transition("idle", "_tidied", "fetch_jobs"), table)
         self.assertIn(Transition("download", "progressed", "download"), table)
         self.assertNotIn(Transition("idle", "changed", "idle"), table)
         self.assertEqual([each for each in table if each.old == "stopped"], [])

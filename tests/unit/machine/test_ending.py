@@ -18,7 +18,14 @@ class FactsTests(SynchronousTestCase):
         life = Life(agent="2.0.1").installing()
         life.machine.hook_failed(Hook.INSTALL, "Exit code: 7", {"exit_code": "7"})
         self.assertEqual(
-            life.jobs.facts, {"exit_code": "7", "agent": "2.0.1", "from": "1.0", "to": "2.0"}
+            life.jobs.facts,
+            {
+                "exit_code": "7",
+                "rollback": "none",
+                "agent": "2.0.1",
+                "from": "1.0",
+                "to": "2.0",
+            },
         )
 
     def test_after_a_start(self) -> None:

@@ -6,7 +6,7 @@ from itertools import product
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.ports import execution
+from tests.support.ports import ALL_HOOKS, execution
 from tests.unit.machine.bench import Life
 from upparat import machine
 from upparat.job import Hook, State
@@ -37,7 +37,9 @@ class TableTests(SynchronousTestCase):
                 "install",
                 "restart",
                 "verify_installation",
+                "rollback",
                 "wind_down",
+                "cleanup",
                 "stopped",
             },
         )
@@ -52,7 +54,8 @@ class TableTests(SynchronousTestCase):
             "undeliverable": (State.REBOOT_START,),
             "version_known": ("2.0",),
             "install_output": ("line",),
-            "hook_failed": (Hook.INSTALL, "no"),
+            "hook_failed": (Hook.INSTALL, "no", {}),
+            "rolled_back": (False,),
             "progressed": (1, 2),
             "downloaded": ("/f",),
             "url_expired": ("old",),
@@ -81,6 +84,8 @@ class TableTests(SynchronousTestCase):
             "restart": Life().restarting(),
             "verify_installation": Life().checking(),
             "wind_down": Life().winding_down(),
+            "rollback": Life(ALL_HOOKS).rolling_back(),
+            "cleanup": Life(ALL_HOOKS).cleaning(),
             "stopped": stopped,
         }
         return {state: life.quiet() for state, life in lives.items()}

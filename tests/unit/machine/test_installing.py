@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.ports import execution
+from tests.support.ports import USUAL_HOOKS, execution
 from tests.unit.machine.bench import IN_PROGRESS, Life, ended
 from upparat.job import Hook, State, Status
 from upparat.machine.fetching import MAX_URL_REQUESTS
@@ -105,7 +105,7 @@ class RestartTests(SynchronousTestCase):
         self.assertEqual(life.taken(), ended("a", "installation_hook_failed", "Exit code: 1"))
 
     def test_no_restart_hook(self) -> None:
-        life = Life(frozenset(Hook) - {Hook.RESTART}).installing().quiet()
+        life = Life(USUAL_HOOKS - {Hook.RESTART}).installing().quiet()
         life.machine.installed()
         self.assertEqual(
             life.taken(),

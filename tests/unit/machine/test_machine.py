@@ -23,5 +23,5 @@ class TraceTests(SynchronousTestCase):
         made.changed()  # leads to the same state
         made.pending([], [])
         self.assertEqual(
-            moves, [("idle", "start", "fetch_jobs"), ("fetch_jobs", "_wait", "monitor")]
+            moves, [("idle", "_tidied", "fetch_jobs"), ("fetch_jobs", "_wait", "monitor")]
         )

@@ -82,6 +82,7 @@ class HappyPathTests(SynchronousTestCase):
                 "install",
                 "restart",
                 "verify_installation",
+                "cleanup",
                 "fetch_jobs",
                 "monitor",
             ],

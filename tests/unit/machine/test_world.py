@@ -35,9 +35,9 @@ class UpdateModel(RuleBasedStateMachine):
         self.device = Device(self.directory)
         self.count = 0
 
-    @initialize(streamed=st.booleans())
-    def choose_a_device(self, streamed: bool) -> None:
-        self.device = Device(self.directory, streamed=streamed)
+    @initialize(streamed=st.booleans(), undoes=st.booleans())
+    def choose_a_device(self, streamed: bool, undoes: bool) -> None:
+        self.device = Device(self.directory, streamed=streamed, undoes=undoes)
 
     # --- the back office ---
 
@@ -182,6 +182,7 @@ class UpdateModel(RuleBasedStateMachine):
         for each in self.device.store.executions:
             self.device.restarted.add(ExecutionKey(each.job_id, each.number, each.queued_at))
         self.device.unconfirmed = set()  # as far as the agent can know
+        self.device.unclean = set()
         self.device.going_down = None
         self.device.uncounted.update(self.device.restarts)
         content = self.record.read_bytes()
@@ -359,6 +360,7 @@ class UpdateModel(RuleBasedStateMachine):
             assert not device.agent.record.owed()
         assert device.unconfirmed <= self.noted()
         assert device.files == set()
+        assert device.unclean == set(), "begun to tidy up, and not gone on"
         assert device.lingering is None
 
 

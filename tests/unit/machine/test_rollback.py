@@ -1,0 +1,145 @@
+"""What comes next when an installation has failed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.ports import ALL_HOOKS, USUAL_HOOKS, Call, execution, key
+from upparat.job import Hook, JobExecution, State, Status
+from upparat.ports import Memory, Rollback
+
+from .bench import Life, summary
+
+FAILED = Rollback("2.0", State.READY_HOOK_FAILED, "Exit code: 1", {"hook": "ready"})
+ASKS_FOR_RESTART = replace(FAILED, hook_done=True, restart=True)
+IN_RESTART = replace(ASKS_FOR_RESTART, restarts=1)
+
+
+def taken_back(message: str) -> JobExecution:
+    """AWS knows of a rollback."""
+    found = execution(status=Status.IN_PROGRESS)
+    details = {"state": State.ROLLBACK_START.value, "message": message}
+    return replace(found, details=details)
+
+
+class RollbackBench(SynchronousTestCase):
+    def started(self, rollback: Rollback, hooks: frozenset[Hook] = ALL_HOOKS) -> Life:
+        """The agent finds itself in a rollback."""
+        memory = Memory(key(), restart_accepted=True, rollback=rollback)
+        life = Life(hooks).started(memory)
+        life.machine.pending([summary(status=Status.IN_PROGRESS)], [])
+        life.machine.described(taken_back("ready_hook_failed: why"))
+        return life
+
+    def reported(self, calls: list[Call]) -> list[Call]:
+        return [call for call in calls if call[0] == "report"]
+
+
+class FailureTests(RollbackBench):
+    def test_without_a_hook_nothing_is_taken_back(self) -> None:
+        life = Life().rolling_back()
+        self.assertEqual(life.state, "fetch_jobs")
+        self.assertEqual(life.jobs.facts["rollback"], "none")
+
+    def test_the_hook_learns_the_reason(self) -> None:
+        life = Life(ALL_HOOKS).rolling_back()
+        self.assertEqual(life.state, "rollback")
+        self.assertEqual(
+            life.taken()[-2:],
+            [
+                ("report", "a", "rollback_start", "installation_hook_failed: Exit code: 1"),
+                ("run", "rollback", "a", "installation_hook_failed", "Exit code: 1"),
+            ],
+        )
+        self.assertEqual(
+            life.record.rollback,
+            Rollback("2.0", State.INSTALLATION_HOOK_FAILED, "Exit code: 1", {"hook": "install"}),
+        )
+
+    def test_what_failed_before_the_installation_is_not_taken_back(self) -> None:
+        life = Life(ALL_HOOKS).downloading().quiet()
+        life.machine.download_failed(State.DOWNLOAD_FAILED, "HTTP 404")
+        self.assertEqual(life.state, "cleanup")
+        self.assertNotIn("rollback", life.jobs.facts)
+
+    def test_a_stream_that_breaks_off_is(self) -> None:
+        life = Life(ALL_HOOKS).streaming().quiet()
+        life.machine.download_failed(State.DOWNLOAD_FAILED, "HTTP 404")
+        self.assertEqual(life.state, "rollback")
+
+
+class StartTests(RollbackBench):
+    def test_the_hook_runs_again(self) -> None:
+        life = self.started(FAILED)
+        self.assertEqual(
+            life.taken()[-2:],
+            [
+                ("report", "a", "rollback_start", "ready_hook_failed: Exit code: 1"),
+                ("run", "rollback", "a", "ready_hook_failed", "Exit code: 1"),
+            ],
+        )
+
+    def test_a_hook_that_was_taken_out_of_the_configuration(self) -> None:
+        life = self.started(FAILED, USUAL_HOOKS).quiet()
+        life.machine.version_known("2.0")
+        self.assertEqual(life.jobs.facts["rollback"], "failed")
+
+    def test_a_hook_that_has_ended_does_not(self) -> None:
+        life = self.started(replace(FAILED, hook_done=True))
+        self.assertEqual(life.taken()[-1], ("run", "version", "a"))
+
+    def test_a_failure_is_remembered(self) -> None:
+        life = self.started(replace(ASKS_FOR_RESTART, failed=True)).quiet()
+        life.machine.version_known("2.0")
+        self.assertEqual(life.jobs.facts["rollback"], "failed")
+
+    def test_the_restart_has_not_begun(self) -> None:
+        life = self.started(ASKS_FOR_RESTART)
+        self.assertEqual(life.taken()[-1], ("run", "restart", "a"))
+        self.assertEqual(life.record.rollback, IN_RESTART)
+
+    def test_after_the_restart(self) -> None:
+        life = self.started(IN_RESTART)
+        self.assertEqual(life.taken()[-1], ("timer", 10.0))
+        life.machine.timeout()
+        self.assertEqual(life.taken(), [("run", "version", "a")])
+
+    def test_restarts_are_counted(self) -> None:
+        life = self.started(replace(IN_RESTART, restarts=3)).quiet()
+        life.machine.timeout()
+        life.machine.version_known("2.0")
+        self.assertEqual(life.taken()[-1], ("run", "version", "a"))
+        life.machine.version_known("2.0")
+        self.assertEqual(life.jobs.facts["rollback"], "failed")
+
+    def test_restarts_that_cannot_be_counted(self) -> None:
+        life = Life(ALL_HOOKS).rolling_back().quiet()
+        life.record.writable = False
+        life.machine.rolled_back(True)
+        self.assertEqual(life.taken(), [("run", "version", "a")])
+
+    def test_no_restart_hook(self) -> None:
+        life = Life(ALL_HOOKS - {Hook.RESTART}).rolling_back().quiet()
+        life.machine.rolled_back(True)
+        life.machine.version_known("1.0")
+        self.assertEqual(life.jobs.facts["rollback"], "failed")
+
+
+class LostRecordTests(SynchronousTestCase):
+    def end(self, message: str) -> Life:
+        life = Life(ALL_HOOKS).started()
+        life.machine.pending([summary(status=Status.IN_PROGRESS)], [])
+        life.machine.described(taken_back(message))
+        return life
+
+    def test_aws_knows_the_reason(self) -> None:
+        life = self.end("ready_hook_failed: Exit code: 1: no")
+        self.assertIn(("report", "a", "ready_hook_failed", "Exit code: 1: no"), life.taken())
+        self.assertEqual(life.jobs.facts["rollback"], "unknown")
+
+    def test_aws_knows_nothing(self) -> None:
+        for message in ("", "complete_ready: none"):
+            reported = [each for each in self.end(message).taken() if each[0] == "report"]
+            self.assertEqual(reported[0][2], "installation_hook_failed")

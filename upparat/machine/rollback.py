@@ -1,0 +1,137 @@
+"""How far a failed installation has been taken back, and what comes next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from upparat.job import Hook, Job, JobExecution, Report, State, Status
+from upparat.ports import Rollback
+
+from .model import Check, Core, Inputs, Undoing
+from .restarts import GOING_DOWN, may_restart
+
+NOT_BEGUN = "none"
+DONE = "done"
+FAILED = "failed"
+UNKNOWN = "unknown"
+"""Values of ``statusDetails.rollback``; the last one is that of a lost record."""
+
+_SEPARATOR = ": "
+
+
+def fail_installation(inputs: Inputs, core: Core, job: Job, report: Report) -> None:
+    """End a job whose install hook was begun: take the installation back, if the owner says how."""
+    if Hook.ROLLBACK in core.policy.hooks:
+        rollback = Rollback(job.version, report.state, report.message, report.facts)
+        inputs._roll_back(job, rollback)
+    else:
+        inputs._finish(_with_outcome(report, NOT_BEGUN))
+
+
+def restart_again(inputs: Inputs, core: Core, check: Check) -> None:
+    """Restart at least once, but not for ever: the restart hook may be what kills the agent."""
+    if may_restart(core):
+        inputs._restart(check.job)
+    else:
+        attempts = core.policy.restart_attempts
+        message = f"The agent was stopped in each of {attempts} runs of the restart hook"
+        report = Report(State.RESTART_HOOK_FAILED, message)
+        fail_installation(inputs, core, check.job, report)
+
+
+def go_on(inputs: Inputs, core: Core, undoing: Undoing) -> None:
+    """Begin the next step. Each may run again after a crash, but for a hook that has ended."""
+    rollback = undoing.rollback
+    if not rollback.hook_done and Hook.ROLLBACK not in core.policy.hooks:
+        give_up(inputs, core, undoing)  # the owner has changed the configuration meanwhile
+    elif not rollback.hook_done:
+        note(core, undoing)
+        _announce(core, undoing)
+        state = rollback.state.value if rollback.state else ""
+        core.hooks.run(Hook.ROLLBACK, undoing.job, state, rollback.message)
+    elif not rollback.restart or rollback.failed:
+        ask(inputs, core, undoing)
+    elif not rollback.restarts:
+        restart_back(inputs, core, undoing)
+    else:  # the agent was started anew: the device has gone down, or is about to
+        core.wait_for(GOING_DOWN, core.policy.restart_grace)
+
+
+def note(core: Core, undoing: Undoing, **changes: object) -> bool:
+    """Change the rollback and remember it; returns whether that worked."""
+    undoing.rollback = replace(undoing.rollback, **changes)  # type: ignore[arg-type]
+    return core.record.rolling_back(undoing.job.key, undoing.rollback)
+
+
+def _announce(core: Core, undoing: Undoing) -> None:
+    rollback = undoing.rollback
+    if rollback.state is not None:
+        message = f"{rollback.state.value}{_SEPARATOR}{rollback.message}"
+        core.jobs.report(undoing.job.execution, Report(State.ROLLBACK_START, message))
+
+
+def restart_back(inputs: Inputs, core: Core, undoing: Undoing) -> None:
+    """Run the restart hook for the rollback, at most ``restart_attempts`` times."""
+    restarts = undoing.rollback.restarts
+    configured = Hook.RESTART in core.policy.hooks
+    if not configured or restarts >= core.policy.restart_attempts:
+        what = "has run too often" if configured else "is not configured"
+        core.log.warn(
+            "{job_id}: the rollback asks for the restart hook, which {what}",
+            job_id=undoing.job.job_id,
+            what=what,
+        )
+        give_up(inputs, core, undoing)
+    elif note(core, undoing, restarts=restarts + 1, restarted=False):
+        core.hooks.run(Hook.RESTART, undoing.job)
+    else:  # restarts that are not counted could go on for ever
+        give_up(inputs, core, undoing)
+
+
+def give_up(inputs: Inputs, core: Core, undoing: Undoing) -> None:
+    note(core, undoing, hook_done=True, failed=True)
+    ask(inputs, core, undoing)
+
+
+def ask(inputs: Inputs, core: Core, undoing: Undoing) -> None:
+    """Ask which version runs now, for the report."""
+    if Hook.VERSION in core.policy.hooks:
+        core.hooks.run(Hook.VERSION, undoing.job)
+    else:
+        conclude(inputs, core, undoing, "")
+
+
+def conclude(inputs: Inputs, core: Core, undoing: Undoing, running: str) -> None:
+    """Report the end that the job had come to, and what has become of it."""
+    rollback = undoing.rollback
+    outcome = FAILED if rollback.failed else DONE
+    core.log.info(
+        "{job_id}: rollback {outcome}; version {version!r} runs",
+        job_id=undoing.job.job_id,
+        outcome=outcome,
+        version=running,
+    )
+    if rollback.state is None:
+        inputs._clean_up()
+        return
+    report = Report(rollback.state, rollback.message, {**rollback.facts, "running": running})
+    inputs._finish(_with_outcome(report, outcome))
+
+
+def _with_outcome(report: Report, outcome: str) -> Report:
+    return replace(report, facts={**report.facts, "rollback": outcome})
+
+
+def was_rolling_back(execution: JobExecution) -> bool:
+    """Whether AWS knows that a rollback was begun."""
+    in_progress = execution.status is Status.IN_PROGRESS
+    return in_progress and execution.state == State.ROLLBACK_START.value
+
+
+def lost(execution: JobExecution) -> Report:
+    """The end of a job whose rollback was begun, by what AWS knows: the record is lost. A second
+    rollback could take back what the first one has restored."""
+    name, _, message = execution.details.get("message", "").partition(_SEPARATOR)
+    failures = {state.value: state for state in State if state.status is Status.FAILED}
+    state = failures.get(name, State.INSTALLATION_HOOK_FAILED)
+    return _with_outcome(Report(state, message or name), UNKNOWN)
