@@ -94,7 +94,7 @@ ALLOWED = {
     "joblog": ("backoff", "config", "disk", "download", "job", "log", "private", "text"),
     "inventory": ("config", "hooks", "iotjobs", "job", "mqtt", "oneshot", "text"),
     "control": ("config", "log", "oneshot", "private", "snapshots", "text"),
-    "metrics": ("control", "hooks", "job", "mqtt", "snapshots"),
+    "metrics": ("control", "hooks", "job", "machine", "mqtt", "snapshots"),
     "web": ("config", "control", "metrics", "oneshot"),
     "doctor": (
         "config",

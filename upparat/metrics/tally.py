@@ -6,13 +6,21 @@ from collections import Counter
 from collections.abc import Callable
 
 from upparat.hooks.journal import HookAttempts
-from upparat.job import ExecutionKey, Hook
+from upparat.job import ExecutionKey, Hook, State
+from upparat.machine import STATES
+from upparat.machine.ending import OTHERS
 from upparat.mqtt.session import MqttSessionEvents
 from upparat.snapshots import EndedJob
+
+ENDS = (("", OTHERS), *((state.status.value, state.value) for state in State if state.status.ended))
+"""The status and the state of each end that a job may have."""
 
 
 class Tally:
     """Counts since the start of the agent. It also listens to the session with the broker.
+
+    What has not happened yet has the count 0, because an alert on the first failure compares it
+    with the count before.
 
     :param seconds: returns the time of a clock that never jumps.
     :param state: the first state of the machine.
@@ -22,19 +30,19 @@ class Tally:
     """
 
     def __init__(self, seconds: Callable[[], float], state: str) -> None:
-        self.jobs: Counter[tuple[str, str]] = Counter()
-        self.hook_runs: Counter[Hook] = Counter()
-        self.hook_retries: Counter[Hook] = Counter()
+        self.jobs: Counter[tuple[str, str]] = Counter(dict.fromkeys(ENDS, 0))
+        self.hook_runs: Counter[Hook] = Counter(dict.fromkeys(Hook, 0))
+        self.hook_retries: Counter[Hook] = Counter(dict.fromkeys(Hook, 0))
         self.connections = 0
         self.disconnections = 0
         self.state = state
         self._seconds = seconds
         self._since = seconds()
-        self._spent: dict[str, float] = {}
+        self._spent = dict.fromkeys(STATES, 0.0)
 
     @property
     def spent(self) -> dict[str, float]:
-        """The seconds in each state that the machine has been in, up to now."""
+        """The seconds in each state of the machine, up to now."""
         here = self._spent.get(self.state, 0.0) + self._seconds() - self._since
         return {**self._spent, self.state: here}
 
