@@ -121,7 +121,10 @@ def make_exposition(collector: Collector) -> Callable[[str], tuple[str, bytes]]:
     ProcessCollector(registry=registry)
 
     def exposition(accept: str) -> tuple[str, bytes]:
-        encoder, content_type = choose_encoder(accept)
+        try:
+            encoder, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # the header makes no sense
+            encoder, content_type = choose_encoder("")
         return content_type, encoder(registry)
 
     return exposition

@@ -89,6 +89,10 @@ class CollectorTests(SynchronousTestCase):
         self.assertTrue(text.endswith(b"# EOF\n"))
         self.assertTrue(self.write("")[0].startswith("text/plain"))
 
+    def test_a_format_that_makes_no_sense(self) -> None:
+        for accept in ("application/openmetrics-text; version=x", ";;,=;", "x" * 10_000):
+            self.assertTrue(self.write(accept)[0].startswith("text/plain"), accept)
+
     def test_two_agents_in_one_process(self) -> None:
         """Each has a registry of its own."""
         other = AgentCollector(self.agent.agent(), Tally(self.clock.seconds, "idle"), lambda: 7)
