@@ -95,6 +95,7 @@ def test_all_that_the_agent_shows(updates: Updates, certs: Certs, path: Path) ->
     listeners = [Listener(path, ControlRequest(RequestKind.FOLLOW))]
     watcher = Watcher(page)
     updates.file.status(503, headers={"Retry-After": "1"})
+    updates.file.redirect(f"http://127.0.0.1:{free_port()}/f?X-Amz-Signature=secret")
     updates.hooks.install([leave(3)], [complain("no room"), leave(1)])
     answers: dict[str, str] = {}
 

@@ -9,9 +9,10 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
-from tests.unit.web.bench import WebBench
+from tests.unit.web.bench import Client, WebBench
 from upparat.metrics.exposition import MISSING
 from upparat.web import service as module
+from upparat.web.channel import PageFactory
 from upparat.web.service import WebService
 
 
@@ -32,6 +33,14 @@ class ServiceTests(WebBench):
         [(port, _, _, interface)] = self.reactor.tcpServers
         self.assertEqual((port, interface), (9110, "127.0.0.1"))
         self.successResultOf(self.service.stopService())
+
+    def test_its_clients_are_dropped_at_the_end(self) -> None:
+        self.service.startService()
+        [(_, factory, _, _)] = self.reactor.tcpServers
+        assert isinstance(factory, PageFactory)
+        clients = [Client(factory), Client(factory).asks("/events")]
+        self.successResultOf(self.service.stopService())
+        self.assertTrue(all(client.dropped for client in clients))
 
     def test_a_port_that_is_taken(self) -> None:
         def taken(port: int, *_: Any) -> None:
