@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IPushProducer, IReactorTime
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from upparat.control.desk import Desk, DeskClient
@@ -87,8 +86,6 @@ class Feed:
     :param desk: where the status comes from.
     """
 
-    log = Logger()
-
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._streams: set[EventStream] = set()
@@ -123,14 +120,7 @@ class Feed:
             self._last = event
             for stream in list(self._streams):
                 stream.send(event)
-        self._tick.start(TICK, self._time_goes_on)
-
-    def _time_goes_on(self) -> None:
-        try:
-            self._tell()
-        except Exception:
-            self.log.failure("The page cannot be made")
-            self.drop()
+        self._tick.start(TICK, self._tell)
 
     # --- a client of the desk ---
 

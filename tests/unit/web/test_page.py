@@ -7,6 +7,8 @@ import hashlib
 import re
 from html import unescape
 
+from twisted.web.error import FlattenerError
+
 from tests.unit.control.bench import JOB, PAST, RETRY, RUNNING, FakeAgent
 from tests.unit.web.bench import WebBench
 from upparat.control.history import PastJob
@@ -76,6 +78,10 @@ class PageTests(WebBench):
             "data-title=\"device-1: &lt;script&gt;alert('&quot;&amp;')&lt;/script&gt;\"", html
         )
         self.assertGreaterEqual(shown(html).count("alert("), 6)
+
+    def test_a_value_that_is_no_text(self) -> None:
+        status = dict(self.agent.builder().build())
+        self.assertRaises(FlattenerError, content, {**status, "thing": object()}, 0.0)
 
     def test_the_policy_admits_its_own_style_and_script_alone(self) -> None:
         html = document(dict(self.agent.builder().build()))

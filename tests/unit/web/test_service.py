@@ -53,12 +53,15 @@ class ServiceTests(WebBench):
         self.successResultOf(self.service.stopService())
 
     def test_a_fault_does_not_reach_the_agent(self) -> None:
-        def broken(*_: Any) -> None:
+        def broken(*_: Any) -> Any:
             raise RuntimeError("broken")
 
+        without_desk = WebService(self.reactor, self.address, broken, self.metrics)
         self.patch(self.reactor, "listenTCP", broken)
-        self.service.startService()
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        for service in (self.service, without_desk):
+            service.startService()
+            self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+            self.successResultOf(service.stopService())
 
     def test_without_prometheus_client(self) -> None:
         self.patch(module, "is_available", lambda: False)
