@@ -2,8 +2,33 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.anyjson import RELAXED
 from tests.unit.web.bench import WebBench
 from upparat.web.channel import MAX_BODY, MAX_CONNECTIONS, REQUEST_TIMEOUT
+
+PIECES = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n",
+    b"GET /events HTTP/1.1\r\nHost: localhost\r\n",
+    b"GET /metrics HTTP/1.0\r\n",
+    b"POST /status?%ff&= HTTP/9\r\n",
+    b"\r\n",
+    b"\n",
+    b"Host: [::1\r\n",
+    b"Content-Length: 5\r\n",
+    b"Content-Length: -5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"5\r\nhello\r\n",
+    b"0\r\n\r\n",
+    b"Accept: application/openmetrics-text; version=x\r\n",
+    b"Cookie: a=b; c; =\r\n",
+    b"Expect: 100-continue\r\n",
+    b"Content-Type: multipart/form-data; boundary=x\r\n",
+    b" continuation\r\n",
+    b": nothing\r\n",
+)
 
 GET = b"GET /status HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -95,3 +120,17 @@ class RudeTests(WebBench):
             client.leaves()
         self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 4)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class NonsenseTests(WebBench):
+    @RELAXED
+    @given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=4), max_size=12))
+    def test_anything(self, pieces: list[bytes]) -> None:
+        """Whatever comes, nothing is logged as a fault, and nothing is left behind."""
+        client = self.client()
+        for piece in pieces:
+            if not client.closed:
+                client.sends(piece)
+        client.leaves()
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual((self.factory.channels, self.clock.getDelayedCalls()), (set(), []))
