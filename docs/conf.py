@@ -37,6 +37,7 @@ NAVIGATION = {
         "docs/jobs",
         "docs/joblog",
         "docs/control",
+        "docs/page",
         "docs/faults",
         "examples/README",
         "CHANGELOG",

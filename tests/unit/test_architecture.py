@@ -94,6 +94,8 @@ ALLOWED = {
     "joblog": ("backoff", "config", "disk", "download", "job", "log", "private", "text"),
     "inventory": ("config", "hooks", "iotjobs", "job", "mqtt", "oneshot", "text"),
     "control": ("config", "log", "oneshot", "private", "snapshots", "text"),
+    "metrics": ("control", "hooks", "job", "machine", "mqtt", "snapshots"),
+    "web": ("config", "control", "metrics", "oneshot"),
     "doctor": (
         "config",
         "iotjobs",
@@ -116,12 +118,15 @@ ALLOWED = {
         "joblog",
         "linux",
         "machine",
+        "metrics",
         "mqtt",
         "sentry",
+        "snapshots",
         "storage",
         "streaming",
         "systemd",
         "timer",
+        "web",
     ),
     "reactor": ("net",),
     "tap": ("config", "log", "private", "reactor", "service", "storage"),
@@ -265,7 +270,8 @@ class Architecture(SynchronousTestCase):
         streams = {"upparat.download.streamed", "upparat.hooks.streamed"}
         inventory = {"upparat.inventory", "upparat.mqtt.fanout"}
         control = {"upparat.control.service", "upparat.control.server"}
-        wings = {*streams, *inventory, *control, "upparat.doctor", "upparat.signing"}
+        page = {"upparat.web", "upparat.metrics", "twisted.web.http", "prometheus_client"}
+        wings = {*streams, *inventory, *control, *page, "upparat.doctor", "upparat.signing"}
         heavy = {*http, *wings, "difflib", "sentry_sdk"}
         count = f"import sys, upparat.tap, upparat.service; print({heavy!r} & sys.modules.keys())"
         loaded = subprocess.run([sys.executable, "-c", count], capture_output=True, check=True)

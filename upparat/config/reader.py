@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from upparat.job import Downgrades, Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, Proxy, configured, from_environment
-from upparat.runtime import default_socket, socket_path
+from upparat.runtime import OFF, default_socket, socket_path
 
 from . import checks
+from .address import ListenAddress, listen_address
 from .ini import Ini, Problem
 from .settings import (
     HOOK_TIMEOUT,
@@ -337,7 +338,11 @@ class _SettingsReader:
 
     def control(self) -> ControlSettings:
         return self.ini.section(
-            ControlSettings, "control", socket=self._control_socket, group=self._control_group
+            ControlSettings,
+            "control",
+            socket=self._control_socket,
+            group=self._control_group,
+            http=self._http,
         )
 
     def _control_socket(self) -> Path | None:
@@ -350,4 +355,17 @@ class _SettingsReader:
         group = self.ini.text("control", "group")
         if group and self.ini.passes("control", "group", checks.group, group):
             return group
+        return None
+
+    def _http(self) -> ListenAddress | None:
+        text = self.ini.text("control", "http")
+        if not text or text.lower() == OFF:
+            return None
+        address: ListenAddress | None = self.ini.attempt(
+            "control", "http", listen_address, text, None
+        )
+        if address is None or address.loopback or self.ini.value("control", "http_anywhere", False):
+            return address
+        what = f"others can reach {address.host}: needs http_anywhere = yes"
+        self.ini.problem("control", "http", what)
         return None

@@ -17,6 +17,7 @@ from upparat.job import Downgrades, Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, Proxy
 from upparat.runtime import default_socket
 
+from .address import ListenAddress
 from .options import (
     Option,
     alias,
@@ -295,7 +296,7 @@ class InventorySettings:
 
 @dataclass(frozen=True)
 class ControlSettings:
-    """``[control]``; without a path the socket is off."""
+    """``[control]``; without a path the socket is off, without an address the page."""
 
     socket: Path | None = own(
         default_socket(),
@@ -304,6 +305,10 @@ class ControlSettings:
     )
     mode: str = permissions("0660", "The permissions of the socket.")
     group: str | None = own(None, "The group of the socket.", "the agent's group")
+    http: ListenAddress | None = own(
+        None, "A page about the agent and metrics for Prometheus are at this `ADDRESS:PORT`."
+    )
+    http_anywhere: bool = flag(False, "Whether `http` may be an address that others can reach.")
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ class BaseDownloader(ABC):
     :param random: returns a number from 0 up to 1, for the jitter of the back-off.
     :param exchange: makes the exchange that performs one HTTP request.
     :param renew: locks the directory again, if it is a new one.
+    :ivar fetched: the bytes that have come from servers since the start.
     """
 
     log = Logger()
@@ -54,6 +55,7 @@ class BaseDownloader(ABC):
         exchange: ExchangeFactory | None = None,
         renew: Callable[[], None] = lambda: None,
     ) -> None:
+        self.fetched = 0
         self._reactor = reactor
         self._store = Store(directory, renew)
         client = Client(reactor, settings)
@@ -65,6 +67,7 @@ class BaseDownloader(ABC):
             lambda downloaded, total: self.events.progressed(downloaded, total),
             exchange or client.exchange,
             (lambda: None) if exchange else client.load,
+            self._count,
         )
         self._transfer: Transfer | None = None
         self._turn = DeferredLock()
@@ -103,6 +106,9 @@ class BaseDownloader(ABC):
         self.stop()
         # An aborted connection is gone one turn of the reactor later.
         return self._turn.run(lambda: deferLater(self._reactor, 0, lambda: None))
+
+    def _count(self, count: int) -> None:
+        self.fetched += count
 
     def _tidy(self, work: Callable[[], None]) -> None:
         try:

@@ -51,6 +51,7 @@ class TransferContext:
     :ivar on_progress: called with the number of bytes that are here and the total, if known.
     :ivar exchange: makes the exchange that performs one HTTP request.
     :ivar load: imports what ``exchange`` needs; called in a thread.
+    :ivar on_data: called with the number of bytes that have come from a server.
     """
 
     reactor: DownloadReactor
@@ -60,6 +61,7 @@ class TransferContext:
     on_progress: Callable[[int, int | None], None]
     exchange: ExchangeFactory
     load: Callable[[], None]
+    on_data: Callable[[int], None] = lambda count: None
 
 
 class DownloadFailed(Exception):
@@ -254,6 +256,7 @@ class Transfer:
         return outcome
 
     def _put(self, data: bytes) -> Deferred[None]:
+        self._context.on_data(len(data))
         return self._destination.put(data).addCallback(lambda _: self._written())
 
     def _written(self) -> None:

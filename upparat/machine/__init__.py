@@ -22,6 +22,9 @@ from .states import builder
 PARTS = (selecting, fetching, installing, checking, ending)
 """The modules that fill the table when they are imported."""
 
+STATES = tuple(IGNORED)
+"""The names of all states."""
+
 machine = builder.build()
 """Makes a machine from a :class:`Core`; the result takes :class:`Inputs`."""
 
@@ -50,4 +53,4 @@ def _trace(made: Inputs, tracer: Callable[[str, str, str], None]) -> None:
     made.__automat_transitioner__.setTrace(trace)  # type: ignore[attr-defined]
 
 
-__all__ = ["IGNORED", "Core", "Guard", "Inputs", "Policy", "machine", "make_machine"]
+__all__ = ["IGNORED", "STATES", "Core", "Guard", "Inputs", "Policy", "machine", "make_machine"]

@@ -13,6 +13,7 @@ from tests.support.anyjson import RELAXED
 from tests.support.certs import make_certs
 from tests.unit.config.bench import PROXY, ConfigBench
 from upparat.config import reader as config
+from upparat.config.address import ListenAddress
 from upparat.config.reader import ConfigError
 from upparat.config.settings import ControlSettings, Require
 from upparat.job import Hook
@@ -349,3 +350,24 @@ class ControlTests(ConfigBench):
         settings = config.load(self.write(text), "thing", must_run=True)
         self.assertEqual(settings.control, ControlSettings(socket=None))
         self.assertEqual((len(settings.problems), settings.unfit), (3, ""))
+
+    def test_the_page(self) -> None:
+        for text in ("", "off", "OFF"):
+            self.assertIsNone(self.option("control", f"http = {text}").http, text)
+        found = self.option("control", "http = localhost:9110").http
+        self.assertEqual(found, ListenAddress("127.0.0.1", 9110))
+        self.assertEqual(
+            self.problem("control", "http = 9110"),
+            "[control] http: '9110' is not of the form ADDRESS:PORT",
+        )
+
+    def test_a_page_that_others_can_reach(self) -> None:
+        option = "http = 10.0.0.1:9110"
+        self.assertEqual(
+            self.problem("control", option),
+            "[control] http: others can reach 10.0.0.1: needs http_anywhere = yes",
+        )
+        settings = config.load(self.write(f"[control]\n{option}"), "thing", must_run=True)
+        self.assertIsNone(settings.control.http)
+        found = self.option("control", f"{option}\nhttp_anywhere = yes").http
+        self.assertEqual(found, ListenAddress("10.0.0.1", 9110))

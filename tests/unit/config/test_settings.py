@@ -12,6 +12,7 @@ from typing import Any
 from tests.support.certs import make_certs
 from tests.unit.config.bench import PROXY, ConfigBench, certificate, public_keys
 from upparat.config import reader as config
+from upparat.config.address import ListenAddress
 from upparat.config.settings import (
     SECTIONS,
     BrokerSettings,
@@ -99,6 +100,8 @@ hook = {hook} inventory
 socket = {directory}/control.sock
 mode = 0600
 group = root
+http = 10.0.0.1:9110
+http_anywhere = yes
 """
 
 
@@ -156,7 +159,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "allow_downgrade": Downgrades.YES,
     },
     "inventory": {"package": "", "hook": ()},
-    "control": {"socket": default_socket(), "mode": "0660", "group": None},
+    "control": {
+        "socket": default_socket(),
+        "mode": "0660",
+        "group": None,
+        "http": None,
+        "http_anywhere": False,
+    },
 }
 
 
@@ -230,7 +239,13 @@ class SettingsTests(ConfigBench):
                     allow_downgrade=Downgrades.FORCED,
                 ),
                 InventorySettings(package="my.app_1-x", hook=(hook, "inventory")),
-                ControlSettings(socket=self.directory / "control.sock", mode="0600", group="root"),
+                ControlSettings(
+                    socket=self.directory / "control.sock",
+                    mode="0600",
+                    group="root",
+                    http=ListenAddress("10.0.0.1", 9110),
+                    http_anywhere=True,
+                ),
             ),
         )
 
