@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
+import moto
 import pytest
 
+from tests.support.publishing import SECRET, PublishCommand
 from tests.support.waiting import PATIENCE, wait_until
 from upparat.local import policies
 from upparat.local.aws import LocalAws
 from upparat.publish.boto import BotoAws
 from upparat.publish.firmware import PART_SIZE, examine
+from upparat.publish.order import Order
+from upparat.publish.progress import Console
+from upparat.publish.publisher import Publisher, prepare
 from upparat.publish.request import AwsRequest
+from upparat.publish.targets import Target, TargetKind, account_of
 from upparat.publish.upload import FirmwareUpload
 
 THING = "thing-1"
@@ -34,61 +40,8 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    return {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "secret-access-key",
-        "AWS_DEFAULT_REGION": policies.REGION,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "HOME": str(tmp_path),
-        "PATH": os.environ["PATH"],
-    }
-
-
-class Publish:
-    """Runs the command as its users do."""
-
-    def __init__(self, aws: LocalAws, environment: dict[str, str]) -> None:
-        self.environment = environment
-        self.endpoint = aws.endpoint
-
-    def command(self, file: Path, *words: str) -> list[str]:
-        usual = ["--version", "2.0.0", "--bucket", policies.BUCKET]
-        local = ["--role-arn", policies.ROLE_ARN, "--endpoint-url", self.endpoint]
-        main = "from upparat.commands.main import main; main()"
-        return [sys.executable, "-c", main, "publish", str(file), *usual, *local, *words]
-
-    def run(self, file: Path, *words: str) -> subprocess.CompletedProcess[str]:
-        ran = subprocess.run(
-            self.command(file, *words),
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=4 * PATIENCE,
-        )
-        assert "Traceback" not in ran.stderr
-        assert "secret-access-key" not in ran.stdout + ran.stderr
-        return ran
-
-    def json(self, file: Path, *words: str) -> dict[str, Any]:
-        ran = self.run(file, "--thing", THING, "--json", *words)
-        assert ran.returncode == 0, ran.stderr
-        made: dict[str, Any] = json.loads(ran.stdout.splitlines()[0])
-        return made
-
-    def start(self, file: Path, *words: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            self.command(file, "--thing", THING, *words),
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-
-@pytest.fixture
-def publish(aws: LocalAws, environment: dict[str, str]) -> Publish:
-    return Publish(aws, environment)
+def publish(aws: LocalAws, tmp_path: Path) -> PublishCommand:
+    return PublishCommand(aws.endpoint, tmp_path)
 
 
 @pytest.fixture
@@ -114,11 +67,12 @@ def parts(aws: LocalAws, upload: dict[str, Any]) -> list[dict[str, Any]]:
     return aws.s3.list_parts(Bucket=policies.BUCKET, **names).get("Parts", [])  # type: ignore[no-any-return]
 
 
-def test_the_job_of_a_small_file(aws: LocalAws, publish: Publish, tmp_path: Path) -> None:
+def test_the_job_of_a_small_file(aws: LocalAws, publish: PublishCommand, tmp_path: Path) -> None:
     file = tmp_path / "a b.bin"
     file.write_bytes(content := os.urandom(5000))
-    made = publish.json(
+    [made] = publish.json(
         file,
+        *["--thing", THING],
         *["--meta", "m", "--rollout", "50/min", "--abort-at", "20%", "--timeout", "2h"],
         *["--retry", "2", "--schedule", "2027-01-31T02:00/2027-01-31T04:00"],
     )
@@ -135,30 +89,30 @@ def test_the_job_of_a_small_file(aws: LocalAws, publish: Publish, tmp_path: Path
     assert document["meta"] == "m"
 
 
-def test_a_file_is_uploaded_once(aws: LocalAws, publish: Publish, large: Path) -> None:
-    first = publish.json(large)
+def test_a_file_is_uploaded_once(aws: LocalAws, publish: PublishCommand, large: Path) -> None:
+    [first] = publish.json(large, "--thing", THING)
     assert first["uploaded_bytes"] == large.stat().st_size
     assert stored(aws, first) == large.read_bytes()
-    again = publish.json(large)
+    [again] = publish.json(large, "--thing", THING)
     assert (again["uploaded_bytes"], again["new"]) == (0, False)
     assert again["job_id"] == first["job_id"]
-    another = publish.json(large, "--job-id", "another")
+    [another] = publish.json(large, "--thing", THING, "--job-id", "another")
     assert (another["uploaded_bytes"], another["new"]) == (0, True)
     assert unfinished(aws) == []
 
 
-def test_a_killed_upload_goes_on(aws: LocalAws, publish: Publish, large: Path) -> None:
-    killed = publish.start(large)
+def test_a_killed_upload_goes_on(aws: LocalAws, publish: PublishCommand, large: Path) -> None:
+    killed = publish.start(large, "--thing", THING)
     try:
         wait_until(lambda: any(parts(aws, upload) for upload in unfinished(aws)))
     finally:
         killed.send_signal(signal.SIGKILL)
-        killed.wait()
+        killed.communicate()
     [upload] = unfinished(aws)
     # A request that was on its way may still be answered.
     wait_until(lambda: parts(aws, upload) == parts(aws, upload))
     there = sum(part["Size"] for part in parts(aws, upload))
-    made = publish.json(large)
+    [made] = publish.json(large, "--thing", THING)
     assert 0 < made["uploaded_bytes"] <= large.stat().st_size - there
     assert stored(aws, made) == large.read_bytes()
     assert unfinished(aws) == []
@@ -205,7 +159,9 @@ def test_s3_refuses_a_file_that_has_changed(aws: LocalAws, tmp_path: Path) -> No
         FirmwareUpload(BotoAws(aws.client), aws.place("changed"), firmware).run()
 
 
-def test_problems_are_told_on_one_line(aws: LocalAws, publish: Publish, tmp_path: Path) -> None:
+def test_problems_are_told_on_one_line(
+    aws: LocalAws, publish: PublishCommand, tmp_path: Path
+) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"x")
     for words, status, told in (
@@ -231,7 +187,7 @@ def test_problems_are_told_on_one_line(aws: LocalAws, publish: Publish, tmp_path
     ],
 )
 def test_an_environment_that_cannot_work(
-    publish: Publish, tmp_path: Path, change: dict[str, str], told: str
+    publish: PublishCommand, tmp_path: Path, change: dict[str, str], told: str
 ) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"x")
@@ -243,7 +199,7 @@ def test_an_environment_that_cannot_work(
     assert told in ran.stderr.splitlines()[-1]
 
 
-def test_a_dry_run_sends_nothing(aws: LocalAws, publish: Publish, tmp_path: Path) -> None:
+def test_a_dry_run_sends_nothing(aws: LocalAws, publish: PublishCommand, tmp_path: Path) -> None:
     (file := tmp_path / "file").write_bytes(os.urandom(100))
     publish.endpoint = "http://127.0.0.1:1"
     ran = publish.run(file, "--thing", THING, "--dry-run", "--json", "--job-id", "dry")
@@ -259,13 +215,11 @@ def test_a_dry_run_sends_nothing(aws: LocalAws, publish: Publish, tmp_path: Path
 
 
 def test_an_interrupted_watch_leaves_the_job_alone(
-    aws: LocalAws, publish: Publish, tmp_path: Path
+    aws: LocalAws, publish: PublishCommand, tmp_path: Path
 ) -> None:
     (file := tmp_path / "file").write_bytes(os.urandom(100))
-    words = publish.command(file, "--thing", THING, "--watch", "--job-id", "watched")
-    with subprocess.Popen(
-        words, env=publish.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as watching:
+    words = ["--thing", THING, "--watch", "--job-id", "watched"]
+    with publish.start(file, *words) as watching:
         assert watching.stdout is not None
         for line in watching.stdout:
             if "1 QUEUED" in line:
@@ -276,3 +230,97 @@ def test_an_interrupted_watch_leaves_the_job_alone(
     assert "Job watched goes on. To cancel it:" in told
     assert f"aws iot cancel-job --job-id watched --force --region {policies.REGION}" in told
     assert aws.iot.describe_job(jobId="watched")["job"]["status"] == "IN_PROGRESS"
+
+
+# --- rights ---
+
+
+POLICY = Path(__file__).parent.parent.parent / "examples" / "publish-policy.json"
+
+
+def allowed(*, without: str = "") -> dict[str, Any]:
+    """The policy of the example, filled in."""
+    text = POLICY.read_text(encoding="utf-8").replace("BUCKET", policies.BUCKET)
+    text = text.replace("REGION", policies.REGION).replace("ACCOUNT_ID", policies.ACCOUNT)
+    policy: dict[str, Any] = json.loads(text)
+    for statement in policy["Statement"]:
+        actions = statement["Action"]
+        statement["Action"] = [action for action in actions if action != without] or ["iot:None"]
+    return policy
+
+
+@pytest.fixture(scope="module")
+def publisher(aws: LocalAws) -> dict[str, str]:
+    """The access key of a user who may do nothing yet."""
+    aws.iam.create_user(UserName="publisher")
+    key: dict[str, str] = aws.iam.create_access_key(UserName="publisher")["AccessKey"]
+    return key
+
+
+def allow(aws: LocalAws, policy: dict[str, Any]) -> None:
+    aws.iam.put_user_policy(
+        UserName="publisher", PolicyName="publish", PolicyDocument=json.dumps(policy)
+    )
+
+
+def as_publisher(aws: LocalAws, home: Path, key: dict[str, str]) -> PublishCommand:
+    return PublishCommand(aws.endpoint, home, key["AccessKeyId"], key["SecretAccessKey"])
+
+
+def test_the_policy_of_the_example_is_enough(
+    aws: LocalAws, publisher: dict[str, str], large: Path, tmp_path: Path
+) -> None:
+    allow(aws, allowed())
+    command = as_publisher(aws, tmp_path, publisher)
+    [made] = command.json(large, "--thing", THING)
+    [again] = command.json(large, "--thing", THING)
+    assert (made["new"], again["new"]) == (True, False)
+    aws.cancel(made["job_id"], force=True)
+    ran = command.run(large, "--thing", THING, "--watch")
+    assert (ran.returncode, ran.stdout.splitlines()[-1]) == (
+        4,
+        f"{made['job_id']}: CANCELED, 1 CANCELED",
+    )
+
+
+@pytest.mark.parametrize(
+    ("right", "told"),
+    [
+        ("s3:ListBucket", "--bucket upparat-local-files: the right s3:ListBucket is missing"),
+        ("s3:PutObject", "--bucket upparat-local-files: the right s3:PutObject is missing"),
+        ("iot:DescribeThing", f"--thing {THING}: the right iot:DescribeThing is missing"),
+        ("iot:CreateJob", "job refused: the right iot:CreateJob is missing"),
+    ],
+)
+def test_a_missing_right_is_named(
+    aws: LocalAws, publisher: dict[str, str], tmp_path: Path, right: str, told: str
+) -> None:
+    (file := tmp_path / "file").write_bytes(os.urandom(100))
+    allow(aws, allowed(without=right))
+    ran = as_publisher(aws, tmp_path, publisher).run(file, "--thing", THING, "--job-id", "refused")
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1].startswith(f"upparat publish: {told}: ")
+
+
+# --- another AWS ---
+
+
+def test_moto_agrees(large: Path) -> None:
+    """Another stand-in for AWS, which knows nothing of the first."""
+    with moto.mock_aws():
+        session = boto3.session.Session("key", SECRET, region_name=policies.REGION)
+        session.client("s3").create_bucket(Bucket=policies.BUCKET)
+        session.client("iot").create_thing(thingName=THING)
+        aws = BotoAws(session.client)
+        target = Target(TargetKind.THING, THING, "--thing")
+        role = policies.ROLE_ARN
+        order = Order(large, "2.0", (target,), policies.BUCKET, "", role, account_of(role))
+        console = Console(io.StringIO())
+        publisher = Publisher(aws, console)
+        release = publisher.check(prepare(order, policies.REGION, console))
+        assert publisher.upload(release) == large.stat().st_size
+        body = session.client("s3").get_object(**release.place.parameters)["Body"]
+        assert body.read() == large.read_bytes()
+        assert publisher.make_job(release)
+        document = session.client("iot").get_job_document(jobId=release.job_id)["document"]
+        assert json.loads(document)["file"] == release.place.placeholder
