@@ -6,7 +6,9 @@ import hashlib
 import io
 import json
 import os
+import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import boto3
 import moto
 import pytest
 
-from tests.support.publishing import SECRET, PublishCommand
+from tests.support.publishing import SECRET, PublishCommand, StallingRelay
 from tests.support.waiting import PATIENCE, wait_until
 from upparat.local import policies
 from upparat.local.aws import LocalAws
@@ -26,7 +28,7 @@ from upparat.publish.progress import Console
 from upparat.publish.publisher import Publisher, prepare
 from upparat.publish.request import AwsRequest
 from upparat.publish.targets import Target, TargetKind, account_of
-from upparat.publish.upload import FirmwareUpload
+from upparat.publish.upload import WORKERS, FirmwareUpload
 
 THING = "thing-1"
 PARTS = 8
@@ -101,21 +103,40 @@ def test_a_file_is_uploaded_once(aws: LocalAws, publish: PublishCommand, large: 
     assert unfinished(aws) == []
 
 
-def test_a_killed_upload_goes_on(aws: LocalAws, publish: PublishCommand, large: Path) -> None:
-    killed = publish.start(large, "--thing", THING)
-    try:
-        wait_until(lambda: any(parts(aws, upload) for upload in unfinished(aws)))
-    finally:
-        killed.send_signal(signal.SIGKILL)
-        killed.communicate()
+def cut(
+    aws: LocalAws, publish: PublishCommand, file: Path, number: signal.Signals
+) -> tuple[int, str]:
+    """Send a signal to an upload, when some parts have arrived and others are on their way."""
+    limit = PART_SIZE * (WORKERS + 2)
+    with StallingRelay(aws.endpoint, limit) as relay:
+        publish.endpoint = relay.endpoint
+        with publish.start(file, "--thing", THING) as running:
+            assert relay.stalled.wait(PATIENCE)
+            running.send_signal(number)
+            _, told = running.communicate(timeout=PATIENCE)
+    publish.endpoint = aws.endpoint
     [upload] = unfinished(aws)
-    # A request that was on its way may still be answered.
-    wait_until(lambda: parts(aws, upload) == parts(aws, upload))
+    wait_until(lambda: bool(parts(aws, upload)))
+    return running.returncode, told
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_an_upload_that_is_cut_goes_on(
+    aws: LocalAws, publish: PublishCommand, large: Path, number: signal.Signals
+) -> None:
+    status, told = cut(aws, publish, large, number)
+    [upload] = unfinished(aws)
     there = sum(part["Size"] for part in parts(aws, upload))
+    assert 0 < there < large.stat().st_size
     [made] = publish.json(large, "--thing", THING)
     assert 0 < made["uploaded_bytes"] <= large.stat().st_size - there
     assert stored(aws, made) == large.read_bytes()
     assert unfinished(aws) == []
+    if number is signal.SIGINT:
+        assert status == 130
+        last = told.splitlines()[-1]
+        assert last == "upparat publish: interrupted: the same command goes on where it has stopped"
+        assert "Traceback" not in told
 
 
 class Cut:
@@ -232,10 +253,36 @@ def test_an_interrupted_watch_leaves_the_job_alone(
     assert aws.iot.describe_job(jobId="watched")["job"]["status"] == "IN_PROGRESS"
 
 
+# --- the page of the docs ---
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_the_commands_of_the_docs(aws: LocalAws, publish: PublishCommand, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "publish.md").read_text(encoding="utf-8")
+    install, *blocks = re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert "pip install" in install
+    variables = {"bucket": policies.BUCKET, "role": policies.ROLE_ARN, "thing": THING}
+    ran = subprocess.run(
+        ["sh", "-euc", "\n".join(blocks)],
+        cwd=tmp_path,
+        env={**publish.environment, "AWS_ENDPOINT_URL": aws.endpoint, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    dry, made = re.findall(r"update-2-0-0-[0-9a-f]{8}", ran.stdout)
+    assert dry == made
+    job = aws.iot.describe_job(jobId=made)["job"]
+    assert job["jobExecutionsRolloutConfig"] == {"maximumPerMinute": 50}
+    assert job["targets"][0].endswith(":thinggroup/fleet")
+
+
 # --- rights ---
 
 
-POLICY = Path(__file__).parent.parent.parent / "examples" / "publish-policy.json"
+POLICY = ROOT / "examples" / "publish-policy.json"
 
 
 def allowed(*, without: str = "") -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from upparat.local import policies
 
@@ -71,3 +74,55 @@ class PublishCommand:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+
+class StallingRelay:
+    """Passes connections on to a local AWS inside of the ``with`` block, until so many bytes were
+    sent to it. From then on nothing more gets through, as on a line that is gone.
+
+    :ivar stalled: whether that has happened.
+    """
+
+    def __init__(self, endpoint: str, limit: int) -> None:
+        self._target = endpoint.removeprefix("http://").split(":")
+        self._left = limit
+        self._lock = threading.Lock()
+        self._sockets = [socket.create_server(("127.0.0.1", 0))]
+        self.stalled = threading.Event()
+        self.endpoint = f"http://127.0.0.1:{self._sockets[0].getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._sockets[0].accept()
+                host, port = self._target
+                server = socket.create_connection((host, int(port)))
+                self._sockets += [client, server]
+                for ends in ((client, server, True), (server, client, False)):
+                    threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, limited: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if limited:
+                    self._count(len(data))
+                if self.stalled.is_set():
+                    return
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def _count(self, length: int) -> None:
+        with self._lock:
+            self._left -= length
+            if self._left < 0:
+                self.stalled.set()

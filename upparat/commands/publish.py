@@ -122,8 +122,8 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
             return 0
         published = _publish(release, aws, console)
     except KeyboardInterrupt:
-        again = "the same command goes on where this one has stopped"
-        raise PublishFailed(f"interrupted: {again}", EXIT_INTERRUPTED) from None
+        told = "interrupted: the same command goes on where it has stopped"
+        raise PublishFailed(told, EXIT_INTERRUPTED) from None
     if arguments.json:
         print(json.dumps(published.as_json()), flush=True)
     return _watch(arguments, published.release.job_id, aws, region) if arguments.watch else 0

@@ -23,10 +23,10 @@ def in_threads(
     ended: queue.SimpleQueue[_Result | BaseException] = queue.SimpleQueue()
 
     def work() -> None:
-        while waiting:
+        while True:
             try:
                 item = waiting.popleft()
-            except IndexError:  # another thread was faster
+            except IndexError:
                 return
             try:
                 ended.put(call(item))
