@@ -106,6 +106,7 @@ ALLOWED = {
         "signing",
         "storage",
     ),
+    "publish": ("control", "iotjobs", "job", "signing", "text"),
     # the roof
     "service": (
         "config",
@@ -136,13 +137,14 @@ ALLOWED = {
         "doctor",
         "log",
         "private",
+        "publish",
         "runtime",
         "signing",
         "tap",
         "text",
     ),
     # beside the agent
-    "local": ("job", "runtime"),
+    "local": ("job", "publish", "runtime"),
 }
 """Each wing, and the wings that it may import."""
 
@@ -250,6 +252,14 @@ class Architecture(SynchronousTestCase):
         for name, target in imported():
             if not within(name, "upparat.local"):
                 self.assertFalse(within(target, "upparat.local"), f"{name} imports {target}")
+
+    def test_the_agent_does_not_publish(self) -> None:
+        for name, target in imported():
+            outside = not within(name, "upparat.publish") and not within(name, "upparat.local")
+            if outside and within(target, "upparat.publish"):
+                self.assertEqual(name, "upparat.commands.publish")
+            if within(target, "boto3") or within(target, "botocore"):
+                self.assertIn(name, ("upparat.publish.boto", "upparat.local.aws"))
 
     def test_the_machine_does_without_its_diagram(self) -> None:
         for name, target in imported():

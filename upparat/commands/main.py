@@ -29,6 +29,7 @@ VERBS = {
     "check-now": Verb("let the agent ask AWS for jobs at once"),
     "doctor": Verb("try what goes wrong in the field, and say what to do"),
     "sign": Verb("sign a file and its version, and print what goes into the job document"),
+    "publish": Verb("upload a file, and make the job that installs it"),
 }
 """The verbs; each names a module, which is imported only when it is asked for."""
 
