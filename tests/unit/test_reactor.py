@@ -16,8 +16,8 @@ from upparat.reactor import abort, prepare_reactor
 class FakeReactor(MemoryReactorClock):
     """A reactor of the versions that cannot be given a resolver in memory."""
 
-    def installNameResolver(self, resolver: object) -> None:
-        self.resolver = resolver
+    def installNameResolver(self, resolver: Any) -> Any:
+        return resolver
 
 
 class PrepareReactorTests(SynchronousTestCase):
