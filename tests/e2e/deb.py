@@ -33,6 +33,15 @@ def test_the_configuration_as_it_comes() -> None:
     assert ran("upparat", "check", "-c", CONFIG) == f"{CONFIG}: no problem found\n"
 
 
+def test_systemd_finds_no_fault() -> None:
+    """Nor do the pages lack that the unit names."""
+    unit = "/usr/lib/systemd/system/upparat.service"
+    ran = subprocess.run(
+        ["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+
 def test_the_plugin_and_the_reference() -> None:
     assert "Follow AWS IoT Jobs" in ran("twistd3", "--help")
     for place in ("man1/upparat.1.gz", "man5/upparat.conf.5.gz"):
