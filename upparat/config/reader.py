@@ -5,7 +5,6 @@ from __future__ import annotations
 import configparser
 import os
 import socket
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +32,7 @@ from .settings import (
     ServiceSettings,
     Settings,
     VerifySettings,
+    default_downloads,
     default_state,
 )
 from .severity import forbids_downloads, refuses_start
@@ -122,7 +122,7 @@ class _SettingsReader:
         )
 
     def service(self) -> ServiceSettings:
-        base = self.ini.text("service", "download_location", tempfile.gettempdir())
+        base = self.ini.text("service", "download_location") or default_downloads()
         location = Path(os.path.abspath(base), NAME)
         state = self.ini.text("service", "state_dir")
 

@@ -57,6 +57,15 @@ def default_state() -> Path:
     return Path(base if os.path.isabs(base) else os.path.expanduser("~/.local/state"), NAME)
 
 
+def default_downloads() -> Path:
+    """The temporary directory; ``/tmp`` if Python can write to none, on a full disk or a read-only
+    root. The agent has to start there as well."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        return Path("/tmp")  # noqa: S108
+
+
 class LogUpload(StrEnum):
     """``[service] log_upload``: the executions whose log goes to the ``log_url`` of their job."""
 
@@ -77,7 +86,7 @@ class ServiceSettings:
     """``[service]``; both directories belong to the agent alone."""
 
     download_location: Path = own(
-        Path(tempfile.gettempdir(), NAME),
+        Path(default_downloads(), NAME),
         "Files are downloaded to the directory `upparat` below this one.",
         "the temporary directory",
     )

@@ -64,7 +64,7 @@ class WatchedEndpoint:
         self._on_connected = on_connected
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        factory = WrappingFactory[HttpConnection](protocolFactory)
+        factory: WrappingFactory[HttpConnection] = WrappingFactory(protocolFactory)
         factory.noisy = False
         factory.protocol = HttpConnection
         return self._endpoint.connect(factory).addCallback(self._unwrap)

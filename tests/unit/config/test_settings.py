@@ -26,6 +26,7 @@ from upparat.config.settings import (
     Settings,
     StepTimeout,
     VerifySettings,
+    default_downloads,
     default_state,
 )
 from upparat.job import Downgrades, Hook
@@ -268,6 +269,13 @@ class SettingsTests(ConfigBench):
         self.assertEqual(settings.service.download_location, directory)
         self.assertEqual(settings.service.state_dir, default_state())
         self.assertEqual((settings.problems, settings.unfit), ((), ""))
+
+    def test_a_device_without_a_temporary_directory(self) -> None:
+        def nowhere() -> str:
+            raise FileNotFoundError("No usable temporary directory found")
+
+        self.patch(tempfile, "gettempdir", nowhere)
+        self.assertEqual(default_downloads(), Path("/tmp"))
 
     def test_the_state_survives_a_reboot(self) -> None:
         self.patch(os, "geteuid", lambda: 0)
