@@ -25,6 +25,7 @@ from .settings import (
     STATE,
     BrokerSettings,
     ControlSettings,
+    DeltaSettings,
     DownloadSettings,
     HookSettings,
     InventorySettings,
@@ -118,6 +119,7 @@ class _SettingsReader:
             self.verify(),
             self.inventory(),
             control=self.control(),
+            delta=self.delta(),
         )
 
     def service(self) -> ServiceSettings:
@@ -351,3 +353,20 @@ class _SettingsReader:
         if group and self.ini.passes("control", "group", checks.group, group):
             return group
         return None
+
+    def delta(self) -> DeltaSettings:
+        return self.ini.section(DeltaSettings, "delta", seeds=self._seeds, keep=self._keep)
+
+    def _seeds(self) -> tuple[Path, ...]:
+        """The seeds. One that is missing is none the worse: it may be there by then."""
+        text = self.ini.text("delta", "seeds")
+        return tuple(self.ini.attempt("delta", "seeds", checks.absolute_paths, text, ()))
+
+    def _keep(self) -> bool:
+        keep = self.ini.value("delta", "keep", False)
+        if keep and self.ini.value("hooks", "install_stream", False):
+            self.ini.problem(
+                "delta", "keep", "is of no use with install_stream, which stores no file"
+            )
+            return False
+        return keep
