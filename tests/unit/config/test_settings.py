@@ -16,6 +16,7 @@ from upparat.config.settings import (
     SECTIONS,
     BrokerSettings,
     ControlSettings,
+    DeltaSettings,
     DownloadSettings,
     HookSettings,
     InventorySettings,
@@ -99,6 +100,9 @@ hook = {hook} inventory
 socket = {directory}/control.sock
 mode = 0600
 group = root
+[delta]
+seeds = /dev/a "/srv/b c"
+keep = no
 """
 
 
@@ -231,6 +235,7 @@ class SettingsTests(ConfigBench):
                 ),
                 InventorySettings(package="my.app_1-x", hook=(hook, "inventory")),
                 ControlSettings(socket=self.directory / "control.sock", mode="0600", group="root"),
+                DeltaSettings(seeds=(Path("/dev/a"), Path("/srv/b c"))),
             ),
         )
 
