@@ -63,14 +63,16 @@ class DeltaShortcut:
         self._run: DeltaRun | None = None
         self._given_up: ExecutionKey | None = None
         self._used: ExecutionKey | None = None
+        self._reused = 0
 
     @property
     def reused(self) -> int:
         assembly = self._run.assembly if self._run is not None else None
-        return assembly.reused if assembly is not None else 0
+        return assembly.reused if assembly is not None else self._reused
 
     async def attempt(self, journey: Journey) -> Outcome | None:
         key = journey.job.key
+        self._reused = 0
         if self._run is not None and self._run.key != key:
             self._run = None
         url = "" if self._given_up == key else self._url(journey.job)
@@ -102,6 +104,7 @@ class DeltaShortcut:
         run, self._run, self._used = self._run, None, None
         if run is None or run.key != job.key or run.assembly is None:
             return
+        self._reused = run.assembly.reused  # the last progress tells it
         if run.finished:
             self._tell(job, run.assembly)
         # A table is a hint: it is worth keeping even if all bytes came from the URL of the file.

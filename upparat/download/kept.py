@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.web.client import HTTPConnectionPool, QuietHTTP11ClientFactory
+from twisted.web.client import HTTPConnectionPool
 
 from .connection import HttpConnection
 from .exchange import DownloadReactor
@@ -21,7 +21,6 @@ class KeptConnection:
     def __init__(self, reactor: DownloadReactor, rate: Rate) -> None:
         self.rate = rate
         self.pool = HTTPConnectionPool(reactor, persistent=True)
-        self.pool._factory = QuietHTTP11ClientFactory
         self.pool.maxPersistentPerHost = 1
         self.pool.cachedConnectionTimeout = IDLE
         self._connection: HttpConnection | None = None
