@@ -36,6 +36,7 @@ NAVIGATION = {
         "docs/publish",
         "docs/fleet",
         "docs/signing",
+        "docs/delta",
         "docs/doctor",
     ],
     "Reference": [

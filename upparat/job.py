@@ -276,11 +276,24 @@ def log_url(execution: JobExecution) -> str:
 
     :raises InvalidDocument: if it makes no sense. The job is none the worse for it.
     """
+    return _extra_url(execution, "log_url")
+
+
+def delta_url(execution: JobExecution) -> str:
+    """Return the URL of the zchunk file of the job's file, a secret; empty if the document has
+    none.
+
+    :raises InvalidDocument: if it makes no sense. The job is none the worse for it.
+    """
+    return _extra_url(execution, "delta")
+
+
+def _extra_url(execution: JobExecution, key: str) -> str:
     document = execution.document
-    if not isinstance(document, dict) or document.get("log_url") is None:
+    if not isinstance(document, dict) or document.get(key) is None:
         return ""
     reader = _DocumentReader(document)
-    url = reader.url("log_url")
+    url = reader.url(key)
     if reader.problems:
         raise InvalidDocument("; ".join(reader.problems))
     return url

@@ -88,8 +88,11 @@ STREAM = "-"
 class DownloadEvents(Protocol):
     """Reports of a download."""
 
-    def progressed(self, downloaded: int, total: int | None) -> None:
-        """So many bytes have come, of ``total`` if that is known."""
+    def progressed(self, downloaded: int, total: int | None, reused: int = 0) -> None:
+        """So many bytes are here, of ``total`` if that is known.
+
+        :param reused: how many of them the device had already, and need not have fetched.
+        """
 
     def downloaded(self, path: str) -> None:
         """The file is complete, verified, and safe on the disk."""

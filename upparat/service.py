@@ -47,6 +47,7 @@ from .timer import ReactorTimer
 if TYPE_CHECKING:
     from .control.agent import Agent
     from .control.service import ControlService
+    from .download.shortcut import Shortcut
     from .download.streamed import StreamDownloader
     from .inventory.inventory import Inventory
     from .metrics.tally import Tally
@@ -57,6 +58,9 @@ FAREWELL = 2.0
 
 LOGS = "logs"
 """The directory of the jobs' logs, in the state directory."""
+
+DELTA = "delta"
+"""The directory of the tables of chunks, in the state directory."""
 
 LONGEST = 20.0
 """Seconds for hooks and downloads to end when the agent is stopped. They need up to 12; work that
@@ -219,13 +223,29 @@ class UpparatService(Service):
         settings = self._settings
         arguments = (self._reactor, settings.download, settings.service.download_location)
         verifier = Verifier(settings.verify, unfit=settings.unfit)
+        shortcut = self._make_shortcut(verifier) if settings.delta.on else None
         if not settings.hooks.install_stream:
             renew = self._claim.renew if self._claim is not None else lambda: None
-            return Downloader(*arguments, verifier=verifier, renew=renew), None
+            stored = Downloader(*arguments, verifier=verifier, renew=renew, shortcut=shortcut)
+            return stored, None
         from .download.streamed import StreamDownloader  # few devices need it
 
-        streams = StreamDownloader(*arguments, verifier=verifier)
+        streams = StreamDownloader(*arguments, verifier=verifier, shortcut=shortcut)
         return streams, streams
+
+    def _make_shortcut(self, verifier: Verifier) -> Shortcut:
+        from .delta.client import HttpLines  # few devices need it
+        from .delta.shortcut import DeltaShortcut
+
+        service, download = self._settings.service, self._settings.download
+        return DeltaShortcut(
+            self._settings.delta,
+            service.state_dir / DELTA,
+            service.download_location,
+            HttpLines(self._reactor, download),
+            identifies=verifier.identifies,
+            patience=max(2, download.max_attempts // 2),
+        )
 
     def _make_logs(self) -> tuple[JobLogs, LogUploader]:
         settings = self._settings

@@ -91,6 +91,7 @@ ALLOWED = {
         "streaming",
         "text",
     ),
+    "delta": ("config", "disk", "download", "job", "private"),
     "joblog": ("backoff", "config", "disk", "download", "job", "log", "private", "text"),
     "inventory": ("config", "hooks", "iotjobs", "job", "mqtt", "oneshot", "text"),
     "control": ("config", "log", "oneshot", "private", "snapshots", "text"),
@@ -111,6 +112,7 @@ ALLOWED = {
     "service": (
         "config",
         "control",
+        "delta",
         "download",
         "hooks",
         "inventory",
@@ -134,6 +136,7 @@ ALLOWED = {
     "commands": (
         "config",
         "control",
+        "delta",
         "doctor",
         "log",
         "private",
@@ -281,8 +284,9 @@ class Architecture(SynchronousTestCase):
         inventory = {"upparat.inventory", "upparat.mqtt.fanout"}
         control = {"upparat.control.service", "upparat.control.server"}
         page = {"upparat.web", "upparat.metrics", "twisted.web.http", "prometheus_client"}
-        wings = {*streams, *inventory, *control, *page, "upparat.doctor", "upparat.signing"}
-        heavy = {*http, *wings, "difflib", "sentry_sdk"}
+        rare = {"upparat.delta", "upparat.doctor", "upparat.signing", "upparat.download.kept"}
+        wings = {*streams, *inventory, *control, *page, *rare}
+        heavy = {*http, *wings, "difflib", "sentry_sdk", "zstandard"}
         count = f"import sys, upparat.tap, upparat.service; print({heavy!r} & sys.modules.keys())"
         loaded = subprocess.run([sys.executable, "-c", count], capture_output=True, check=True)
         self.assertEqual(loaded.stdout.decode().strip(), "set()")

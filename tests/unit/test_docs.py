@@ -205,6 +205,7 @@ class Jobs(SynchronousTestCase):
     def test_every_key_of_a_document_is_documented(self) -> None:
         source = read("upparat/job.py")
         keys = set(re.findall(r'(?:text|url|flag|document\.get|digest|_optional)\("(\w+)"', source))
+        keys |= set(re.findall(r'_extra_url\(execution, "(\w+)"', source))
         documented = {
             cells[0]
             for heading, cells in rows(read("docs/jobs.md"))

@@ -28,6 +28,7 @@ VERBS = {
     "log": Verb("print the log of a job"),
     "check-now": Verb("let the agent ask AWS for jobs at once"),
     "doctor": Verb("try what goes wrong in the field, and say what to do"),
+    "delta": Verb("make a delta of a file, or say what one would cost"),
     "sign": Verb("sign a file and its version, and print what goes into the job document"),
     "publish": Verb("upload a file, and make the job that installs it"),
 }

@@ -139,3 +139,15 @@ def sentry_dsn(text: str) -> None:
         numbered = numbered and parts.scheme in ("http", "https")
     if not numbered:
         raise ValueError("is not a Sentry DSN")
+
+
+def absolute_paths(text: str) -> tuple[Path, ...]:
+    """Split a text into absolute paths.
+
+    :raises ValueError: if one is not absolute, or a quote has no end.
+    """
+    paths = tuple(Path(word) for word in words(text))
+    for path in paths:
+        if not path.is_absolute() or "\0" in str(path):
+            raise ValueError(f"{str(path)!r} is no absolute path")
+    return paths

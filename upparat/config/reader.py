@@ -25,6 +25,7 @@ from .settings import (
     STATE,
     BrokerSettings,
     ControlSettings,
+    DeltaSettings,
     DownloadSettings,
     HookSettings,
     InventorySettings,
@@ -119,6 +120,7 @@ class _SettingsReader:
             self.verify(),
             self.inventory(),
             control=self.control(),
+            delta=self.delta(),
         )
 
     def service(self) -> ServiceSettings:
@@ -369,3 +371,19 @@ class _SettingsReader:
         what = f"others can reach {address.host}: needs http_anywhere = yes"
         self.ini.problem("control", "http", what)
         return None
+    def delta(self) -> DeltaSettings:
+        return self.ini.section(DeltaSettings, "delta", seeds=self._seeds, keep=self._keep)
+
+    def _seeds(self) -> tuple[Path, ...]:
+        """The seeds. One that is missing is none the worse: it may be there by then."""
+        text = self.ini.text("delta", "seeds")
+        return tuple(self.ini.attempt("delta", "seeds", checks.absolute_paths, text, ()))
+
+    def _keep(self) -> bool:
+        keep = self.ini.value("delta", "keep", False)
+        if keep and self.ini.value("hooks", "install_stream", False):
+            self.ini.problem(
+                "delta", "keep", "is of no use with install_stream, which stores no file"
+            )
+            return False
+        return keep

@@ -321,6 +321,21 @@ class ControlSettings:
 
 
 @dataclass(frozen=True)
+class DeltaSettings:
+    """``[delta]``: off without seeds and ``keep``."""
+
+    seeds: tuple[Path, ...] = own(
+        (),
+        "What the device runs: block devices or files, separated by blanks. They are only read.",
+    )
+    keep: bool = flag(False, "Whether the last file is kept, and is a seed of the next one.")
+
+    @property
+    def on(self) -> bool:
+        return bool(self.seeds) or self.keep
+
+
+@dataclass(frozen=True)
 class Settings:
     """The settings of all sections.
 
@@ -335,6 +350,7 @@ class Settings:
     verify: VerifySettings = field(default_factory=VerifySettings)
     inventory: InventorySettings = field(default_factory=InventorySettings)
     control: ControlSettings = field(default_factory=ControlSettings)
+    delta: DeltaSettings = field(default_factory=DeltaSettings)
     problems: Sequence[str] = ()
     unfit: str = ""
 
@@ -347,4 +363,5 @@ SECTIONS: Mapping[str, type] = {
     "verify": VerifySettings,
     "inventory": InventorySettings,
     "control": ControlSettings,
+    "delta": DeltaSettings,
 }

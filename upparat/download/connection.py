@@ -34,6 +34,11 @@ class HttpConnection(ProtocolWrapper):
         """Count no more."""
         self._remaining = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection was not lost yet."""
+        return self._open
+
     def abort(self) -> None:
         """Drop the connection at once, if it is still open."""
         if self._open:  # Twisted's TLS cannot be aborted after the connection was lost.

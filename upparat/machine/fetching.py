@@ -133,11 +133,13 @@ def have_stream(inputs: Inputs, core: Core, transfer: Downloading) -> None:
 
 
 def report_download(
-    inputs: Inputs, core: Core, work: Work, downloaded: int, total: int | None
+    inputs: Inputs, core: Core, work: Work, downloaded: int, total: int | None, reused: int = 0
 ) -> None:
     figures = {"downloaded_bytes": downloaded}
     if total is not None:
         figures["total_bytes"] = total
+    if reused:
+        figures["reused_bytes"] = reused
     core.jobs.report(work.job.execution, Report(State.DOWNLOAD_PROGRESS, json.dumps(figures)))
 
 

@@ -17,6 +17,7 @@ from upparat.config.settings import (
     SECTIONS,
     BrokerSettings,
     ControlSettings,
+    DeltaSettings,
     DownloadSettings,
     HookSettings,
     InventorySettings,
@@ -103,6 +104,9 @@ mode = 0600
 group = root
 http = 10.0.0.1:9110
 http_anywhere = yes
+[delta]
+seeds = /dev/a "/srv/b c"
+keep = no
 """
 
 
@@ -247,6 +251,7 @@ class SettingsTests(ConfigBench):
                     http=ListenAddress("10.0.0.1", 9110),
                     http_anywhere=True,
                 ),
+                DeltaSettings(seeds=(Path("/dev/a"), Path("/srv/b c"))),
             ),
         )
 
