@@ -37,6 +37,7 @@ from .linux import give_back_memory
 from .machine import Core, Guard, Inputs, Policy, make_machine
 from .mqtt.service import MqttReactor, MqttService
 from .mqtt.session import MqttSessionEvents
+from .policy.gate import PolicyGate
 from .storage.lock import Claim
 from .storage.record import FileRecord
 from .streaming import StreamProducer
@@ -110,6 +111,7 @@ class UpparatService(Service):
             make_way=self._make_way,
         )
         self._timer = ReactorTimer(reactor)
+        self._gate = PolicyGate(reactor, settings.policy, settings.service.state_dir)
         self._logs, self._uploads = self._make_logs()
         self._core = self._make_core()
         self._state = "idle"
@@ -153,6 +155,7 @@ class UpparatService(Service):
         self._manager.stopping()
         self._machine.stop()
         self._timer.cancel()
+        self._gate.leave()
         self._uploads.stop()
         ended: Deferred[Any] = DeferredList(
             [
@@ -266,6 +269,7 @@ class UpparatService(Service):
             return None
         from .control.agent import Agent
         from .control.service import ControlService  # a device may do without it
+        from .policy.approvals import Approvals
 
         broker, service = self._settings.broker, self._settings.service
         agent = Agent(
@@ -280,6 +284,10 @@ class UpparatService(Service):
             pause=lambda: self._core.wait(self._timer.remaining),
             download=self._downloads.snapshot,
             hook=self._hooks.snapshot,
+            policy=self._gate.snapshot,
+            decisions=Approvals(
+                self._gate, self._settings.policy.users, lambda: self._core.in_hand
+            ),
         )
         control = ControlService(
             self._reactor, settings, agent, self._jobs.check_now, service.state_dir, self._logs
@@ -295,6 +303,7 @@ class UpparatService(Service):
             hooks=self._hooks,
             timer=self._timer,
             record=self._record,
+            gate=self._gate,
             policy=Policy(
                 hooks=frozenset(hooks.commands),
                 retry_interval=hooks.retry_interval,
@@ -313,6 +322,7 @@ class UpparatService(Service):
         self._downloads.events = machine
         self._hooks.events = machine
         self._timer.events = machine
+        self._gate.events = machine
         self._mqtt.events = self._session_users()
         return machine
 
@@ -330,7 +340,7 @@ class UpparatService(Service):
         self._manager.refresh()
         if self._inventory is not None:
             self._let_inventory_run(self._inventory, new)
-        if new == "monitor":
+        if new in ("monitor", "hold"):
             give_back_memory()
 
     def _let_inventory_run(self, inventory: Inventory, state: str) -> None:

@@ -60,7 +60,8 @@ ALLOWED = {
     # the wings
     "net": (),
     "signing": ("minisign",),
-    "config": ("job", "net", "runtime", "signing", "text"),
+    "policy": ("job", "oneshot", "ports", "private", "snapshots"),
+    "config": ("job", "net", "policy", "runtime", "signing", "text"),
     "storage": ("disk", "job", "linux", "ports", "private"),
     "mqtt": ("backoff", "config", "net", "oneshot", "snapshots"),
     "iotjobs": ("backoff", "job", "mqtt", "oneshot", "ports", "text"),
@@ -100,6 +101,7 @@ ALLOWED = {
         "job",
         "mqtt",
         "net",
+        "policy",
         "private",
         "signing",
         "storage",
@@ -117,6 +119,7 @@ ALLOWED = {
         "linux",
         "machine",
         "mqtt",
+        "policy",
         "sentry",
         "storage",
         "streaming",
@@ -130,6 +133,7 @@ ALLOWED = {
         "control",
         "doctor",
         "log",
+        "policy",
         "private",
         "runtime",
         "signing",
@@ -265,7 +269,8 @@ class Architecture(SynchronousTestCase):
         streams = {"upparat.download.streamed", "upparat.hooks.streamed"}
         inventory = {"upparat.inventory", "upparat.mqtt.fanout"}
         control = {"upparat.control.service", "upparat.control.server"}
-        wings = {*streams, *inventory, *control, "upparat.doctor", "upparat.signing"}
+        windows = {"upparat.policy.windows", "zoneinfo"}
+        wings = {*streams, *inventory, *control, *windows, "upparat.doctor", "upparat.signing"}
         heavy = {*http, *wings, "difflib", "sentry_sdk"}
         count = f"import sys, upparat.tap, upparat.service; print({heavy!r} & sys.modules.keys())"
         loaded = subprocess.run([sys.executable, "-c", count], capture_output=True, check=True)

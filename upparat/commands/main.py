@@ -27,6 +27,10 @@ VERBS = {
     "status": Verb("show what the agent does"),
     "log": Verb("print the log of a job"),
     "check-now": Verb("let the agent ask AWS for jobs at once"),
+    "approve": Verb("let a step of the job begin that waits for consent"),
+    "defer": Verb("begin no step of the job for a while"),
+    "pause": Verb("begin no step of any job for a while"),
+    "resume": Verb("end a pause"),
     "doctor": Verb("try what goes wrong in the field, and say what to do"),
     "sign": Verb("sign a file and its version, and print what goes into the job document"),
 }
