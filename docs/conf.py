@@ -30,7 +30,14 @@ html_copy_source = False
 
 NAVIGATION = {
     "Tutorial": ["docs/tutorial"],
-    "How to": ["docs/install", "docs/aws", "docs/fleet", "docs/signing", "docs/doctor"],
+    "How to": [
+        "docs/install",
+        "docs/aws",
+        "docs/fleet",
+        "docs/consent",
+        "docs/signing",
+        "docs/doctor",
+    ],
     "Reference": [
         "docs/configuration",
         "docs/hooks",
