@@ -36,7 +36,7 @@ class Approvals:
         in_hand: Callable[[], ExecutionKey | None],
     ) -> None:
         self._gate = gate
-        self._users = {0, os.geteuid(), *users}
+        self._users = users
         self._in_hand = in_hand
 
     def approve(self, step: str | None, job_id: str | None, uid: int, pid: int) -> str:
@@ -78,7 +78,7 @@ class Approvals:
         return self._done("the agent is not paused", uid, pid)
 
     def _admit(self, uid: int) -> None:
-        if uid not in self._users:
+        if uid not in (0, os.geteuid(), *self._users):
             raise PermissionError(f"user {uid} may not decide: see [policy] users")
 
     def _key(self, job_id: str | None) -> ExecutionKey:

@@ -79,7 +79,17 @@ class PolicyGate:
 
     def leave(self) -> None:
         self._next_look.cancel()
-        self._waiting = None
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Keep how long the step has waited, if it still has to: the agent is being stopped."""
+        try:
+            if self.ledger.standing.step is not None:
+                self.ledger.save()
+        except Exception:
+            self._fault()
 
     def last_wait(self, key: ExecutionKey) -> JobStep | None:
         try:

@@ -30,6 +30,10 @@ SCHEMA = 1
 SAVE_INTERVAL = 600.0
 """Seconds after which the file is written, while a countdown runs: flash is written seldom."""
 
+FIRST_SAVE = 60.0
+"""Seconds until the first writing. The time doubles from one to the next, so that even
+a device without a clock that is switched off again and again gets on."""
+
 STEADY = 300.0
 """Seconds by which a time of day may be off before it is told anew: it is reported to AWS."""
 
@@ -62,6 +66,7 @@ class Ledger:
         self._elapsed = elapsed
         self._page = _Page()
         self._seen = self._saved = elapsed()
+        self._interval = FIRST_SAVE
         self._writable = True
         self._load()
 
@@ -94,7 +99,8 @@ class Ledger:
         if self.standing.step is not None and not believable(self._now()):
             self.standing.blind += passed
         self._count(passed)
-        if self._counts and self._seen - self._saved >= SAVE_INTERVAL:
+        if self._counts and self._seen - self._saved >= self._interval:
+            self._interval = min(2 * self._interval, SAVE_INTERVAL)
             self.save()
 
     def pause(self, seconds: float) -> None:

@@ -136,6 +136,11 @@ class ApprovalTests(SynchronousTestCase):
             self.assertEqual(str(error), "user 12346 may not decide: see [policy] users")
         self.assertEqual(self.device.gate.ledger.paused, HOUR)
 
+    def test_the_agents_user_is_that_of_now(self) -> None:
+        """twistd makes the agent before it gives up the rights of root."""
+        self.patch(os, "geteuid", lambda: USER + 1)
+        self.approvals.pause(HOUR, USER + 1, PID)
+
     def test_the_log_says_who(self) -> None:
         with capturedLogs() as events:
             self.approvals.approve("restart", None, USER, PID)

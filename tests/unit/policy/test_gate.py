@@ -147,6 +147,15 @@ class RestartTests(GateBench):
         self.assertEqual(device.events.taken(), ["permitted"])
 
 
+class StopTests(GateBench):
+    def test_what_has_passed_is_kept(self) -> None:
+        device = self.device(restart=StepRule.ASK)
+        self.waits(device)
+        device.clocks.advance(LOOK / 2)
+        device.restart(wall=BOOTED_1970)
+        self.assertEqual(device.gate.ledger.standing.waited, LOOK / 2)
+
+
 class FaultTests(GateBench):
     def test_a_fault_holds_nothing_back(self) -> None:
         device = self.device(restart=StepRule.WINDOW)
