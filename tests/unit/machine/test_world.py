@@ -174,7 +174,9 @@ class UpdateModel(RuleBasedStateMachine):
             if reboot and boots and step is JobStep.RESTART:
                 self.device.switch()
             self.device.crash(reboot=reboot)
-            self.go_on(4)
+            for _ in range(4):
+                if self.device.agent.gate.waiting is None:
+                    self.device.agent.step()
             waiting = self.device.agent.gate.waiting
             assert waiting is None or waiting[0] is step, "the wait begins with another step"
 
