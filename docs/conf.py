@@ -35,6 +35,7 @@ NAVIGATION = {
         "docs/aws",
         "docs/publish",
         "docs/fleet",
+        "docs/consent",
         "docs/signing",
         "docs/delta",
         "docs/doctor",

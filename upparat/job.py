@@ -54,6 +54,8 @@ class State(Enum):
     INSTALLATION_INTERRUPT = "installation_interrupt", Status.IN_PROGRESS
     REBOOT_START = "reboot_start", Status.IN_PROGRESS
     REBOOT_INTERRUPT = "reboot_interrupt", Status.IN_PROGRESS
+    WAITING_FOR_WINDOW = "waiting_for_window", Status.IN_PROGRESS
+    WAITING_FOR_APPROVAL = "waiting_for_approval", Status.IN_PROGRESS
 
     VERSION_ALREADY_INSTALLED = "version_already_installed", Status.SUCCEEDED
     NO_INSTALLATION_HOOK_PROVIDED = "no_installation_hook_provided", Status.SUCCEEDED

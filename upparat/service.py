@@ -37,6 +37,7 @@ from .linux import give_back_memory
 from .machine import Core, Guard, Inputs, Policy, make_machine
 from .mqtt.service import MqttReactor, MqttService
 from .mqtt.session import MqttSessionEvents
+from .policy.gate import PolicyGate
 from .snapshots import EndedJob
 from .storage.lock import Claim
 from .storage.record import FileRecord
@@ -120,6 +121,7 @@ class UpparatService(Service):
             make_way=self._make_way,
         )
         self._timer = ReactorTimer(reactor)
+        self._gate = PolicyGate(reactor, settings.policy, settings.service.state_dir)
         self._logs, self._uploads = self._make_logs()
         self._core = self._make_core()
         self._abort = abort
@@ -165,6 +167,7 @@ class UpparatService(Service):
         self._manager.stopping()
         self._machine.stop()
         self._timer.cancel()
+        self._gate.leave()
         self._uploads.stop()
         ended: Deferred[Any] = DeferredList(
             [
@@ -307,6 +310,7 @@ class UpparatService(Service):
 
     def _agent(self) -> Agent:
         from .control.agent import Agent
+        from .policy.approvals import Approvals
 
         broker, service = self._settings.broker, self._settings.service
         return Agent(
@@ -321,6 +325,10 @@ class UpparatService(Service):
             pause=lambda: self._core.wait(self._timer.remaining),
             download=self._downloads.snapshot,
             hook=self._hooks.snapshot,
+            policy=self._gate.snapshot,
+            decisions=Approvals(
+                self._gate, self._settings.policy.users, lambda: self._core.in_hand
+            ),
         )
 
     def _make_tally(self) -> Tally:
@@ -351,6 +359,7 @@ class UpparatService(Service):
             hooks=self._hooks,
             timer=self._timer,
             record=self._record,
+            gate=self._gate,
             policy=Policy(
                 hooks=frozenset(hooks.commands),
                 retry_interval=hooks.retry_interval,
@@ -369,6 +378,7 @@ class UpparatService(Service):
         self._downloads.events = machine
         self._hooks.events = machine
         self._timer.events = machine
+        self._gate.events = machine
         self._mqtt.events = self._session_users()
         return machine
 
@@ -389,7 +399,7 @@ class UpparatService(Service):
         self._manager.refresh()
         if self._inventory is not None:
             self._let_inventory_run(self._inventory, new)
-        if new == "monitor":
+        if new in ("monitor", "hold"):
             give_back_memory()
 
     def _let_inventory_run(self, inventory: Inventory, state: str) -> None:

@@ -60,7 +60,8 @@ ALLOWED = {
     # the wings
     "net": (),
     "signing": ("minisign",),
-    "config": ("job", "net", "runtime", "signing", "text"),
+    "policy": ("job", "oneshot", "ports", "private", "snapshots"),
+    "config": ("job", "net", "policy", "runtime", "signing", "text"),
     "storage": ("disk", "job", "linux", "ports", "private"),
     "mqtt": ("backoff", "config", "net", "oneshot", "snapshots"),
     "iotjobs": ("backoff", "job", "mqtt", "oneshot", "ports", "text"),
@@ -103,6 +104,7 @@ ALLOWED = {
         "job",
         "mqtt",
         "net",
+        "policy",
         "private",
         "signing",
         "storage",
@@ -123,6 +125,7 @@ ALLOWED = {
         "machine",
         "metrics",
         "mqtt",
+        "policy",
         "sentry",
         "snapshots",
         "storage",
@@ -139,6 +142,7 @@ ALLOWED = {
         "delta",
         "doctor",
         "log",
+        "policy",
         "private",
         "publish",
         "runtime",
@@ -285,7 +289,8 @@ class Architecture(SynchronousTestCase):
         control = {"upparat.control.service", "upparat.control.server"}
         page = {"upparat.web", "upparat.metrics", "twisted.web.http", "prometheus_client"}
         rare = {"upparat.delta", "upparat.doctor", "upparat.signing", "upparat.download.kept"}
-        wings = {*streams, *inventory, *control, *page, *rare}
+        windows = {"upparat.policy.windows", "zoneinfo"}
+        wings = {*streams, *inventory, *control, *windows, *page, *rare}
         heavy = {*http, *wings, "difflib", "sentry_sdk", "zstandard"}
         count = f"import sys, upparat.tap, upparat.service; print({heavy!r} & sys.modules.keys())"
         loaded = subprocess.run([sys.executable, "-c", count], capture_output=True, check=True)

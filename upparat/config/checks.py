@@ -77,6 +77,19 @@ def group(name: str) -> None:
         raise ValueError(f"the system has no group {name!r}") from None
 
 
+def users(text: str) -> tuple[int, ...]:
+    """The ids of users of the system, by their names or ids."""
+    import pwd  # few devices need it
+
+    found = []
+    for name in text.split():
+        try:
+            found.append(int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid)
+        except (KeyError, ValueError):
+            raise ValueError(f"the system has no user {name!r}") from None
+    return tuple(found)
+
+
 # --- certificates and keys ------------------------------------------------------------------------
 
 

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 
 from upparat.job import Downgrades, Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, Proxy, configured, from_environment
+from upparat.policy.durations import parse_duration
+from upparat.policy.rules import StepRule
 from upparat.runtime import OFF, default_socket, socket_path
 
 from . import checks
 from .address import ListenAddress, listen_address
 from .ini import Ini, Problem
 from .settings import (
+    CLOCK_PATIENCE,
     HOOK_TIMEOUT,
     NAME,
     SECTIONS,
@@ -29,6 +32,7 @@ from .settings import (
     DownloadSettings,
     HookSettings,
     InventorySettings,
+    PolicySettings,
     Require,
     ServiceSettings,
     Settings,
@@ -41,6 +45,7 @@ from .severity import forbids_downloads, refuses_start
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
+    from upparat.policy.windows import Windows
     from upparat.signing.keys import PublicKey
 
 _TLS_FILES = ("cafile", "certfile", "keyfile")
@@ -121,6 +126,7 @@ class _SettingsReader:
             self.inventory(),
             control=self.control(),
             delta=self.delta(),
+            policy=self.policy(),
         )
 
     def service(self) -> ServiceSettings:
@@ -337,6 +343,52 @@ class _SettingsReader:
             self.ini.problem("inventory", "hook", "needs package")
         default = checks.typed(text)
         return self.ini.attempt("inventory", "hook", checks.command, text, default) if text else ()
+
+    def policy(self) -> PolicySettings:
+        return self.ini.section(
+            PolicySettings,
+            "policy",
+            download=lambda: self._step_rule("download"),
+            install=lambda: self._step_rule("install"),
+            restart=lambda: self._step_rule("restart"),
+            window=self._windows,
+            timezone=lambda: self.ini.text("policy", "timezone"),
+            deadline=lambda: self._duration("deadline", None),
+            clock_patience=lambda: self._duration("clock_patience", CLOCK_PATIENCE),
+            users=self._users,
+        )
+
+    def _step_rule(self, step: str) -> StepRule:
+        rule = self.ini.value("policy", step, StepRule.ALWAYS)
+        if rule.waits_for_window and not self.ini.text("policy", "window"):
+            self.ini.problem("policy", step, f"{rule} needs window")
+        if rule is StepRule.ASK and self._control_socket() is None:
+            self.ini.problem("policy", step, "ask needs [control] socket")
+        return rule
+
+    def _windows(self) -> Windows | None:
+        text, name = (self.ini.text("policy", option) for option in ("window", "timezone"))
+        if not text and not name:
+            return None
+        from upparat.policy.windows import load_zone, parse_windows  # few devices need it
+
+        zone = self.ini.attempt("policy", "timezone", load_zone, name, None) if name else None
+        if not text:
+            self.ini.problem("policy", "timezone", "needs window")
+            return None
+        return self.ini.attempt(
+            "policy", "window", lambda text: parse_windows(text, zone), text, None
+        )
+
+    def _duration(self, option: str, default: float | None) -> float | None:
+        text = self.ini.text("policy", option)
+        return (
+            self.ini.attempt("policy", option, parse_duration, text, default) if text else default
+        )
+
+    def _users(self) -> tuple[int, ...]:
+        text = self.ini.text("policy", "users")
+        return self.ini.attempt("policy", "users", checks.users, text, ()) if text else ()
 
     def control(self) -> ControlSettings:
         return self.ini.section(

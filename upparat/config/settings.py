@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from upparat.job import Downgrades, Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, Proxy
+from upparat.policy.rules import StepRule
 from upparat.runtime import default_socket
 
 from .address import ListenAddress
@@ -37,6 +38,7 @@ from .options import (
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
+    from upparat.policy.windows import Windows
     from upparat.signing.keys import PublicKey
 
 NAME = "upparat"
@@ -45,6 +47,7 @@ STATE = ".state"
 be the id of a job."""
 
 HOOK_TIMEOUT = 3600.0
+CLOCK_PATIENCE = 86_400.0
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "EXCEPTION")
 
 
@@ -290,6 +293,36 @@ class VerifySettings:
     )
 
 
+_RULES = "`always`, `window`, `ask` or `ask-or-window`"
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """``[policy]``: when the steps of a job may begin; times are in seconds.
+
+    :ivar deadline: ``None`` for never.
+    :ivar users: the ids of the users who may decide beside root and the agent's own.
+    """
+
+    download: StepRule = choice(StepRule.ALWAYS, f"When a download may begin: {_RULES}.")
+    install: StepRule = choice(StepRule.ALWAYS, f"When the install hook may run: {_RULES}.")
+    restart: StepRule = choice(StepRule.ALWAYS, f"When the restart hook may run: {_RULES}.")
+    window: Windows | None = own(
+        None, "Windows by the local clock: `02:00-05:00, Sat-Sun 22:00-06:00`."
+    )
+    timezone: str = own("", "The time zone of the windows: `Europe/Berlin`.", "the system's")
+    deadline: float | None = own(
+        None, "A job that has waited for so long goes on anyway: `7d`.", "never"
+    )
+    clock_patience: float = own(
+        CLOCK_PATIENCE, "How long a step waits for a clock that is right.", "`1d`"
+    )
+    force_skips_policy: bool = flag(False, "Whether a job with `force` waits for nothing.")
+    users: Sequence[int] = own(
+        (), "Users who may approve, defer and pause, separated by blanks.", "root and the agent's"
+    )
+
+
 @dataclass(frozen=True)
 class InventorySettings:
     """``[inventory]``: off without a package."""
@@ -351,6 +384,7 @@ class Settings:
     inventory: InventorySettings = field(default_factory=InventorySettings)
     control: ControlSettings = field(default_factory=ControlSettings)
     delta: DeltaSettings = field(default_factory=DeltaSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
     problems: Sequence[str] = ()
     unfit: str = ""
 
@@ -364,4 +398,5 @@ SECTIONS: Mapping[str, type] = {
     "inventory": InventorySettings,
     "control": ControlSettings,
     "delta": DeltaSettings,
+    "policy": PolicySettings,
 }

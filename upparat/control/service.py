@@ -102,4 +102,5 @@ class ControlService(Service):
 
         history = self._loaded_history()
         status = StatusBuilder(self._agent, lambda: history.jobs, self._now)
-        return Desk(self._reactor, status, self._check_now, self._logs)
+        decisions = self._agent.decisions
+        return Desk(self._reactor, status, self._check_now, self._logs, decisions)

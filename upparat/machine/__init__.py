@@ -6,20 +6,20 @@ Nothing here does I/O.
 
 ``model`` has the data of the machine, ``states`` the work that starts with each state. The table
 has a module for each part of a job's life: ``selecting``, ``fetching``, ``installing``,
-``checking`` and ``ending``. ``ignored`` completes it.
+``checking``, ``holding`` and ``ending``. ``ignored`` completes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import checking, ending, fetching, installing, selecting
+from . import checking, ending, fetching, holding, installing, selecting
 from .guard import Guard
 from .ignored import IGNORED
 from .model import Core, Inputs, Policy
 from .states import builder
 
-PARTS = (selecting, fetching, installing, checking, ending)
+PARTS = (selecting, fetching, installing, checking, holding, ending)
 """The modules that fill the table when they are imported."""
 
 STATES = tuple(IGNORED)

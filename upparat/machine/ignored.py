@@ -10,7 +10,7 @@ from collections.abc import Callable
 from inspect import isfunction
 
 from .model import Inputs
-from .states import WORKING, fetch_jobs, idle, monitor, select_job, stopped, wind_down
+from .states import WORKING, fetch_jobs, hold, idle, monitor, select_job, stopped, wind_down
 
 _Input = Callable[..., None]
 
@@ -46,7 +46,12 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
     ),
     # With a job in hand a changed list does not matter: the list is fetched when the job has ended.
     "verify_job": _but(
-        Inputs.version_known, Inputs._download, Inputs._restart, Inputs._check, *_END
+        Inputs.version_known,
+        Inputs._download,
+        Inputs._restart,
+        Inputs._check,
+        Inputs._hold,
+        *_END,
     ),
     "download": _but(
         Inputs.download_allowed,
@@ -59,6 +64,7 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
         Inputs.describe_failed,
         Inputs.timeout,
         Inputs._install,
+        Inputs._hold,
         *_END,
     ),
     "install": _but(
@@ -71,6 +77,7 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
         Inputs.install_output,
         Inputs.installed,
         Inputs._restart,
+        Inputs._hold,
         *_END,
     ),
     "restart": _but(
@@ -82,7 +89,23 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
         *_END,
     ),
     "verify_installation": _but(
-        Inputs.version_known, Inputs.ready, Inputs.timeout, Inputs._restart, *_END
+        Inputs.version_known,
+        Inputs.ready,
+        Inputs.timeout,
+        Inputs._restart,
+        Inputs._hold,
+        *_END,
+    ),
+    "hold": _but(
+        Inputs.held,
+        Inputs.permitted,
+        Inputs.download_failed,
+        Inputs.cancelled,
+        Inputs._download,
+        Inputs._install,
+        Inputs._restart,
+        Inputs._finish,
+        Inputs._abandon,
     ),
     # The job is over: only the end of its hook counts, and the time for a restart.
     "wind_down": _but(Inputs.released, Inputs.timeout, Inputs._clean_up),
@@ -93,6 +116,6 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
 for _state in (idle, fetch_jobs, monitor, stopped):
     for _input in IGNORED[_state.name]:
         _state.upon(_input).loop().returns(None)
-for _working in (select_job, *WORKING, wind_down):
+for _working in (select_job, *WORKING, hold, wind_down):
     for _input in IGNORED[_working.name]:
         _working.upon(_input).loop().returns(None)

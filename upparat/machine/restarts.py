@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from upparat.job import Job, JobExecution, Report, State, Status
-from upparat.ports import Memory, Stage
+from upparat.ports import JobStep, Memory, Stage
 from upparat.snapshots import WaitKind
 
-from .model import Check, Core, Inputs, Pause, Restart
+from .deciding import begin
+from .model import Check, Core, HeldJob, Inputs, Pause, Restart
 
 GOING_DOWN = Pause(WaitKind.RESTART_GRACE, "the device may be going down")
 
@@ -61,10 +62,18 @@ def _how_far(memory: Memory) -> Restart:
     return Restart.NEVER_BEGUN if memory.same_boot else Restart.UNFINISHED
 
 
+def begin_restart(inputs: Inputs, core: Core, job: Job) -> None:
+    """Begin the restart, unless it has to wait."""
+    begun = restarted(core, job.execution)
+    begin(
+        inputs, core, HeldJob(job, JobStep.RESTART, known=job.execution.details, restarting=begun)
+    )
+
+
 def restart_again(inputs: Inputs, core: Core, check: Check) -> None:
     """Restart at least once, but not for ever: the restart hook may be what kills the agent."""
     if may_restart(core):
-        inputs._restart(check.job)
+        begin_restart(inputs, core, check.job)
     else:
         attempts = core.policy.restart_attempts
         message = f"The agent was stopped in each of {attempts} runs of the restart hook"

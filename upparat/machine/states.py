@@ -5,10 +5,22 @@ from __future__ import annotations
 from automat import TypeMachineBuilder
 
 from upparat.job import ExecutionKey, Hook, Job, Report, State
-from upparat.ports import Stage
+from upparat.ports import JobStep, Stage
 
-from .model import Aftermath, Artifact, Check, Core, Downloading, Inputs, Restart, Selection, Work
-from .restarts import check_after_start, restart_again, restarted
+from .deciding import begin_download, waits_again
+from .model import (
+    Aftermath,
+    Artifact,
+    Check,
+    Core,
+    Downloading,
+    HeldJob,
+    Inputs,
+    Restart,
+    Selection,
+    Work,
+)
+from .restarts import begin_restart, check_after_start, restart_again, restarted
 from .versions import may_downgrade, maybe_installed, note_installation
 
 builder = TypeMachineBuilder(Inputs, Core)
@@ -29,12 +41,14 @@ def verify(inputs: Inputs, core: Core, job: Job) -> Work:
     if restarted(core, job.execution):
         inputs._check(check_after_start(core, job))
         return Work(job)
+    if waits_again(inputs, core, job):
+        return Work(job)
     core.record.working(job.key)
     asked = maybe_installed(job) or not may_downgrade(core, job)
     if asked and Hook.VERSION in core.policy.hooks:
         core.hooks.run(Hook.VERSION, job)
     else:
-        inputs._download(job)
+        begin_download(inputs, core, job)
     return Work(job)
 
 
@@ -74,14 +88,21 @@ def check_version(inputs: Inputs, core: Core, check: Check) -> Check:
     if may_ask and Hook.VERSION in core.policy.hooks:
         core.hooks.run(Hook.VERSION, check.job)
     elif check.restart is Restart.WAITING:
-        inputs._restart(
-            check.job
-        )  # not one of the restart_attempts: the hook has restarted nothing
+        # not one of the restart_attempts: the hook has restarted nothing
+        begin_restart(inputs, core, check.job)
     elif check.restart in (Restart.NEVER_BEGUN, Restart.UNFINISHED):
         restart_again(inputs, core, check)
     else:
         inputs._finish(Report(State.COMPLETE_NO_VERSION_CHECK))
     return check
+
+
+def wait_at_gate(inputs: Inputs, core: Core, held: HeldJob) -> HeldJob:
+    if held.step is JobStep.DOWNLOAD:
+        core.record.working(held.job.key)  # with the version that is replaced
+    if core.gate is not None:
+        core.gate.wait(held.step, held.job)
+    return held
 
 
 def release_hooks(inputs: Inputs, core: Core, key: ExecutionKey, restarting: bool) -> Aftermath:
@@ -105,6 +126,7 @@ download = builder.state("download", prepare_download)
 install = builder.state("install", install_file)
 restart = builder.state("restart", announce_restart)
 verify_installation = builder.state("verify_installation", check_version)
+hold = builder.state("hold", wait_at_gate)
 wind_down = builder.state("wind_down", release_hooks)
 stopped = builder.state("stopped")
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from tests.support.certs import make_certs
 from tests.unit.config.bench import PROXY, ConfigBench, certificate, public_keys
@@ -22,6 +23,7 @@ from upparat.config.settings import (
     HookSettings,
     InventorySettings,
     LogUpload,
+    PolicySettings,
     Require,
     ServiceSettings,
     Settings,
@@ -32,6 +34,8 @@ from upparat.config.settings import (
 )
 from upparat.job import Downgrades, Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, Proxy
+from upparat.policy.rules import StepRule
+from upparat.policy.windows import parse_windows
 from upparat.runtime import default_socket
 
 ALL = """
@@ -107,6 +111,16 @@ http_anywhere = yes
 [delta]
 seeds = /dev/a "/srv/b c"
 keep = no
+[policy]
+download = always
+install = Window
+restart = ask-or-window
+window = 02:00-05:00, Sat-Sun 22:00-06:00
+timezone = Europe/Berlin
+deadline = 7d
+clock_patience = 2h
+force_skips_policy = yes
+users = root 1000
 """
 
 
@@ -170,6 +184,17 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "group": None,
         "http": None,
         "http_anywhere": False,
+    },
+    "policy": {
+        "download": StepRule.ALWAYS,
+        "install": StepRule.ALWAYS,
+        "restart": StepRule.ALWAYS,
+        "window": None,
+        "timezone": "",
+        "deadline": None,
+        "clock_patience": 86_400.0,
+        "force_skips_policy": False,
+        "users": (),
     },
 }
 
@@ -252,6 +277,19 @@ class SettingsTests(ConfigBench):
                     http_anywhere=True,
                 ),
                 DeltaSettings(seeds=(Path("/dev/a"), Path("/srv/b c"))),
+                PolicySettings(
+                    download=StepRule.ALWAYS,
+                    install=StepRule.WINDOW,
+                    restart=StepRule.ASK_OR_WINDOW,
+                    window=parse_windows(
+                        "02:00-05:00, Sat-Sun 22:00-06:00", ZoneInfo("Europe/Berlin")
+                    ),
+                    timezone="Europe/Berlin",
+                    deadline=604_800.0,
+                    clock_patience=7200.0,
+                    force_skips_policy=True,
+                    users=(0, 1000),
+                ),
             ),
         )
 
@@ -304,6 +342,7 @@ class SettingsTests(ConfigBench):
         self.assertEqual(settings.download, values.download)
         self.assertEqual(settings.verify, values.verify)
         self.assertEqual(settings.inventory, values.inventory)
+        self.assertEqual(settings.policy, values.policy)
         self.assertEqual(settings.broker, dataclasses.replace(values.broker, thing_name="thing"))
         self.assertEqual(settings.service, values.service)
 

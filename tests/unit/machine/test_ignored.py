@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.ports import execution
 from tests.unit.machine.bench import Life
 from upparat import machine
-from upparat.job import Hook, State
+from upparat.job import Hook, Report, State
 from upparat.machine import IGNORED, Inputs
 
 
@@ -37,6 +37,7 @@ class TableTests(SynchronousTestCase):
                 "install",
                 "restart",
                 "verify_installation",
+                "hold",
                 "wind_down",
                 "stopped",
             },
@@ -57,6 +58,7 @@ class TableTests(SynchronousTestCase):
             "downloaded": ("/f",),
             "url_expired": ("old",),
             "download_failed": (State.DOWNLOAD_FAILED, "no"),
+            "held": (Report(State.WAITING_FOR_WINDOW, "later"),),
         }
         for state, life in self.lives().items():
             self.assertEqual(life.state, state)
@@ -80,6 +82,7 @@ class TableTests(SynchronousTestCase):
             "install": Life().installing(),
             "restart": Life().restarting(),
             "verify_installation": Life().checking(),
+            "hold": Life().holding(),
             "wind_down": Life().winding_down(),
             "stopped": stopped,
         }
