@@ -423,6 +423,7 @@ class _SettingsReader:
         what = f"others can reach {address.host}: needs http_anywhere = yes"
         self.ini.problem("control", "http", what)
         return None
+
     def delta(self) -> DeltaSettings:
         return self.ini.section(DeltaSettings, "delta", seeds=self._seeds, keep=self._keep)
 
