@@ -9,11 +9,15 @@ BIN := $(VENV)/bin
 PIP_INSTALL := python -m pip install --quiet --no-compile --disable-pip-version-check --only-binary :all:
 PACKAGING := setup.cfg pyproject.toml
 SEED := $(or $(SEED),$(shell date +%s))
+OLDEST_E2E := tests/integration/test_mqtt.py tests/integration/test_download.py \
+	tests/integration/test_sentry.py tests/e2e/test_main_job.py tests/e2e/test_process.py \
+	tests/e2e/test_downloads.py tests/e2e/test_signatures.py tests/e2e/test_streaming.py
 
 # Tests start hundreds of agents: each would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test coverage sweep check docs diagram house torture fuzz mutants bench clean
+.PHONY: demo test coverage oldest sweep check docs deb bundle diagram house torture fuzz \
+	mutants bench clean
 
 demo: $(VENV)/local.stamp
 	$(BIN)/python -m upparat.local.demo
@@ -23,6 +27,13 @@ test: $(VENV)/test.stamp
 
 coverage: $(VENV)/test.stamp
 	$(BIN)/python -m tests --measured
+
+# The unit tests and the main end-to-end tests with the oldest packages that setup.cfg allows
+# PYTHON=python3.13 VENV=build/python3.13 make oldest
+oldest: $(VENV)/oldest.stamp
+	$(VENV)/oldest/bin/python -m pip freeze --disable-pip-version-check --exclude-editable \
+		--requirement $(VENV)/oldest/constraints.txt | sed '/^##/,$$d'
+	$(VENV)/oldest/bin/python -m pytest -n 4 --dist worksteal tests/unit $(OLDEST_E2E)
 
 # Every crash point and fault, kills at random, many more examples that chance chooses, and a run
 # of the unit tests under trial
@@ -75,6 +86,15 @@ docs: $(VENV)/docs.stamp
 	$(VENV)/docs/bin/python -m sphinx --quiet --fail-on-warning --keep-going -c docs . build/docs
 	@echo "The site is build/docs/index.html"
 
+# The package for Debian 13, in dist. Needs Debian 13 with what the build needs; or root and mmdebstrap
+deb:
+	packaging/make-deb
+
+# The agent with all that it needs but Python, in dist
+# TARGET_PYTHON=3.13 TARGET_PLATFORM=manylinux_2_28_aarch64 make bundle
+bundle: $(VENV)/test.stamp
+	packaging/make-bundle $(BIN)/python
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov _trial_temp* \
 		.pytest_cache .hypothesis .mypy_cache .ruff_cache
@@ -90,6 +110,13 @@ $(VENV)/local.stamp: $(BIN)/python $(PACKAGING)
 $(VENV)/test.stamp: $(BIN)/python $(PACKAGING)
 	$(BIN)/$(PIP_INSTALL) --editable '.[test]'
 	touch $@ $(VENV)/local.stamp
+
+$(VENV)/oldest.stamp: $(BIN)/python $(PACKAGING) tests/oldest.py
+	$(PYTHON) -m venv --clear $(VENV)/oldest
+	$(PYTHON) -m tests.oldest >$(VENV)/oldest/constraints.txt
+	$(VENV)/oldest/bin/$(PIP_INSTALL) --constraint $(VENV)/oldest/constraints.txt \
+		--editable '.[test]'
+	touch $@
 
 # An environment of its own, because Sphinx and awscli need different docutils
 $(VENV)/docs.stamp: $(BIN)/python docs/requirements.txt

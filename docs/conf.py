@@ -30,13 +30,23 @@ html_copy_source = False
 
 NAVIGATION = {
     "Tutorial": ["docs/tutorial"],
-    "How to": ["docs/install", "docs/aws", "docs/fleet", "docs/signing", "docs/doctor"],
+    "How to": [
+        "docs/install",
+        "docs/aws",
+        "docs/publish",
+        "docs/fleet",
+        "docs/consent",
+        "docs/signing",
+        "docs/delta",
+        "docs/doctor",
+    ],
     "Reference": [
         "docs/configuration",
         "docs/hooks",
         "docs/jobs",
         "docs/joblog",
         "docs/control",
+        "docs/page",
         "docs/faults",
         "examples/README",
         "CHANGELOG",

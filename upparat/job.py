@@ -55,6 +55,8 @@ class State(Enum):
     REBOOT_START = "reboot_start", Status.IN_PROGRESS
     REBOOT_INTERRUPT = "reboot_interrupt", Status.IN_PROGRESS
     ROLLBACK_START = "rollback_start", Status.IN_PROGRESS
+    WAITING_FOR_WINDOW = "waiting_for_window", Status.IN_PROGRESS
+    WAITING_FOR_APPROVAL = "waiting_for_approval", Status.IN_PROGRESS
 
     VERSION_ALREADY_INSTALLED = "version_already_installed", Status.SUCCEEDED
     NO_INSTALLATION_HOOK_PROVIDED = "no_installation_hook_provided", Status.SUCCEEDED
@@ -306,11 +308,24 @@ def log_url(execution: JobExecution) -> str:
 
     :raises InvalidDocument: if it makes no sense. The job is none the worse for it.
     """
+    return _extra_url(execution, "log_url")
+
+
+def delta_url(execution: JobExecution) -> str:
+    """Return the URL of the zchunk file of the job's file, a secret; empty if the document has
+    none.
+
+    :raises InvalidDocument: if it makes no sense. The job is none the worse for it.
+    """
+    return _extra_url(execution, "delta")
+
+
+def _extra_url(execution: JobExecution, key: str) -> str:
     document = execution.document
-    if not isinstance(document, dict) or document.get("log_url") is None:
+    if not isinstance(document, dict) or document.get(key) is None:
         return ""
     reader = _DocumentReader(document)
-    url = reader.url("log_url")
+    url = reader.url(key)
     if reader.problems:
         raise InvalidDocument("; ".join(reader.problems))
     return url

@@ -88,8 +88,11 @@ STREAM = "-"
 class DownloadEvents(Protocol):
     """Reports of a download."""
 
-    def progressed(self, downloaded: int, total: int | None) -> None:
-        """So many bytes have come, of ``total`` if that is known."""
+    def progressed(self, downloaded: int, total: int | None, reused: int = 0) -> None:
+        """So many bytes are here, of ``total`` if that is known.
+
+        :param reused: how many of them the device had already, and need not have fetched.
+        """
 
     def downloaded(self, path: str) -> None:
         """The file is complete, verified, and safe on the disk."""
@@ -202,6 +205,44 @@ class Hooks(Protocol):
         killed half-way bricks the device (unless ``[hooks] kill_on_cancel`` says otherwise). Other
         hooks are ended. A hook that waits for its next try is not run again.
         """
+
+
+# --- permissions ------------------------------------------------------------------------------
+
+
+class JobStep(StrEnum):
+    """A part of a job that may have to wait for its time or for somebody's consent."""
+
+    DOWNLOAD = "download"
+    INSTALL = "install"
+    RESTART = "restart"
+
+
+class GateEvents(Protocol):
+    """Reports on a step that waits at the gate."""
+
+    def held(self, report: Report) -> None:
+        """The step waits for what the report says. Comes again when that changes."""
+
+    def permitted(self) -> None:
+        """The step may begin."""
+
+
+class Gate(Protocol):
+    """Decides when the steps of a job may begin."""
+
+    def holds(self, step: JobStep, job: Job) -> bool:
+        """Whether the step has to wait. If not, it begins now."""
+
+    def wait(self, step: JobStep, job: Job) -> None:
+        """Report ``held`` now, and ``permitted`` once the step may begin."""
+
+    def leave(self) -> None:
+        """Report nothing more: nobody waits."""
+
+    def last_wait(self, key: ExecutionKey) -> JobStep | None:
+        """The step of this execution that the agent has last waited with, also before a crash;
+        ``None`` if that step has begun."""
 
 
 # --- time and memory --------------------------------------------------------------------------

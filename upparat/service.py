@@ -37,6 +37,8 @@ from .linux import give_back_memory
 from .machine import Core, Guard, Inputs, Policy, make_machine
 from .mqtt.service import MqttReactor, MqttService
 from .mqtt.session import MqttSessionEvents
+from .policy.gate import PolicyGate
+from .snapshots import EndedJob
 from .storage.lock import Claim
 from .storage.record import FileRecord
 from .streaming import StreamProducer
@@ -44,15 +46,22 @@ from .systemd import ServiceManager
 from .timer import ReactorTimer
 
 if TYPE_CHECKING:
+    from .control.agent import Agent
     from .control.service import ControlService
+    from .download.shortcut import Shortcut
     from .download.streamed import StreamDownloader
     from .inventory.inventory import Inventory
+    from .metrics.tally import Tally
+    from .web.service import WebService
 
 FAREWELL = 2.0
 """Seconds for AWS to accept the last reports when the agent is stopped."""
 
 LOGS = "logs"
 """The directory of the jobs' logs, in the state directory."""
+
+DELTA = "delta"
+"""The directory of the tables of chunks, in the state directory."""
 
 LONGEST = 20.0
 """Seconds for hooks and downloads to end when the agent is stopped. They need up to 12; work that
@@ -86,6 +95,8 @@ class UpparatService(Service):
         self._reactor = reactor
         self._settings = settings
         self._claim = claim
+        self._state = "idle"
+        self._tally = self._make_tally() if settings.control.http else None
         self._record = FileRecord(settings.service.state_dir)
         self._mqtt = MqttService(reactor, settings.broker)
         self._jobs = JobsClient(
@@ -106,19 +117,20 @@ class UpparatService(Service):
             agent=str(settings.service.state_dir),
             source=source,
             file_problem=self._downloads.file_problem,
-            attempts=self._record,
+            attempts=self._tally.counting(self._record) if self._tally else self._record,
             make_way=self._make_way,
         )
         self._timer = ReactorTimer(reactor)
+        self._gate = PolicyGate(reactor, settings.policy, settings.service.state_dir)
         self._logs, self._uploads = self._make_logs()
         self._core = self._make_core()
-        self._state = "idle"
         self._abort = abort
         self._guard = Guard(make_machine(self._core, self._moved), self._broke)
         self._machine = self._join()
         self._manager = ServiceManager(reactor, lambda: not self._guard.broken, self._status)
         self._sentry_stop = lambda: None
         self._control = self._make_control()
+        self._web = self._make_web()
 
     def startService(self) -> None:
         super().startService()
@@ -144,6 +156,8 @@ class UpparatService(Service):
         self._downloads.clean(memory.key if memory else None)
         if self._control is not None:
             self._control.startService()
+        if self._web is not None:
+            self._web.startService()
         self._mqtt.startService()
         self._hooks.wait_for_leftovers().addCallback(lambda _: self._machine.start(memory))
         self._manager.ready()
@@ -153,6 +167,7 @@ class UpparatService(Service):
         self._manager.stopping()
         self._machine.stop()
         self._timer.cancel()
+        self._gate.leave()
         self._uploads.stop()
         ended: Deferred[Any] = DeferredList(
             [
@@ -167,8 +182,8 @@ class UpparatService(Service):
         ended.addCallback(lambda _: self._jobs.close())
         ended.addCallback(lambda _: self._mqtt.stopService())
         ended.addCallbacks(lambda _: self._sentry_stop(), self._stopped_badly)
-        if self._control is not None:
-            ended.addCallback(lambda _, control: control.stopService(), self._control)
+        for part in filter(None, (self._web, self._control)):
+            ended.addCallback(lambda _, part: part.stopService(), part)
         ended.addCallback(lambda _: self._manager.close())
         ended.addCallback(lambda _: self._logs.stop())
         return cast("Deferred[None]", ended)
@@ -211,13 +226,29 @@ class UpparatService(Service):
         settings = self._settings
         arguments = (self._reactor, settings.download, settings.service.download_location)
         verifier = Verifier(settings.verify, unfit=settings.unfit)
+        shortcut = self._make_shortcut(verifier) if settings.delta.on else None
         if not settings.hooks.install_stream:
             renew = self._claim.renew if self._claim is not None else lambda: None
-            return Downloader(*arguments, verifier=verifier, renew=renew), None
+            stored = Downloader(*arguments, verifier=verifier, renew=renew, shortcut=shortcut)
+            return stored, None
         from .download.streamed import StreamDownloader  # few devices need it
 
-        streams = StreamDownloader(*arguments, verifier=verifier)
+        streams = StreamDownloader(*arguments, verifier=verifier, shortcut=shortcut)
         return streams, streams
+
+    def _make_shortcut(self, verifier: Verifier) -> Shortcut:
+        from .delta.client import HttpLines  # few devices need it
+        from .delta.shortcut import DeltaShortcut
+
+        service, download = self._settings.service, self._settings.download
+        return DeltaShortcut(
+            self._settings.delta,
+            service.state_dir / DELTA,
+            service.download_location,
+            HttpLines(self._reactor, download),
+            identifies=verifier.identifies,
+            patience=max(2, download.max_attempts // 2),
+        )
 
     def _make_logs(self) -> tuple[JobLogs, LogUploader]:
         settings = self._settings
@@ -261,14 +292,28 @@ class UpparatService(Service):
         return self._inventory.shut_down() if self._inventory else None
 
     def _make_control(self) -> ControlService | None:
-        settings = self._settings.control
-        if settings.socket is None:
+        settings, service = self._settings.control, self._settings.service
+        if settings.socket is None and settings.http is None:
             return None
-        from .control.agent import Agent
         from .control.service import ControlService  # a device may do without it
 
+        control = ControlService(
+            self._reactor,
+            settings,
+            self._agent(),
+            self._jobs.check_now,
+            service.state_dir,
+            self._logs,
+        )
+        self._core.on_ended = control.job_ended
+        return control
+
+    def _agent(self) -> Agent:
+        from .control.agent import Agent
+        from .policy.approvals import Approvals
+
         broker, service = self._settings.broker, self._settings.service
-        agent = Agent(
+        return Agent(
             version=__version__,
             thing=broker.thing_name,
             host=broker.host,
@@ -280,12 +325,31 @@ class UpparatService(Service):
             pause=lambda: self._core.wait(self._timer.remaining),
             download=self._downloads.snapshot,
             hook=self._hooks.snapshot,
+            policy=self._gate.snapshot,
+            decisions=Approvals(
+                self._gate, self._settings.policy.users, lambda: self._core.in_hand
+            ),
         )
-        control = ControlService(
-            self._reactor, settings, agent, self._jobs.check_now, service.state_dir, self._logs
-        )
-        self._core.on_ended = control.job_ended
-        return control
+
+    def _make_tally(self) -> Tally:
+        from .metrics.tally import Tally  # few devices need it
+
+        return Tally(self._reactor.seconds, self._state)
+
+    def _make_web(self) -> WebService | None:
+        address, control, tally = self._settings.control.http, self._control, self._tally
+        if address is None or control is None or tally is None:
+            return None
+        from .metrics.exposition import Metrics
+        from .web.service import WebService
+
+        def ended(job: EndedJob) -> None:
+            tally.ended(job)
+            control.job_ended(job)
+
+        self._core.on_ended = ended
+        metrics = Metrics(self._agent(), tally, lambda: self._downloads.fetched)
+        return WebService(self._reactor, address, lambda: control.desk, metrics)
 
     def _make_core(self) -> Core:
         hooks, service = self._settings.hooks, self._settings.service
@@ -295,6 +359,7 @@ class UpparatService(Service):
             hooks=self._hooks,
             timer=self._timer,
             record=self._record,
+            gate=self._gate,
             policy=Policy(
                 hooks=frozenset(hooks.commands),
                 retry_interval=hooks.retry_interval,
@@ -313,24 +378,28 @@ class UpparatService(Service):
         self._downloads.events = machine
         self._hooks.events = machine
         self._timer.events = machine
+        self._gate.events = machine
         self._mqtt.events = self._session_users()
         return machine
 
     def _session_users(self) -> MqttSessionEvents:
-        if self._inventory is None:
+        others = [each for each in (self._inventory, self._tally) if each is not None]
+        if not others:
             return self._jobs
         from .mqtt.fanout import SessionFanout
 
-        return SessionFanout([self._jobs, self._inventory])
+        return SessionFanout([self._jobs, *others])
 
     def _moved(self, old: str, name: str, new: str) -> None:
         self._state = new
+        if self._tally is not None:
+            self._tally.moved(new)
         job_id = self._core.in_hand.job_id if self._core.in_hand else "no job"
         self.log.info("{job_id}: {old} -> {new}", job_id=job_id, old=old, new=new)
         self._manager.refresh()
         if self._inventory is not None:
             self._let_inventory_run(self._inventory, new)
-        if new == "monitor":
+        if new in ("monitor", "hold"):
             give_back_memory()
 
     def _let_inventory_run(self, inventory: Inventory, state: str) -> None:

@@ -22,6 +22,11 @@ class WaitKind(StrEnum):
     RESTART_ACCEPTED = "restart_accepted"
     RESTART_GRACE = "restart_grace"
     RESTART_TIMEOUT = "restart_timeout"
+    WINDOW = "window"
+    CLOCK = "clock"
+    APPROVAL = "approval"
+    DEFERRAL = "deferral"
+    PAUSE = "pause"
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,9 @@ def verb(*words: object, user: int | None = None) -> subprocess.CompletedProcess
     script = (
         "import locale, os, shutil, sys\n"
         "from upparat.commands import asking, status, log, check_now\n"
+        "from upparat.commands import approve, defer, pause, resume\n"
         "from upparat.commands.main import main\n"
+        "from upparat.policy import durations\n"
         "user = int(sys.argv[1])\n"
         "if user:\n    os.setgroups([])\n    os.setgid(user)\n    os.setuid(user)\n"
         "main(sys.argv[2:])"

@@ -55,6 +55,7 @@ class Agent:
         self.console = console
         self.reboots_when_killed = True
         self.tolerates_tracebacks = False
+        self.clock = ""  # the time of day of each start, if it is not the real one
         self.exits: list[int] = []
         self._lock = threading.RLock()
         self._wanted = False
@@ -207,6 +208,8 @@ class Agent:
         # The file of an agent that was killed could name a process that lives.
         self.pidfile.unlink(missing_ok=True)
         environment = {**_environment(), MARK: str(self.directory), "PYTHONFAULTHANDLER": "1"}
+        if self.clock:
+            environment |= shown_by_clock(self.clock)
         self._process = self._forked(environment) if self._forks else self._executed(environment)
         if self.console:  # it has no option for this
             self.pidfile.write_text(str(self._process.pid))
@@ -214,7 +217,7 @@ class Agent:
     @property
     def _forks(self) -> bool:
         """Whether its imports are shared with other agents of the tests."""
-        return not (self.console or SWEEP)
+        return not (self.console or self.clock or SWEEP)
 
     def _forked(self, environment: Mapping[str, str]) -> ForkedProcess:
         return fork_server().start(self.command(), self.directory, self.output_file, environment)
@@ -289,6 +292,19 @@ def _environment() -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("COVERAGE_", "UPPARAT_")) and not name.lower().endswith("_proxy")
+    }
+
+
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+
+
+def shown_by_clock(time: str) -> dict[str, str]:
+    """The environment of a process whose clock begins at this time; waits take as long as ever."""
+    assert FAKETIME is not None, "apt-get install faketime"
+    return {
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME": f"@{time}",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
 
 

@@ -35,8 +35,8 @@ class Heard:
         self.events: list[tuple[Any, ...]] = []
         self.also = also
 
-    def progressed(self, downloaded: int, total: int | None) -> None:
-        self._note("progressed", downloaded, total)
+    def progressed(self, downloaded: int, total: int | None, reused: int = 0) -> None:
+        self._note("progressed", downloaded, total, *([reused] if reused else []))
 
     def downloaded(self, path: str) -> None:
         self._note("downloaded", path)

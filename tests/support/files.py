@@ -378,20 +378,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve_range(self, file: File, request: Request, step: Step) -> None:
         total = len(file.content)
-        match = re.fullmatch(r"bytes=(\d+)-", request.range or "")
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", request.range or "")
         if not match or step.ignore_range or not file.ranges:
             self._body(file, step, 200, 0)
         elif int(match[1]) >= total:
             self._answer(416, {"Content-Range": f"bytes */{total}"}, b"")
         else:
             start = int(match[1]) if step.wrong_start is None else step.wrong_start
-            self._body(file, step, 206, start)
+            end = min(int(match[2]) + 1, total) if match[2] else total
+            self._body(file, step, 206, start, end)
 
-    def _body(self, file: File, step: Step, status: int, start: int) -> None:
-        body, total = file.content[start:], len(file.content)
+    def _body(
+        self, file: File, step: Step, status: int, start: int, end: int | None = None
+    ) -> None:
+        body, total = file.content[start:end], len(file.content)
         headers = {"ETag": file.etag} if file.validators else {}
         if status == 206:
-            headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
+            headers["Content-Range"] = f"bytes {start}-{start + len(body) - 1}/{total}"
         if step.chunked:
             headers["Transfer-Encoding"] = "chunked"
         elif step.truncate is None and not step.endless:

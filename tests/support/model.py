@@ -24,12 +24,17 @@ from upparat.job import (
     Status,
 )
 from upparat.machine import Core, Inputs, Policy, make_machine
-from upparat.ports import STREAM
+from upparat.ports import STREAM, JobStep
 from upparat.storage.record import FileRecord
 
 from .ports import USUAL_HOOKS
 
 DELICATE = (Hook.INSTALL, Hook.RESTART, Hook.ROLLBACK)
+STEPS = {
+    Hook.DOWNLOAD: JobStep.DOWNLOAD,
+    Hook.INSTALL: JobStep.INSTALL,
+    Hook.RESTART: JobStep.RESTART,
+}
 
 
 class Device:
@@ -61,6 +66,10 @@ class Device:
         self.restarts: Counter[ExecutionKey] = Counter()
         self.uncounted: Counter[ExecutionKey] = Counter()  # of them, those that may be repeated
         self.restarted: set[ExecutionKey] = set()
+        self.closed: set[JobStep] = set()
+        self.paused = False
+        self.granted: set[tuple[ExecutionKey, JobStep]] = set()
+        self.waited: dict[ExecutionKey, JobStep] = {}
         self.time = 0.0
         self.tick = 0
         self.store = Store("thing", self._now)
@@ -142,12 +151,14 @@ class Agent:
         self.downloads = ModelDownloads(self)
         self.hooks = ModelHooks(self)
         self.timer = ModelTimer(device)
+        self.gate = ModelGate(self)
         self.core = Core(
             jobs=self.jobs,
             downloads=self.downloads,
             hooks=self.hooks,
             timer=self.timer,
             record=self.record,
+            gate=self.gate,
             policy=Policy(hooks=self.device.policy_hooks),
         )
         self.machine: Inputs = make_machine(self.core)
@@ -197,6 +208,8 @@ class Agent:
             self.hooks.go_on()
         elif self.device.lingering is not None:
             self.device.stop_lingering()
+        elif self.gate.waiting is not None:
+            self.gate.permit()
         else:
             self.timer.fire(self)
 
@@ -471,6 +484,8 @@ class ModelHooks:
             assert job.key not in device.ended, "work on what has ended"
             assert job.key not in self.agent.jobs.over, "work on what AWS calls ended"
         assert device.going_down in (None, job.key), "another job while the device goes down"
+        step = None if job.key in device.undoing else STEPS.get(hook)
+        assert step is None or (job.key, step) in device.granted, "nobody has permitted it"
         if hook in DELICATE and self.restart_lingers():
             self.waiting = (hook, job, file)
             return
@@ -606,6 +621,54 @@ def _tell(machine: Inputs, hook: Hook) -> None:
         machine.cleaned()
     else:
         machine.ready()
+
+
+class ModelGate:
+    """What people and windows say; what was permitted stays so over the lives of the agent."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.device = agent.device
+        self.waiting: tuple[JobStep, Job] | None = None
+
+    # --- the port ---
+
+    def holds(self, step: JobStep, job: Job) -> bool:
+        device = self.device
+        closed = step in device.closed and (job.key, step) not in device.granted
+        if closed or device.paused:
+            device.waited[job.key] = step
+        else:
+            self._grant(step, job)
+        return closed or device.paused
+
+    def wait(self, step: JobStep, job: Job) -> None:
+        assert self.waiting is None, "two steps wait"
+        assert self.agent.hooks.running is None, "a hook runs while a step waits"
+        assert self.agent.downloads.job is None, "a download runs while a step waits"
+        self.waiting = (step, job)
+        self.agent.machine.held(Report(State.WAITING_FOR_APPROVAL, f"{step} waits"))
+
+    def leave(self) -> None:
+        self.waiting = None
+
+    def last_wait(self, key: ExecutionKey) -> JobStep | None:
+        return self.device.waited.get(key)
+
+    # --- what the test lets happen ---
+
+    def permit(self) -> None:
+        """Somebody approves, and ends a pause."""
+        waiting, self.waiting = self.waiting, None
+        if waiting is not None:
+            self.device.paused = False
+            self._grant(*waiting)
+            self.agent.machine.permitted()
+
+    def _grant(self, step: JobStep, job: Job) -> None:
+        self.device.granted.add((job.key, step))
+        if self.device.waited.get(job.key) is step:
+            del self.device.waited[job.key]
 
 
 class ModelTimer:

@@ -6,7 +6,18 @@ from typing import Any
 
 from upparat.job import ExecutionKey, Hook, Job, JobExecution, Report, Status
 from upparat.machine import Core, Inputs, Policy, make_machine
-from upparat.ports import Downloads, Ending, Hooks, Installation, Jobs, Record, Rollback, Timer
+from upparat.ports import (
+    Downloads,
+    Ending,
+    Gate,
+    Hooks,
+    Installation,
+    Jobs,
+    JobStep,
+    Record,
+    Rollback,
+    Timer,
+)
 
 Call = tuple[Any, ...]
 
@@ -67,6 +78,27 @@ class FakeHooks:
 
     def release(self) -> None:
         self.calls.append(("release",))
+
+
+class FakeGate:
+    """Holds the steps in ``closed``."""
+
+    def __init__(self, calls: list[Call]) -> None:
+        self.calls = calls
+        self.closed: set[JobStep] = set()
+        self.waited: JobStep | None = None
+
+    def holds(self, step: JobStep, job: Job) -> bool:
+        return step in self.closed
+
+    def wait(self, step: JobStep, job: Job) -> None:
+        self.calls.append(("wait", step.value, job.job_id))
+
+    def leave(self) -> None:
+        self.calls.append(("leave gate",))
+
+    def last_wait(self, key: ExecutionKey) -> JobStep | None:
+        return self.waited
 
 
 class FakeTimer:
@@ -140,6 +172,10 @@ def _are_ports(
     return jobs, downloads, hooks, timer, record
 
 
+def _is_gate(gate: FakeGate) -> Gate:
+    return gate
+
+
 class Bench:
     """A machine on fakes: ``calls`` are the effects since the last :meth:`taken`."""
 
@@ -150,12 +186,14 @@ class Bench:
         self.record = FakeRecord(self.calls)
         self.hooks = FakeHooks(self.calls)
         self.jobs = FakeJobs(self.calls)
+        self.gate = FakeGate(self.calls)
         self.core = Core(
             jobs=self.jobs,
             downloads=FakeDownloads(self.calls),
             hooks=self.hooks,
             timer=self.timer,
             record=self.record,
+            gate=self.gate,
             policy=Policy(hooks=hooks, **policy),
         )
         self.machine: Inputs = make_machine(self.core, self._moved)

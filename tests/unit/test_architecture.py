@@ -60,7 +60,8 @@ ALLOWED = {
     # the wings
     "net": (),
     "signing": ("minisign",),
-    "config": ("job", "net", "runtime", "signing", "text"),
+    "policy": ("job", "oneshot", "ports", "private", "snapshots"),
+    "config": ("job", "net", "policy", "runtime", "signing", "text"),
     "storage": ("disk", "job", "linux", "ports", "private"),
     "mqtt": ("backoff", "config", "net", "oneshot", "snapshots"),
     "iotjobs": ("backoff", "job", "mqtt", "oneshot", "ports", "text"),
@@ -91,23 +92,29 @@ ALLOWED = {
         "streaming",
         "text",
     ),
+    "delta": ("config", "disk", "download", "job", "private"),
     "joblog": ("backoff", "config", "disk", "download", "job", "log", "private", "text"),
     "inventory": ("config", "hooks", "iotjobs", "job", "mqtt", "oneshot", "text"),
     "control": ("config", "log", "oneshot", "private", "snapshots", "text"),
+    "metrics": ("control", "hooks", "job", "machine", "mqtt", "snapshots"),
+    "web": ("config", "control", "metrics", "oneshot"),
     "doctor": (
         "config",
         "iotjobs",
         "job",
         "mqtt",
         "net",
+        "policy",
         "private",
         "signing",
         "storage",
     ),
+    "publish": ("control", "iotjobs", "job", "signing", "text"),
     # the roof
     "service": (
         "config",
         "control",
+        "delta",
         "download",
         "hooks",
         "inventory",
@@ -116,28 +123,35 @@ ALLOWED = {
         "joblog",
         "linux",
         "machine",
+        "metrics",
         "mqtt",
+        "policy",
         "sentry",
+        "snapshots",
         "storage",
         "streaming",
         "systemd",
         "timer",
+        "web",
     ),
     "reactor": ("net",),
     "tap": ("config", "log", "private", "reactor", "service", "storage"),
     "commands": (
         "config",
         "control",
+        "delta",
         "doctor",
         "log",
+        "policy",
         "private",
+        "publish",
         "runtime",
         "signing",
         "tap",
         "text",
     ),
     # beside the agent
-    "local": ("job", "runtime"),
+    "local": ("job", "publish", "runtime"),
 }
 """Each wing, and the wings that it may import."""
 
@@ -246,6 +260,14 @@ class Architecture(SynchronousTestCase):
             if not within(name, "upparat.local"):
                 self.assertFalse(within(target, "upparat.local"), f"{name} imports {target}")
 
+    def test_the_agent_does_not_publish(self) -> None:
+        for name, target in imported():
+            outside = not within(name, "upparat.publish") and not within(name, "upparat.local")
+            if outside and within(target, "upparat.publish"):
+                self.assertEqual(name, "upparat.commands.publish")
+            if within(target, "boto3") or within(target, "botocore"):
+                self.assertIn(name, ("upparat.publish.boto", "upparat.local.aws"))
+
     def test_the_machine_does_without_its_diagram(self) -> None:
         for name, target in imported():
             self.assertFalse(within(target, "upparat.machine.diagram"), name)
@@ -265,8 +287,11 @@ class Architecture(SynchronousTestCase):
         streams = {"upparat.download.streamed", "upparat.hooks.streamed"}
         inventory = {"upparat.inventory", "upparat.mqtt.fanout"}
         control = {"upparat.control.service", "upparat.control.server"}
-        wings = {*streams, *inventory, *control, "upparat.doctor", "upparat.signing"}
-        heavy = {*http, *wings, "difflib", "sentry_sdk"}
+        page = {"upparat.web", "upparat.metrics", "twisted.web.http", "prometheus_client"}
+        rare = {"upparat.delta", "upparat.doctor", "upparat.signing", "upparat.download.kept"}
+        windows = {"upparat.policy.windows", "zoneinfo"}
+        wings = {*streams, *inventory, *control, *windows, *page, *rare}
+        heavy = {*http, *wings, "difflib", "sentry_sdk", "zstandard"}
         count = f"import sys, upparat.tap, upparat.service; print({heavy!r} & sys.modules.keys())"
         loaded = subprocess.run([sys.executable, "-c", count], capture_output=True, check=True)
         self.assertEqual(loaded.stdout.decode().strip(), "set()")

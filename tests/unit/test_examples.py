@@ -32,6 +32,7 @@ from upparat.job import (
 )
 from upparat.local import policies
 from upparat.local.device import Device
+from upparat.policy.rules import StepRule
 from upparat.version import older
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
@@ -57,10 +58,10 @@ class Configs(SynchronousTestCase):
         Path(certificate).rename(self.directory / "device.crt")
 
     def load(self, name: str) -> Settings:
-        text = read(name).replace("PORT", "8883")
+        text = read(name).replace("PORT", "8883").replace("USER", "root").replace("GROUP", "root")
         for place in ("/etc/upparat", "/var/lib/upparat", "upparat-local/device"):
             text = text.replace(place, str(self.directory))
-        file = self.directory / name
+        file = self.directory / Path(name).name
         file.write_text(text)
         return config.load(file)
 
@@ -69,6 +70,11 @@ class Configs(SynchronousTestCase):
             settings = self.load(name)
             self.assertEqual(set(settings.hooks.commands), set(Hook), name)
             self.assertEqual(settings.service.log_level, "INFO", name)
+
+    def test_consent_is_that_of_the_page(self) -> None:
+        policy = self.load("consent/consent.conf").policy
+        self.assertEqual((policy.install, policy.restart), (StepRule.ASK_OR_WINDOW,) * 2)
+        self.assertEqual((policy.users, policy.deadline), ((0,), 7 * 86_400))
 
     def test_aws_is_reached_as_the_policy_wants_it(
         self,

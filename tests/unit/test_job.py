@@ -34,7 +34,7 @@ STATES = {
     Status.IN_PROGRESS: """
         download_start download_progress download_interrupt
         installation_start installation_progress installation_interrupt
-        reboot_start reboot_interrupt""",
+        reboot_start reboot_interrupt waiting_for_window waiting_for_approval""",
     Status.SUCCEEDED: """
         version_already_installed no_installation_hook_provided no_restart_hook_provided
         complete_soft_restart complete_no_version_check complete_no_ready_check complete_ready""",

@@ -13,9 +13,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from upparat.reactor import abort, prepare_reactor
 
 
+class FakeReactor(MemoryReactorClock):
+    """A reactor of the versions that cannot be given a resolver in memory."""
+
+    def installNameResolver(self, resolver: Any) -> Any:
+        return resolver
+
+
 class PrepareReactorTests(SynchronousTestCase):
     def test_monotonic_and_status_0(self) -> None:
-        reactor: Any = MemoryReactorClock()
+        reactor: Any = FakeReactor()
         prepare_reactor(reactor)
         self.assertIs(reactor.seconds, time.monotonic)
         [(call, arguments, _)] = reactor.triggers["after"]["shutdown"]
@@ -28,7 +35,7 @@ class AbortTests(SynchronousTestCase):
     def test_the_signal_comes_after_the_orderly_stop(self) -> None:
         limits: list[object] = []
         self.patch(resource, "setrlimit", lambda *limit: limits.append(limit))
-        reactor: Any = MemoryReactorClock()
+        reactor: Any = FakeReactor()
         prepare_reactor(reactor)
         abort(reactor)
         self.assertTrue(reactor.hasStopped)

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.ports import execution, key
 from upparat import sentry
 from upparat import service as module
+from upparat.config.address import ListenAddress
 from upparat.config.reader import load
 from upparat.config.settings import (
     ControlSettings,
@@ -28,6 +29,7 @@ from upparat.job import Job, JobExecutionSummary, Report, State, Status
 from upparat.ports import Memory
 from upparat.service import FAREWELL, LONGEST, UpparatService
 from upparat.snapshots import EndedJob
+from upparat.web import service as web
 
 NO_CONTROL = ControlSettings(socket=None)
 DONE = Report(State.COMPLETE_READY)
@@ -344,6 +346,50 @@ class ServiceTests(SynchronousTestCase):
         ended = EndedJob(key("a"), "2.0", "SUCCEEDED", "complete_ready", "none")
         service._core.on_ended(ended)
         self.assertIn(("control.job_ended", ended), self.taken())
+
+    # --- the page ---
+
+    def with_page(self) -> UpparatService:
+        for name, module_, kind in (
+            ("control", control, "ControlService"),
+            ("page", web, "WebService"),
+        ):
+            part = self.parts[name] = Part(name, self.calls, self.answers)
+            self.patch(module_, kind, lambda *_, part=part: part)
+        settings = ControlSettings(socket=None, http=ListenAddress("127.0.0.1", 9110))
+        service = UpparatService(self.clock, replace(load(None), control=settings))  # type: ignore[arg-type]
+        self.taken()
+        return service
+
+    def test_the_page_is_there_from_before_the_first_job_to_the_end(self) -> None:
+        service = self.with_page()
+        service.startService()
+        calls = [call[0] for call in self.taken()]
+        self.assertLess(calls.index("page.startService"), calls.index("mqtt.startService"))
+        self.successResultOf(service.stopService())
+        last = [call[0] for call in self.taken()][-3:]
+        self.assertEqual(last, ["page.stopService", "control.stopService", "logs.stop"])
+
+    def test_without_an_address_nothing_is_counted(self) -> None:
+        service = self.make()
+        self.assertIsNone(service._tally)
+        self.assertIs(self.parts["mqtt"].events, self.parts["jobs"])
+
+    def test_the_tally_and_the_history_hear_of_the_end_of_each_job(self) -> None:
+        service = self.with_page()
+        ended = EndedJob(key("a"), "2.0", "SUCCEEDED", "complete_ready", "none")
+        service._core.on_ended(ended)
+        self.assertEqual(self.taken(), [("control.job_ended", ended)])
+        assert service._tally is not None
+        self.assertEqual(service._tally.jobs["SUCCEEDED", "complete_ready"], 1)
+
+    def test_the_tally_hears_of_the_session_and_of_each_state(self) -> None:
+        service = self.with_page()
+        service.startService()
+        self.parts["mqtt"].events.disconnected("why")
+        service._machine.pending([], [])
+        assert service._tally is not None
+        self.assertEqual((service._tally.disconnections, service._tally.state), (1, "monitor"))
 
     # --- Sentry ---
 

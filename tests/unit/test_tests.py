@@ -24,6 +24,7 @@ WITHOUT_MODULE = {
     "architecture": "the imports of all modules",
     "docs": "README.md and docs/",
     "examples": "examples/",
+    "packaging": "packaging/, tests/reference/ and tests/oldest.py",
     "tests": "this module",
     "machine/world": "a model of the world around the machine",
 }

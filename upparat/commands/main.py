@@ -27,8 +27,14 @@ VERBS = {
     "status": Verb("show what the agent does"),
     "log": Verb("print the log of a job"),
     "check-now": Verb("let the agent ask AWS for jobs at once"),
+    "approve": Verb("let a step of the job begin that waits for consent"),
+    "defer": Verb("begin no step of the job for a while"),
+    "pause": Verb("begin no step of any job for a while"),
+    "resume": Verb("end a pause"),
     "doctor": Verb("try what goes wrong in the field, and say what to do"),
+    "delta": Verb("make a delta of a file, or say what one would cost"),
     "sign": Verb("sign a file and its version, and print what goes into the job document"),
+    "publish": Verb("upload a file, and make the job that installs it"),
 }
 """The verbs; each names a module, which is imported only when it is asked for."""
 

@@ -6,25 +6,16 @@ import argparse
 import json
 from pathlib import Path
 
-from upparat.config.options import options_of
-from upparat.config.settings import VerifySettings
 from upparat.signing.command import document, load_private_key
+
+from .product import product
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", "-k", type=Path, required=True, help="the private key (PEM)")
     parser.add_argument("--version", required=True, help="the version that the file installs")
-    parser.add_argument("--product", type=_product, help="the product that the file is for")
+    parser.add_argument("--product", type=product, help="the product that the file is for")
     parser.add_argument("file", type=Path, help="the file that the job names")
-
-
-def _product(text: str) -> str:
-    """Accept what the configuration of a device accepts."""
-    # An empty variable of a shell script must not make a signature that names no product.
-    problem = options_of(VerifySettings)["product"].wrong(text) if text else "is empty"
-    if problem:
-        raise argparse.ArgumentTypeError(problem)
-    return text
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -77,6 +77,19 @@ def group(name: str) -> None:
         raise ValueError(f"the system has no group {name!r}") from None
 
 
+def users(text: str) -> tuple[int, ...]:
+    """The ids of users of the system, by their names or ids."""
+    import pwd  # few devices need it
+
+    found = []
+    for name in text.split():
+        try:
+            found.append(int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid)
+        except (KeyError, ValueError):
+            raise ValueError(f"the system has no user {name!r}") from None
+    return tuple(found)
+
+
 # --- certificates and keys ------------------------------------------------------------------------
 
 
@@ -139,3 +152,15 @@ def sentry_dsn(text: str) -> None:
         numbered = numbered and parts.scheme in ("http", "https")
     if not numbered:
         raise ValueError("is not a Sentry DSN")
+
+
+def absolute_paths(text: str) -> tuple[Path, ...]:
+    """Split a text into absolute paths.
+
+    :raises ValueError: if one is not absolute, or a quote has no end.
+    """
+    paths = tuple(Path(word) for word in words(text))
+    for path in paths:
+        if not path.is_absolute() or "\0" in str(path):
+            raise ValueError(f"{str(path)!r} is no absolute path")
+    return paths

@@ -5,7 +5,6 @@ from __future__ import annotations
 import configparser
 import os
 import socket
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,24 +13,31 @@ from typing import TYPE_CHECKING
 
 from upparat.job import Downgrades, Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, Proxy, configured, from_environment
-from upparat.runtime import default_socket, socket_path
+from upparat.policy.durations import parse_duration
+from upparat.policy.rules import StepRule
+from upparat.runtime import OFF, default_socket, socket_path
 
 from . import checks
+from .address import ListenAddress, listen_address
 from .ini import Ini, Problem
 from .settings import (
+    CLOCK_PATIENCE,
     HOOK_TIMEOUT,
     NAME,
     SECTIONS,
     STATE,
     BrokerSettings,
     ControlSettings,
+    DeltaSettings,
     DownloadSettings,
     HookSettings,
     InventorySettings,
+    PolicySettings,
     Require,
     ServiceSettings,
     Settings,
     VerifySettings,
+    default_downloads,
     default_state,
 )
 from .severity import forbids_downloads, refuses_start
@@ -39,6 +45,7 @@ from .severity import forbids_downloads, refuses_start
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
+    from upparat.policy.windows import Windows
     from upparat.signing.keys import PublicKey
 
 _TLS_FILES = ("cafile", "certfile", "keyfile")
@@ -118,10 +125,12 @@ class _SettingsReader:
             self.verify(),
             self.inventory(),
             control=self.control(),
+            delta=self.delta(),
+            policy=self.policy(),
         )
 
     def service(self) -> ServiceSettings:
-        base = self.ini.text("service", "download_location", tempfile.gettempdir())
+        base = self.ini.text("service", "download_location") or default_downloads()
         location = Path(os.path.abspath(base), NAME)
         state = self.ini.text("service", "state_dir")
 
@@ -335,9 +344,59 @@ class _SettingsReader:
         default = checks.typed(text)
         return self.ini.attempt("inventory", "hook", checks.command, text, default) if text else ()
 
+    def policy(self) -> PolicySettings:
+        return self.ini.section(
+            PolicySettings,
+            "policy",
+            download=lambda: self._step_rule("download"),
+            install=lambda: self._step_rule("install"),
+            restart=lambda: self._step_rule("restart"),
+            window=self._windows,
+            timezone=lambda: self.ini.text("policy", "timezone"),
+            deadline=lambda: self._duration("deadline", None),
+            clock_patience=lambda: self._duration("clock_patience", CLOCK_PATIENCE),
+            users=self._users,
+        )
+
+    def _step_rule(self, step: str) -> StepRule:
+        rule = self.ini.value("policy", step, StepRule.ALWAYS)
+        if rule.waits_for_window and not self.ini.text("policy", "window"):
+            self.ini.problem("policy", step, f"{rule} needs window")
+        if rule is StepRule.ASK and self._control_socket() is None:
+            self.ini.problem("policy", step, "ask needs [control] socket")
+        return rule
+
+    def _windows(self) -> Windows | None:
+        text, name = (self.ini.text("policy", option) for option in ("window", "timezone"))
+        if not text and not name:
+            return None
+        from upparat.policy.windows import load_zone, parse_windows  # few devices need it
+
+        zone = self.ini.attempt("policy", "timezone", load_zone, name, None) if name else None
+        if not text:
+            self.ini.problem("policy", "timezone", "needs window")
+            return None
+        return self.ini.attempt(
+            "policy", "window", lambda text: parse_windows(text, zone), text, None
+        )
+
+    def _duration(self, option: str, default: float | None) -> float | None:
+        text = self.ini.text("policy", option)
+        return (
+            self.ini.attempt("policy", option, parse_duration, text, default) if text else default
+        )
+
+    def _users(self) -> tuple[int, ...]:
+        text = self.ini.text("policy", "users")
+        return self.ini.attempt("policy", "users", checks.users, text, ()) if text else ()
+
     def control(self) -> ControlSettings:
         return self.ini.section(
-            ControlSettings, "control", socket=self._control_socket, group=self._control_group
+            ControlSettings,
+            "control",
+            socket=self._control_socket,
+            group=self._control_group,
+            http=self._http,
         )
 
     def _control_socket(self) -> Path | None:
@@ -351,3 +410,33 @@ class _SettingsReader:
         if group and self.ini.passes("control", "group", checks.group, group):
             return group
         return None
+
+    def _http(self) -> ListenAddress | None:
+        text = self.ini.text("control", "http")
+        if not text or text.lower() == OFF:
+            return None
+        address: ListenAddress | None = self.ini.attempt(
+            "control", "http", listen_address, text, None
+        )
+        if address is None or address.loopback or self.ini.value("control", "http_anywhere", False):
+            return address
+        what = f"others can reach {address.host}: needs http_anywhere = yes"
+        self.ini.problem("control", "http", what)
+        return None
+
+    def delta(self) -> DeltaSettings:
+        return self.ini.section(DeltaSettings, "delta", seeds=self._seeds, keep=self._keep)
+
+    def _seeds(self) -> tuple[Path, ...]:
+        """The seeds. One that is missing is none the worse: it may be there by then."""
+        text = self.ini.text("delta", "seeds")
+        return tuple(self.ini.attempt("delta", "seeds", checks.absolute_paths, text, ()))
+
+    def _keep(self) -> bool:
+        keep = self.ini.value("delta", "keep", False)
+        if keep and self.ini.value("hooks", "install_stream", False):
+            self.ini.problem(
+                "delta", "keep", "is of no use with install_stream, which stores no file"
+            )
+            return False
+        return keep

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from upparat.job import Downgrades, Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, Proxy
+from upparat.policy.rules import StepRule
 from upparat.runtime import default_socket
 
+from .address import ListenAddress
 from .options import (
     Option,
     alias,
@@ -36,6 +38,7 @@ from .options import (
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
+    from upparat.policy.windows import Windows
     from upparat.signing.keys import PublicKey
 
 NAME = "upparat"
@@ -44,6 +47,7 @@ STATE = ".state"
 be the id of a job."""
 
 HOOK_TIMEOUT = 3600.0
+CLOCK_PATIENCE = 86_400.0
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "EXCEPTION")
 
 
@@ -54,6 +58,15 @@ def default_state() -> Path:
         return Path("/var/lib", NAME)
     base = os.environ.get("XDG_STATE_HOME", "")
     return Path(base if os.path.isabs(base) else os.path.expanduser("~/.local/state"), NAME)
+
+
+def default_downloads() -> Path:
+    """The temporary directory; ``/tmp`` if Python can write to none, on a full disk or a read-only
+    root. The agent has to start there as well."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        return Path("/tmp")  # noqa: S108
 
 
 class LogUpload(StrEnum):
@@ -76,7 +89,7 @@ class ServiceSettings:
     """``[service]``; both directories belong to the agent alone."""
 
     download_location: Path = own(
-        Path(tempfile.gettempdir(), NAME),
+        Path(default_downloads(), NAME),
         "Files are downloaded to the directory `upparat` below this one.",
         "the temporary directory",
     )
@@ -283,6 +296,36 @@ class VerifySettings:
     )
 
 
+_RULES = "`always`, `window`, `ask` or `ask-or-window`"
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """``[policy]``: when the steps of a job may begin; times are in seconds.
+
+    :ivar deadline: ``None`` for never.
+    :ivar users: the ids of the users who may decide beside root and the agent's own.
+    """
+
+    download: StepRule = choice(StepRule.ALWAYS, f"When a download may begin: {_RULES}.")
+    install: StepRule = choice(StepRule.ALWAYS, f"When the install hook may run: {_RULES}.")
+    restart: StepRule = choice(StepRule.ALWAYS, f"When the restart hook may run: {_RULES}.")
+    window: Windows | None = own(
+        None, "Windows by the local clock: `02:00-05:00, Sat-Sun 22:00-06:00`."
+    )
+    timezone: str = own("", "The time zone of the windows: `Europe/Berlin`.", "the system's")
+    deadline: float | None = own(
+        None, "A job that has waited for so long goes on anyway: `7d`.", "never"
+    )
+    clock_patience: float = own(
+        CLOCK_PATIENCE, "How long a step waits for a clock that is right.", "`1d`"
+    )
+    force_skips_policy: bool = flag(False, "Whether a job with `force` waits for nothing.")
+    users: Sequence[int] = own(
+        (), "Users who may approve, defer and pause, separated by blanks.", "root and the agent's"
+    )
+
+
 @dataclass(frozen=True)
 class InventorySettings:
     """``[inventory]``: off without a package."""
@@ -298,7 +341,7 @@ class InventorySettings:
 
 @dataclass(frozen=True)
 class ControlSettings:
-    """``[control]``; without a path the socket is off."""
+    """``[control]``; without a path the socket is off, without an address the page."""
 
     socket: Path | None = own(
         default_socket(),
@@ -307,6 +350,25 @@ class ControlSettings:
     )
     mode: str = permissions("0660", "The permissions of the socket.")
     group: str | None = own(None, "The group of the socket.", "the agent's group")
+    http: ListenAddress | None = own(
+        None, "A page about the agent and metrics for Prometheus are at this `ADDRESS:PORT`."
+    )
+    http_anywhere: bool = flag(False, "Whether `http` may be an address that others can reach.")
+
+
+@dataclass(frozen=True)
+class DeltaSettings:
+    """``[delta]``: off without seeds and ``keep``."""
+
+    seeds: tuple[Path, ...] = own(
+        (),
+        "What the device runs: block devices or files, separated by blanks. They are only read.",
+    )
+    keep: bool = flag(False, "Whether the last file is kept, and is a seed of the next one.")
+
+    @property
+    def on(self) -> bool:
+        return bool(self.seeds) or self.keep
 
 
 @dataclass(frozen=True)
@@ -324,6 +386,8 @@ class Settings:
     verify: VerifySettings = field(default_factory=VerifySettings)
     inventory: InventorySettings = field(default_factory=InventorySettings)
     control: ControlSettings = field(default_factory=ControlSettings)
+    delta: DeltaSettings = field(default_factory=DeltaSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
     problems: Sequence[str] = ()
     unfit: str = ""
 
@@ -336,4 +400,6 @@ SECTIONS: Mapping[str, type] = {
     "verify": VerifySettings,
     "inventory": InventorySettings,
     "control": ControlSettings,
+    "delta": DeltaSettings,
+    "policy": PolicySettings,
 }

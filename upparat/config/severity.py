@@ -16,6 +16,11 @@ _TRUSTED = (("download", "cafile"), ("download", "proxy"), ("hooks", "install_st
 """Options whose defaults could bring a file from, or to, where it must not be."""
 
 
+_GUARDING = ("verify", "policy")
+"""Sections without which a file could be installed that must not be, or at a time when it must not
+be."""
+
+
 def refuses_start(problem: Problem) -> bool:
     """Whether the agent cannot connect safely, or could take the jobs of others.
 
@@ -32,6 +37,6 @@ def refuses_start(problem: Problem) -> bool:
 
 def forbids_downloads(problem: Problem) -> bool:
     """Whether a file might be installed that the owner wants refused."""
-    if problem.section == "verify" or (problem.section, problem.option) in _TRUSTED:
+    if problem.section in _GUARDING or (problem.section, problem.option) in _TRUSTED:
         return True
-    return not problem.option and problem.meant == "verify"
+    return not problem.option and problem.meant in _GUARDING

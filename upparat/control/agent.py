@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from upparat.snapshots import (
     ConnectionSnapshot,
@@ -15,6 +16,26 @@ from upparat.snapshots import (
 )
 
 
+class Decisions(Protocol):
+    """Takes the decisions of people; each method returns one line on what holds now.
+
+    Each raises ``PermissionError`` if the user may not decide, ``LookupError`` if the job is not in
+    hand, and ``ValueError`` if the decision makes no sense. Times are in seconds.
+    """
+
+    def approve(self, step: str | None, job_id: str | None, uid: int, pid: int) -> str:
+        """Let a step of the job in hand begin; without a step, the one that waits."""
+
+    def defer(self, job_id: str | None, seconds: float, uid: int, pid: int) -> str:
+        """Begin no step of the job in hand for so long."""
+
+    def pause(self, seconds: float | None, uid: int, pid: int) -> str:
+        """Begin no step of any job for so long."""
+
+    def resume(self, uid: int, pid: int) -> str:
+        """End a pause."""
+
+
 @dataclass(frozen=True)
 class Agent:
     """Where the status comes from; each callable returns what holds now.
@@ -22,6 +43,7 @@ class Agent:
     :ivar downloads: the directory of the downloaded files.
     :ivar state: returns the state of the machine.
     :ivar pause: returns what the machine's own timer waits for.
+    :ivar policy: returns what the next step waits for.
     """
 
     version: str
@@ -35,3 +57,5 @@ class Agent:
     pause: Callable[[], Wait | None]
     download: Callable[[], DownloadSnapshot | None]
     hook: Callable[[], HookSnapshot | None]
+    policy: Callable[[], Wait | None]
+    decisions: Decisions

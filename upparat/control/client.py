@@ -23,7 +23,11 @@ ANSWER_TIMEOUT = 10.0
 MAX_MESSAGE = 1 << 20
 """The longest message, in bytes."""
 
-_STATUSES = {ErrorCode.PROTOCOL: EX_PROTOCOL, ErrorCode.BUSY: EX_TEMPFAIL}
+_STATUSES = {
+    ErrorCode.PROTOCOL: EX_PROTOCOL,
+    ErrorCode.BUSY: EX_TEMPFAIL,
+    ErrorCode.NOT_ALLOWED: EX_NOPERM,
+}
 
 
 class AskingFailed(Exception):

@@ -10,7 +10,17 @@ from twisted.logger import Logger
 
 from upparat.oneshot import OneShot
 
-from .protocol import ErrorCode, Message, RequestRefused, checking
+from .agent import Decisions
+from .peer import Credentials
+from .protocol import (
+    ControlRequest,
+    ErrorCode,
+    Message,
+    RequestKind,
+    RequestRefused,
+    checking,
+    decision,
+)
 from .status import StatusBuilder, steady
 
 MAX_CLIENTS = 16
@@ -66,8 +76,10 @@ class Desk:
         status: StatusBuilder,
         check_now: Callable[[], bool],
         logs: JobLogReader | None,
+        decisions: Decisions,
     ) -> None:
         self.clock = clock
+        self._decisions = decisions
         self.logs = logs
         self.clients: set[DeskClient] = set()
         self._status = status
@@ -102,6 +114,33 @@ class Desk:
                 raise RequestRefused(ErrorCode.NOT_CONNECTED, "the agent is not connected")
             self._checked = now
         return checking()
+
+    def decide(self, request: ControlRequest, who: Credentials) -> Message:
+        """Take a decision.
+
+        :raises RequestRefused: if it makes no sense, or this user may not decide.
+        """
+        try:
+            return decision(self._decided(request, who))
+        except PermissionError as error:
+            raise RequestRefused(ErrorCode.NOT_ALLOWED, str(error)) from None
+        except LookupError as error:
+            raise RequestRefused(ErrorCode.NOT_IN_HAND, str(error.args[0])) from None
+        except ValueError as error:
+            raise RequestRefused(ErrorCode.BAD_REQUEST, str(error)) from None
+
+    def _decided(self, request: ControlRequest, who: Credentials) -> str:
+        user = who.uid, who.pid
+        match request.kind:
+            case RequestKind.APPROVE:
+                return self._decisions.approve(request.step, request.job, *user)
+            case RequestKind.PAUSE:
+                return self._decisions.pause(request.seconds, *user)
+            case RequestKind.RESUME:
+                return self._decisions.resume(*user)
+        if request.seconds is None:
+            raise ValueError("seconds: must be more than 0")
+        return self._decisions.defer(request.job, request.seconds, *user)
 
     def follow(self, client: DeskClient) -> None:
         """Send this client the status now and at each change."""

@@ -29,6 +29,17 @@ class RequestKind(StrEnum):
     FOLLOW = "follow"
     CHECK_NOW = "check_now"
     LOG = "log"
+    APPROVE = "approve"
+    DEFER = "defer"
+    PAUSE = "pause"
+    RESUME = "resume"
+
+
+_OF_A_JOB = (RequestKind.LOG, RequestKind.APPROVE, RequestKind.DEFER)
+_WITH_A_TIME = (RequestKind.DEFER, RequestKind.PAUSE)
+
+STEPS = ("download", "install", "restart")
+"""The steps that may be approved."""
 
 
 class ErrorCode(StrEnum):
@@ -40,6 +51,8 @@ class ErrorCode(StrEnum):
     NOT_CONNECTED = "not_connected"
     UNKNOWN_JOB = "unknown_job"
     NO_LOGS = "no_logs"
+    NOT_ALLOWED = "not_allowed"
+    NOT_IN_HAND = "not_in_hand"
     FAILED = "failed"
 
 
@@ -55,19 +68,30 @@ class RequestRefused(Exception):
 class ControlRequest:
     """A request.
 
-    :ivar job: for ``log``: the id of the job, or none for the last one.
+    :ivar job: for ``log``: the id of the job, or none for the last one; for ``approve`` and
+        ``defer``: that of the job in hand, or none for whichever that is.
     :ivar follow: for ``log``: whether the lines that come later are wanted as well.
+    :ivar step: for ``approve``: one of :data:`STEPS`, or none for the one that waits.
+    :ivar seconds: for ``defer`` and ``pause``: how long.
     """
 
     kind: RequestKind
     job: str | None = None
     follow: bool = False
+    step: str | None = None
+    seconds: float | None = None
 
     def message(self) -> Message:
         """Return the request as it is sent."""
         message: dict[str, Any] = {"protocol": PROTOCOL, "request": self.kind.value}
+        if self.kind in _OF_A_JOB:
+            message["job"] = self.job
         if self.kind is RequestKind.LOG:
-            message |= {"job": self.job, "follow": self.follow}
+            message["follow"] = self.follow
+        if self.kind is RequestKind.APPROVE:
+            message["step"] = self.step
+        if self.kind in _WITH_A_TIME:
+            message["seconds"] = self.seconds
         return message
 
 
@@ -91,7 +115,7 @@ def parse_request(line: bytes) -> ControlRequest:
     except ValueError:
         known = ", ".join(RequestKind)
         raise RequestRefused(ErrorCode.BAD_REQUEST, f"request: must be one of {known}") from None
-    return ControlRequest(kind, _job(message), _follow(message))
+    return ControlRequest(kind, _job(message), _follow(message), _step(message), _seconds(message))
 
 
 def _object(line: bytes) -> dict[str, Any]:
@@ -118,12 +142,34 @@ def _follow(message: Message) -> bool:
     return follow
 
 
+def _step(message: Message) -> str | None:
+    step = message.get("step")
+    if step is not None and step not in STEPS:
+        problem = f"step: must be one of {', '.join(STEPS)}, or null"
+        raise RequestRefused(ErrorCode.BAD_REQUEST, problem)
+    return step
+
+
+def _seconds(message: Message) -> float | None:
+    seconds = message.get("seconds")
+    if seconds is None:
+        return None
+    if type(seconds) not in (int, float) or not 0 < seconds < 1e9:
+        raise RequestRefused(ErrorCode.BAD_REQUEST, "seconds: must be more than 0, or null")
+    return float(seconds)
+
+
 # --- messages of the agent ------------------------------------------------------------------------
 
 
 def checking() -> Message:
     """The agent asks AWS for the jobs."""
     return {"protocol": PROTOCOL, "type": "check_now"}
+
+
+def decision(text: str) -> Message:
+    """The agent has taken a decision: one line on what holds now."""
+    return {"protocol": PROTOCOL, "type": "decision", "text": text}
 
 
 def log_line(line: str) -> Message:

@@ -58,7 +58,7 @@ def line(status: Status) -> str:
     if status["job"]:
         parts.append(f"{status['job']['id']}, version {_text(status['job']['version'])}")
     if status["download"]:
-        parts.append(progress(status["download"], bar=False))
+        parts.append(progress(status["download"], bar=False, left=False))
     if status["hook"]:
         parts.append(f"{status['hook']['name']} hook, run {status['hook']['run']}")
     parts += [f"waits: {_text(wait['why'])}" for wait in status["waiting"]]
@@ -87,8 +87,12 @@ def _job(job: Status) -> Row:
     )
 
 
-def progress(found: Status, age: float = 0.0, *, bar: bool = True) -> str:
-    """Return how far a download is."""
+def progress(found: Status, age: float = 0.0, *, bar: bool = True, left: bool = True) -> str:
+    """Return how far a download is.
+
+    :param bar: whether to draw it.
+    :param left: whether to say how long it will take.
+    """
     received, total, rate = found["bytes"], found["total"], found["rate"]
     if total is None:
         text = size(received)
@@ -98,7 +102,7 @@ def progress(found: Status, age: float = 0.0, *, bar: bool = True) -> str:
         text = f"{drawn}{int(100 * share)} % of {size(total)}"
     if rate is not None:
         text += f", {size(rate)}/s"
-    if bar and found["remaining_seconds"] is not None:
+    if left and found["remaining_seconds"] is not None:
         text += f", {span(max(0.0, found['remaining_seconds'] - age))} left"
     return text
 

@@ -14,6 +14,7 @@ from upparat.oneshot import OneShot
 
 from .desk import Desk, DeskClient
 from .outbox import Outbox
+from .peer import Credentials, credentials
 from .protocol import (
     MAX_REQUEST,
     ControlRequest,
@@ -28,20 +29,26 @@ from .protocol import (
     refusal,
 )
 
+_DECISIONS = (RequestKind.APPROVE, RequestKind.DEFER, RequestKind.PAUSE, RequestKind.RESUME)
+
 REQUEST_TIMEOUT = 10.0
 """Seconds for a client to send its request, and to read an answer that has an end."""
 
 
 class ControlProtocol(LineOnlyReceiver):
-    """One client: one request, and its answer."""
+    """One client: one request, and its answer.
+
+    :param who: returns who is at the other end of a connection.
+    """
 
     log = Logger()
     delimiter = b"\n"
     MAX_LENGTH = MAX_REQUEST
     transport: ITransport
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, who: Callable[[ITransport], Credentials] = credentials) -> None:
         self._desk = desk
+        self._who = who
         self._asked = False
         self._surplus = 0
         self._patience = OneShot(desk.clock)
@@ -107,6 +114,9 @@ class ControlProtocol(LineOnlyReceiver):
             self._desk.follow(self)
         elif request.kind is RequestKind.LOG:
             self._send_log(request)
+        elif request.kind in _DECISIONS:
+            self.send(self._desk.decide(request, self._who(self.transport)))
+            self._outbox.finish()
         else:
             asked = request.kind is RequestKind.STATUS
             self.send(self._desk.status() if asked else self._desk.check())

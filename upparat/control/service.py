@@ -67,6 +67,13 @@ class ControlService(Service):
             self._desk.drop_all()
         return self._listener.stop()
 
+    @property
+    def desk(self) -> Desk:
+        """The desk that everybody asks; it is made when it is needed first."""
+        if self._desk is None:
+            self._desk = self._make_desk()
+        return self._desk
+
     def job_ended(self, ended: EndedJob) -> None:
         """Take note of the end of a job."""
         try:
@@ -87,9 +94,7 @@ class ControlService(Service):
     def _make_client(self) -> Protocol:
         from .server import ControlProtocol
 
-        if self._desk is None:
-            self._desk = self._make_desk()
-        return ControlProtocol(self._desk)
+        return ControlProtocol(self.desk)
 
     def _make_desk(self) -> Desk:
         from .desk import Desk
@@ -97,4 +102,5 @@ class ControlService(Service):
 
         history = self._loaded_history()
         status = StatusBuilder(self._agent, lambda: history.jobs, self._now)
-        return Desk(self._reactor, status, self._check_now, self._logs)
+        decisions = self._agent.decisions
+        return Desk(self._reactor, status, self._check_now, self._logs, decisions)

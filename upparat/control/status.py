@@ -124,6 +124,7 @@ class StatusBuilder:
             connecting,
             download.wait if download else None,
             hook.wait if hook else None,
+            self._agent.policy(),
             pause,
         )
         return [each for each in waits if each is not None]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
+
+from upparat.policy.clock import RELEASED
 
 from .examination import Examination
 from .finding import Finding, failed, ok, skipped, warning
-
-RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
-"""No clock that is right shows an earlier time: this version was not there before."""
 
 MOST_SKEW = timedelta(minutes=5)
 """Between the clock and a server's. Certificates are seldom younger."""

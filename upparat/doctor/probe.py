@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from paho.mqtt import client as paho
 from paho.mqtt.client import MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from upparat.config.settings import BrokerSettings
@@ -135,7 +135,8 @@ class MqttProbe:
             left = deadline - time.monotonic()
             if left <= 0:
                 break
-            self._client.loop(min(left, TURN))
+            if self._client.loop(min(left, TURN)) is MQTTErrorCode.MQTT_ERR_PROTOCOL:
+                self._trouble = "it does not speak MQTT 3.1.1"
         return bool(done())
 
     def close(self) -> None:
@@ -172,5 +173,3 @@ class MqttProbe:
     ) -> None:
         if flags.is_disconnect_packet_from_server:
             self._trouble = f"the broker closed the connection: {code}"
-        elif code.getName() == "Protocol error":
-            self._trouble = "it does not speak MQTT 3.1.1"

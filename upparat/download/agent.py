@@ -19,7 +19,13 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.ssl import Certificate, platformTrust, trustRootFromCertificates
 from twisted.python.failure import Failure
-from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, ProxyAgent
+from twisted.web.client import (
+    URI,
+    Agent,
+    BrowserLikePolicyForHTTPS,
+    HTTPConnectionPool,
+    ProxyAgent,
+)
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
@@ -77,7 +83,8 @@ def _without_encoding(response: IResponse) -> IResponse:
 class AgentFactory:
     """Makes agents that open one connection for each request, perhaps through a proxy.
 
-    :param on_connected: called with each connection before its request goes out.
+    :param on_connected: called with each new connection before its request goes out.
+    :param pool: keeps connections for later requests.
     """
 
     def __init__(
@@ -85,18 +92,20 @@ class AgentFactory:
         reactor: DownloadReactor,
         settings: DownloadSettings,
         on_connected: Callable[[HttpConnection], None],
+        pool: HTTPConnectionPool | None = None,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._on_connected = on_connected
+        self._pool = pool
 
     def agent(self, url: bytes) -> IAgent:
         """Return an agent that requests ``url``, whatever URL it is given."""
         uri = URI.fromBytes(url)
         proxy = self._proxy(uri)
         if proxy is None or uri.scheme == b"https":
-            return RawUrlAgent(Agent.usingEndpointFactory(self._reactor, self), url)
-        agent = ProxyAgent(self._watched(self._to_proxy(proxy)), self._reactor)
+            return RawUrlAgent(Agent.usingEndpointFactory(self._reactor, self, self._pool), url)
+        agent = ProxyAgent(self._watched(self._to_proxy(proxy)), self._reactor, self._pool)
         # A request to a proxy has all of the URL but the fragment, which Agent leaves out.
         return RawUrlAgent(agent, url.partition(b"#")[0], proxy.authorization)
 

@@ -34,6 +34,11 @@ class HttpConnection(ProtocolWrapper):
         """Count no more."""
         self._remaining = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection was not lost yet."""
+        return self._open
+
     def abort(self) -> None:
         """Drop the connection at once, if it is still open."""
         if self._open:  # Twisted's TLS cannot be aborted after the connection was lost.
@@ -64,7 +69,7 @@ class WatchedEndpoint:
         self._on_connected = on_connected
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        factory = WrappingFactory[HttpConnection](protocolFactory)
+        factory: WrappingFactory[HttpConnection] = WrappingFactory(protocolFactory)
         factory.noisy = False
         factory.protocol = HttpConnection
         return self._endpoint.connect(factory).addCallback(self._unwrap)

@@ -24,6 +24,7 @@ from .budget import Budget
 from .client import Client
 from .exchange import DownloadReactor, ExchangeFactory
 from .response import UrlExpired
+from .shortcut import Shortcut
 from .stored import StoredDestination
 from .transfer import DownloadFailed, FetchedFile, Transfer, TransferContext
 from .verifier import Verifier
@@ -38,6 +39,8 @@ class BaseDownloader(ABC):
     :param random: returns a number from 0 up to 1, for the jitter of the back-off.
     :param exchange: makes the exchange that performs one HTTP request.
     :param renew: locks the directory again, if it is a new one.
+    :ivar fetched: the bytes that have come from servers since the start.
+    :param shortcut: another way to the bytes of files.
     """
 
     log = Logger()
@@ -53,7 +56,9 @@ class BaseDownloader(ABC):
         random: Callable[[], float] = random_module.random,
         exchange: ExchangeFactory | None = None,
         renew: Callable[[], None] = lambda: None,
+        shortcut: Shortcut | None = None,
     ) -> None:
+        self.fetched = 0
         self._reactor = reactor
         self._store = Store(directory, renew)
         client = Client(reactor, settings)
@@ -62,9 +67,11 @@ class BaseDownloader(ABC):
             settings,
             verifier or Verifier(VerifySettings()),
             random,
-            lambda downloaded, total: self.events.progressed(downloaded, total),
+            self._progressed,
             exchange or client.exchange,
             (lambda: None) if exchange else client.load,
+            self._count,
+            shortcut,
         )
         self._transfer: Transfer | None = None
         self._turn = DeferredLock()
@@ -104,6 +111,9 @@ class BaseDownloader(ABC):
         # An aborted connection is gone one turn of the reactor later.
         return self._turn.run(lambda: deferLater(self._reactor, 0, lambda: None))
 
+    def _count(self, count: int) -> None:
+        self.fetched += count
+
     def _tidy(self, work: Callable[[], None]) -> None:
         try:
             with disk_work():
@@ -112,6 +122,13 @@ class BaseDownloader(ABC):
             self.log.warn("Removing downloads: {problem}", problem=problem)
 
     # --- a transfer ---
+
+    def _progressed(self, downloaded: int, total: int | None, reused: int) -> None:
+        self.events.progressed(downloaded, total, *([reused] if reused else []))
+
+    def _report_complete(self, size: int) -> None:
+        shortcut = self._context.shortcut
+        self._progressed(size, size, shortcut.reused if shortcut is not None else 0)
 
     def _may_begin(self, job: Job) -> bool:
         """Whether downloads may begin."""
@@ -191,7 +208,7 @@ class Downloader(BaseDownloader):
     def _complete(self, done: FetchedFile, transfer: Transfer) -> None:
         job_id = transfer.job.job_id
         self.log.info("{job_id}: {size} bytes are complete", job_id=job_id, size=done.size)
-        self.events.progressed(done.size, done.size)
+        self._report_complete(done.size)
         if self._transfer is transfer:
             self._transfer = None
             self._sealed = done

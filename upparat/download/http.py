@@ -24,6 +24,7 @@ from .agent import AgentFactory
 from .connection import HttpConnection
 from .errors import IdleTimeout
 from .exchange import CancelScope, DownloadReactor
+from .kept import KeptConnection
 from .rate import Pace, Rate
 from .response import Head
 
@@ -42,32 +43,44 @@ _T = TypeVar("_T")
 class HttpExchange:
     """An :class:`.exchange.Exchange` by treq.
 
+    :param kept: a connection to go on with; afterwards it is there for the next exchange, unless
+        this one has ended early.
+
     Each method that waits raises :class:`IdleTimeout` when nothing, or too little, comes for too
     long, and passes on every error of Twisted's.
     """
 
     def __init__(
-        self, reactor: DownloadReactor, settings: DownloadSettings, scope: CancelScope
+        self,
+        reactor: DownloadReactor,
+        settings: DownloadSettings,
+        scope: CancelScope,
+        kept: KeptConnection | None = None,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._scope = scope
-        self._agents = AgentFactory(reactor, settings, self._connected)
+        self._kept = kept
+        pool = kept.pool if kept is not None else None
+        self._agents = AgentFactory(reactor, settings, self._connected, pool)
         self._idle = OneShot(reactor)
         self._patience = settings.idle_timeout
         self._timed_out = ""
         self._connection: HttpConnection | None = None
         self._body: _Body | None = None
         self._paused = False
-        self._rate = Rate(reactor, settings.max_rate)
+        self._rate = kept.rate if kept is not None else Rate(reactor, settings.max_rate)
         self._rest = OneShot(reactor)
         self._pace = Pace(reactor, settings.min_rate, self._give_up, settings.idle_timeout)
+        self._whole = False
         self._response: IResponse  # there once the head is
 
     async def head(self, url: str, headers: Mapping[str, str]) -> Head:
         client = HTTPClient(self._agents.agent(url.encode("ascii")))  # has an empty cookie jar
         named = {"User-Agent": f"upparat/{__version__}", **headers}
         self._limit(self._settings.connect_timeout, "no connection")
+        if self._kept is not None and (connection := self._kept.connection) is not None:
+            self._connected(connection)
         answer = client.get(
             EncodedURL(),  # empty, because the agent has its own
             headers=Headers({name: [value] for name, value in named.items()}),
@@ -88,7 +101,9 @@ class HttpExchange:
         self._pace.go_on()
         try:
             self._response.deliverBody(body)
-            return await self._wait(body.ended)
+            marked = await self._wait(body.ended)
+            self._whole = marked
+            return marked
         finally:
             self._pace.hold()
 
@@ -126,7 +141,7 @@ class HttpExchange:
         self._idle.cancel()
         self._pace.hold()
         self._rest.cancel()
-        if self._connection is not None:
+        if self._connection is not None and not (self._kept is not None and self._whole):
             self._connection.abort()
 
     # --- flow ---
@@ -165,6 +180,8 @@ class HttpExchange:
 
     def _connected(self, connection: HttpConnection) -> None:
         self._connection = connection
+        if self._kept is not None:
+            self._kept.connection = connection
         self._rate.configure_transport(connection)
         connection.limit_bytes(HEAD, lambda: self._stop_waiting("the head has no end"))
         self._limit(self._settings.idle_timeout, "no answer")

@@ -232,7 +232,7 @@ class StreamDownloader(BaseDownloader):
             size=done.size,
         )
         self.stop()
-        self.events.progressed(done.size, done.size)
+        self._report_complete(done.size)
 
     def _failed(self, failure: Failure, transfer: Transfer) -> None:
         if self._transfer is transfer and failure.check(CannotRestart) and self._stream is not None:

@@ -24,6 +24,7 @@ from .budget import Budget
 from .exchange import DownloadReactor, Exchange, ExchangeFactory
 from .partial import DiskError, FileMismatch, PartialDownload
 from .response import FileChanged, Permanent, Temporary, UrlExpired
+from .shortcut import Journey, Shortcut
 from .speed import Speed
 from .url import url_problem
 from .verifier import Verifier
@@ -48,18 +49,23 @@ class TransferContext:
     """The collaborators that all transfers share.
 
     :ivar random: returns a number from 0 up to 1, for the jitter of the back-off.
-    :ivar on_progress: called with the number of bytes that are here and the total, if known.
+    :ivar on_progress: called with the number of bytes that are here, the total, if known, and the
+        number of bytes that the device had already.
     :ivar exchange: makes the exchange that performs one HTTP request.
     :ivar load: imports what ``exchange`` needs; called in a thread.
+    :ivar on_data: called with the number of bytes that have come from a server.
+    :ivar shortcut: another way to the bytes, which is tried first.
     """
 
     reactor: DownloadReactor
     settings: DownloadSettings
     verifier: Verifier
     random: Callable[[], float]
-    on_progress: Callable[[int, int | None], None]
+    on_progress: Callable[[int, int | None, int], None]
     exchange: ExchangeFactory
     load: Callable[[], None]
+    on_data: Callable[[int], None] = lambda count: None
+    shortcut: Shortcut | None = None
 
 
 class DownloadFailed(Exception):
@@ -217,21 +223,45 @@ class Transfer:
         try:
             self._destination.restore()
             self._measure(partial)
-            outcome = None if partial.full else await self._attempt(partial)
+            outcome = None if partial.full else await self._fetch(partial)
             if isinstance(outcome, FileChanged):
                 partial.start_over()
                 self._budget.restart()
                 return Temporary(outcome.reason)
             if isinstance(outcome, Temporary | UrlExpired | Permanent):
                 return outcome
-            return await self._destination.finish()
+            return await self._finish()
         except FileMismatch as problem:
-            return self._destination.mismatch(str(problem))
+            return self._mismatch(partial, str(problem))
         except DiskError as problem:
             self._budget.disk_failures += 1
             if self._budget.disk_failures >= DISK_ATTEMPTS:
                 raise
             return Temporary(problem.error.strerror or str(problem), after=DISK_PAUSE)
+
+    async def _fetch(self, partial: PartialDownload) -> Outcome:
+        """Bring what is missing, by the shortcut or else from the URL."""
+        if self._context.shortcut is not None:
+            journey = Journey(self.job, partial, self._budget, self._work, self._put)
+            outcome = await self._context.shortcut.attempt(journey)
+            if outcome is not None:
+                return outcome
+        return await self._attempt(partial)
+
+    async def _finish(self) -> FetchedFile:
+        done = await self._destination.finish()
+        if self._context.shortcut is not None:
+            self._context.shortcut.completed(self.job, str(done.path or ""))
+        return done
+
+    def _mismatch(self, partial: PartialDownload, problem: str) -> Temporary:
+        """A shortcut to another file costs the job nothing but time."""
+        shortcut = self._context.shortcut
+        if shortcut is None or partial.proven or not shortcut.blamed(self.job):
+            return self._destination.mismatch(problem)
+        partial.start_over()
+        self._budget.restart()
+        return Temporary(problem)
 
     async def _attempt(self, partial: PartialDownload) -> Outcome:
         exchanges: list[Exchange] = []
@@ -254,6 +284,7 @@ class Transfer:
         return outcome
 
     def _put(self, data: bytes) -> Deferred[None]:
+        self._context.on_data(len(data))
         return self._destination.put(data).addCallback(lambda _: self._written())
 
     def _written(self) -> None:
@@ -265,7 +296,9 @@ class Transfer:
         now = self._context.reactor.seconds()
         if now >= self._next_report:
             self._next_report = now + PROGRESS_INTERVAL
-            self._context.on_progress(partial.length, partial.total)
+            shortcut = self._context.shortcut
+            reused = shortcut.reused if shortcut is not None else 0
+            self._context.on_progress(partial.length, partial.total, reused)
 
     def _measure(self, partial: PartialDownload) -> None:
         self._received, self._total = partial.length, partial.total

@@ -26,6 +26,9 @@ OFFLINE = 3600.0
 PAUSE = 64.0
 """Seconds between two attempts at a download, at the most."""
 
+WAITING = 86_400.0
+"""Seconds for a device that waits for its window or for consent: it may be off for the night."""
+
 RENEWALS = 3
 """A timer is renewed after this part of it: a third, so that a renewal that AWS refuses is made
 again before the end."""
@@ -36,6 +39,7 @@ _INSTALL = (
     State.INSTALLATION_PROGRESS,
     State.INSTALLATION_INTERRUPT,
 )
+_WAIT = (State.WAITING_FOR_WINDOW, State.WAITING_FOR_APPROVAL)
 
 
 class HookLimits(Protocol):
@@ -91,6 +95,7 @@ def step_minutes(hooks: HookLimits, download: DownloadLimits) -> Steps:
         State.ROLLBACK_START: undoing,
         **dict.fromkeys(_DOWNLOAD, fetching),
         **dict.fromkeys(_INSTALL, installing),
+        **dict.fromkeys(_WAIT, WAITING),
     }
     minutes = {state: _minutes(phases.get(state, restarting + checking)) for state in State}
     return lambda state: minutes[state]

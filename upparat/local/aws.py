@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from upparat.job import Status
+from upparat.publish.order import create_job
+from upparat.publish.place import Place
 
 from . import policies
 from .device import Device, Options
@@ -133,8 +135,11 @@ class Cloud:
 
     def placeholder(self, key: str) -> str:
         """Return the ``file`` of a job document. AWS replaces it by a signed URL at delivery."""
-        url = f"https://s3.{policies.REGION}.amazonaws.com/{policies.BUCKET}/{key}"
-        return f"${{aws:iot:s3-presigned-url:{url}}}"
+        return self.place(key).placeholder
+
+    def place(self, key: str) -> Place:
+        """Return the place of an object in the bucket."""
+        return Place(policies.REGION, policies.BUCKET, key)
 
     def create_job(
         self,
@@ -150,16 +155,10 @@ class Cloud:
         :param expires: seconds that a signed URL is valid, 60 to 3600.
         :param options: more arguments of boto3's ``create_job``.
         """
-        self.iot.create_job(
-            jobId=job_id,
-            targets=[policies.thing_arn(thing) for thing in things],
-            document=json.dumps(document),
-            presignedUrlConfig={
-                "roleArn": policies.ROLE_ARN,
-                "expiresInSec": expires,
-            },
-            **options,
-        )
+        arns = [policies.thing_arn(thing) for thing in things]
+        text = json.dumps(document)
+        request = create_job(job_id, arns, text, policies.ROLE_ARN, expires=expires, **options)
+        self.iot.create_job(**request.parameters)
 
     def execution(self, job_id: str, thing: str) -> ExecutionStatus | None:
         """Return the status of a job on a thing, or ``None`` if there is no such execution."""

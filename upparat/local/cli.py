@@ -13,7 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from upparat.job import ACTION, Status
+from upparat.job import Status
+from upparat.publish.boto import BotoAws
+from upparat.publish.document import job_document
+from upparat.publish.firmware import FirmwareFile, examine
+from upparat.publish.place import Place
+from upparat.publish.request import AwsRefused, PublishFailed
+from upparat.publish.upload import FirmwareUpload
 
 from . import policies
 from .aws import Cloud, LocalAws, require_packages
@@ -35,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         require_packages()
         return start(arguments) if arguments.command == "start" else job(arguments)
-    except LocalAwsError as error:
+    except (LocalAwsError, PublishFailed, AwsRefused) as error:
         print(f"upparat-local: {error}", file=sys.stderr)
         return 1
 
@@ -136,10 +142,12 @@ def job(arguments: argparse.Namespace) -> int:
 
     aws, device = _connect(Path(arguments.directory))
     job_id = arguments.job_id or f"job-{time.time_ns() // 1_000_000}"
-    file = aws.upload(f"{job_id}/{Path(arguments.file).name}", _read(arguments.file))
+    firmware = examine(Path(arguments.file))
+    place = aws.place(f"{job_id}/{firmware.path.name}")
+    FirmwareUpload(BotoAws(aws.client), place, firmware).run()
     screen = Screen(sys.stdout)
     with Watcher(aws.mqtt_port, device.cafile, device.thing_name) as watcher:
-        aws.create_job(job_id, _document(arguments, file), [device.thing_name])
+        aws.create_job(job_id, _document(arguments, firmware, place), [device.thing_name])
         screen.line(f"Job {job_id} created for {device.thing_name}; Ctrl-C stops watching it")
         try:
             execution = follow(watcher, screen, lambda: aws.execution(job_id, device.thing_name))
@@ -158,21 +166,16 @@ def _connect(directory: Path) -> tuple[Cloud, Device]:
     return cloud, Device(connection["thing_name"], Path(connection["device"]))
 
 
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise LocalAwsError(f"{path}: {error.strerror}") from None
-
-
-def _document(arguments: argparse.Namespace, file: str) -> dict[str, object]:
-    document: dict[str, object] = {
-        "action": ACTION,
-        "version": arguments.version,
-        "file": file,
-        "force": arguments.force,
-    }
-    return document | ({"meta": arguments.meta} if arguments.meta else {})
+def _document(
+    arguments: argparse.Namespace, firmware: FirmwareFile, place: Place
+) -> dict[str, object]:
+    return job_document(
+        place.placeholder,
+        arguments.version,
+        firmware,
+        meta=arguments.meta or "",
+        force=arguments.force,
+    )
 
 
 # --- command line ---

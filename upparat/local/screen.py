@@ -4,50 +4,27 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable
-from typing import TextIO
+
+from upparat.publish.progress import Console
+from upparat.publish.progress import bar as byte_bar
 
 from .aws import ExecutionStatus
 from .watch import Update, Watcher
 
-_BAR_WIDTH = 30
 
-
-class Screen:
-    """Prints line by line. On a terminal, a progress bar is redrawn in place."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._tty = stream.isatty()
-        self._bar = False
-
-    def line(self, text: str = "") -> None:
-        """Print a line, below the bar if there is one."""
-        if self._bar:
-            self._stream.write("\n")
-        self._bar = False
-        self._stream.write(f"{text}\n")
-        self._stream.flush()
+class Screen(Console):
+    """Prints a job's updates. On a terminal, a progress bar is redrawn in place."""
 
     def update(self, update: Update) -> None:
         """Print a status that the device has sent."""
         stamp = f"  {update.time:%H:%M:%S.%f}"[:-3]
         if update.state == "download_progress":
-            self._progress(f"{stamp}  {bar(update.message)}")
+            self.progress(f"{stamp}  {bar(update.message)}")
             return
         message = "" if update.message == "none" else update.message
         self.line(f"{stamp}  {update.status:<11}  {update.state:<22}  {message}".rstrip())
-
-    def _progress(self, text: str) -> None:
-        if not self._tty:
-            self.line(text)
-            return
-        width = shutil.get_terminal_size().columns - 1
-        self._stream.write(f"\r{text[:width]:<{width}}")
-        self._stream.flush()
-        self._bar = True
 
 
 def follow(
@@ -85,6 +62,4 @@ def bar(message: str) -> str:
         return message
     if not total:
         return f"{done / 1e6:.1f} MB"
-    filled = _BAR_WIDTH * done // total
-    drawn = "#" * filled + "." * (_BAR_WIDTH - filled)
-    return f"[{drawn}] {100 * done // total:3d} %  {done / 1e6:.1f} of {total / 1e6:.1f} MB"
+    return byte_bar(done, total)

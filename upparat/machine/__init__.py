@@ -6,21 +6,24 @@ Nothing here does I/O.
 
 ``model`` has the data of the machine, ``states`` the work that starts with each state. The table
 has a module for each part of a job's life: ``selecting``, ``fetching``, ``installing``,
-``checking``, ``undoing`` and ``ending``. ``ignored`` completes it.
+``checking``, ``holding``, ``undoing`` and ``ending``. ``ignored`` completes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import checking, ending, fetching, installing, selecting, undoing
+from . import checking, ending, fetching, holding, installing, selecting, undoing
 from .guard import Guard
 from .ignored import IGNORED
 from .model import Core, Inputs, Policy
 from .states import builder
 
-PARTS = (selecting, fetching, installing, checking, ending, undoing)
+PARTS = (selecting, fetching, installing, checking, holding, undoing, ending)
 """The modules that fill the table when they are imported."""
+
+STATES = tuple(IGNORED)
+"""The names of all states."""
 
 machine = builder.build()
 """Makes a machine from a :class:`Core`; the result takes :class:`Inputs`."""
@@ -50,4 +53,4 @@ def _trace(made: Inputs, tracer: Callable[[str, str, str], None]) -> None:
     made.__automat_transitioner__.setTrace(trace)  # type: ignore[attr-defined]
 
 
-__all__ = ["IGNORED", "Core", "Guard", "Inputs", "Policy", "machine", "make_machine"]
+__all__ = ["IGNORED", "STATES", "Core", "Guard", "Inputs", "Policy", "machine", "make_machine"]

@@ -7,7 +7,7 @@ from upparat.ports import Stage
 from upparat.snapshots import WaitKind
 
 from .model import Check, Core, Inputs, Pause, Restart
-from .restarts import may_restart
+from .restarts import begin_restart, may_restart
 from .rollback import fail_installation, restart_again
 from .states import restart, verify_installation
 from .versions import note_installation
@@ -35,7 +35,7 @@ def _have_another_version(inputs: Inputs, core: Core, check: Check, version: str
         case Restart.UNFINISHED:
             restart_again(inputs, core, check)
         case Restart.CUT_SHORT if may_restart(core):
-            inputs._restart(check.job)
+            begin_restart(inputs, core, check.job)
         case _ if left > 0:
             core.wait_for(_old_version(check, version), min(core.policy.retry_interval, left))
         case _:

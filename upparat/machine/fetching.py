@@ -9,8 +9,10 @@ from upparat.ports import STREAM, Stage
 from upparat.snapshots import WaitKind
 from upparat.version import older
 
+from .deciding import begin_download, begin_install
 from .ending import ended_by_others
 from .model import Artifact, Check, Core, Downloading, Fetching, Inputs, Pause, Restart, Work
+from .restarts import begin_restart
 from .rollback import fail_installation
 from .states import download, install, restart, verify_installation, verify_job
 from .versions import may_downgrade, maybe_installed
@@ -48,7 +50,7 @@ def compare(inputs: Inputs, core: Core, work: Work, version: str) -> None:
             old=version,
             new=job.version,
         )
-        inputs._download(job)
+        begin_download(inputs, core, job)
 
 
 def _confirm(inputs: Inputs, core: Core, job: Job) -> None:
@@ -67,9 +69,9 @@ def _confirm(inputs: Inputs, core: Core, job: Job) -> None:
     if installation.stage is Stage.RESTARTED:
         inputs._check(Check(job, Restart.DONE, until=core.timer.now()))
     elif installation.stage is Stage.INSTALLED:
-        inputs._restart(job)
+        begin_restart(inputs, core, job)
     else:
-        inputs._download(job)
+        begin_download(inputs, core, job)
 
 
 # --- download ---------------------------------------------------------------------------------
@@ -133,20 +135,22 @@ def request_url(inputs: Inputs, core: Core, work: Fetching) -> None:
 
 @download.upon(Inputs.downloaded).loop()
 def have_file(inputs: Inputs, core: Core, transfer: Downloading, path: str) -> None:
-    inputs._install(Artifact(transfer.job, path))
+    begin_install(inputs, core, transfer.job, path)
 
 
 @download.upon(Inputs.stream_ready).loop()
 def have_stream(inputs: Inputs, core: Core, transfer: Downloading) -> None:
-    inputs._install(Artifact(transfer.job, STREAM))
+    begin_install(inputs, core, transfer.job, STREAM)
 
 
 def report_download(
-    inputs: Inputs, core: Core, work: Work, downloaded: int, total: int | None
+    inputs: Inputs, core: Core, work: Work, downloaded: int, total: int | None, reused: int = 0
 ) -> None:
     figures = {"downloaded_bytes": downloaded}
     if total is not None:
         figures["total_bytes"] = total
+    if reused:
+        figures["reused_bytes"] = reused
     core.jobs.report(work.job.execution, Report(State.DOWNLOAD_PROGRESS, json.dumps(figures)))
 
 

@@ -14,6 +14,7 @@ from .states import (
     WORKING,
     cleanup,
     fetch_jobs,
+    hold,
     idle,
     monitor,
     rollback,
@@ -61,6 +62,7 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
         Inputs._restart,
         Inputs._check,
         Inputs._roll_back,
+        Inputs._hold,
         *_END,
     ),
     "download": _but(
@@ -75,6 +77,7 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
         Inputs.describe_failed,
         Inputs.timeout,
         Inputs._install,
+        Inputs._hold,
         *_END,
     ),
     "install": _but(
@@ -88,6 +91,7 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
         Inputs.installed,
         Inputs._restart,
         Inputs._roll_back,
+        Inputs._hold,
         *_END,
     ),
     "restart": _but(
@@ -105,7 +109,19 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
         Inputs.timeout,
         Inputs._restart,
         Inputs._roll_back,
+        Inputs._hold,
         *_END,
+    ),
+    "hold": _but(
+        Inputs.held,
+        Inputs.permitted,
+        Inputs.download_failed,
+        Inputs.cancelled,
+        Inputs._download,
+        Inputs._install,
+        Inputs._restart,
+        Inputs._finish,
+        Inputs._abandon,
     ),
     # A rollback is not taken back itself.
     "rollback": _but(
@@ -128,6 +144,6 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
 for _state in (idle, fetch_jobs, monitor, cleanup, stopped):
     for _input in IGNORED[_state.name]:
         _state.upon(_input).loop().returns(None)
-for _working in (select_job, *WORKING, rollback, wind_down):
+for _working in (select_job, *WORKING, hold, rollback, wind_down):
     for _input in IGNORED[_working.name]:
         _working.upon(_input).loop().returns(None)

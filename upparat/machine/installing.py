@@ -7,7 +7,7 @@ from upparat.ports import Stage
 
 from .fetching import MAX_URL_REQUESTS, miss_url, refresh_url, request_url, resume
 from .model import Artifact, Check, Core, Inputs, Restart, Work
-from .restarts import GOING_DOWN
+from .restarts import GOING_DOWN, begin_restart
 from .rollback import fail_installation
 from .states import install, restart, verify_installation
 from .versions import note_installation
@@ -53,7 +53,7 @@ def request_url_again(inputs: Inputs, core: Core, artifact: Artifact) -> None:
 @install.upon(Inputs.installed).loop()
 def have_installed(inputs: Inputs, core: Core, artifact: Artifact) -> None:
     note_installation(core, artifact.job, Stage.INSTALLED)
-    inputs._restart(artifact.job)
+    begin_restart(inputs, core, artifact.job)
 
 
 install.upon(Inputs._restart).to(restart).returns(None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -24,10 +24,13 @@ from upparat.job import (
 from upparat.ports import (
     DownloadEvents,
     Downloads,
+    Gate,
+    GateEvents,
     HookEvents,
     Hooks,
     Jobs,
     JobsEvents,
+    JobStep,
     Memory,
     Record,
     Rollback,
@@ -77,6 +80,7 @@ class Pause:
 class Core:
     """The ports, the policy, and the data that outlives a single job.
 
+    :ivar gate: holds steps back; without one each step begins at once.
     :ivar memory: the device's memory of an update in hand; ``None`` once it is used up.
     :ivar job: the job that the agent works on.
     :ivar replaced: the version that ran before it; empty if it is not known.
@@ -93,6 +97,7 @@ class Core:
     timer: Timer
     record: Record
     policy: Policy
+    gate: Gate | None = None
     memory: Memory | None = None
     job: Job | None = None
     replaced: str = ""
@@ -192,6 +197,22 @@ class Artifact(Fetching):
     renewing: bool = False
 
 
+@dataclass
+class HeldJob(Work):
+    """A job whose next step has to wait.
+
+    :ivar path: of the file for the install hook; empty if it has to be looked at again.
+    :ivar known: the status details that AWS has, as far as the agent knows.
+    :ivar restarting: the restart was announced before: the wait is not reported, because
+        ``reboot_start`` has to stay the last report.
+    """
+
+    step: JobStep
+    path: str = ""
+    known: Mapping[str, str] = field(default_factory=dict)
+    restarting: bool = False
+
+
 class Restart(Enum):
     """How far the restart had got when its result is checked."""
 
@@ -252,7 +273,7 @@ class Undoing(Work):
 # --- inputs -----------------------------------------------------------------------------------
 
 
-class Inputs(JobsEvents, DownloadEvents, HookEvents, TimerEvents, Protocol):
+class Inputs(JobsEvents, DownloadEvents, HookEvents, GateEvents, TimerEvents, Protocol):
     """Every input of the machine."""
 
     def start(self, memory: Memory | None) -> None:
@@ -278,6 +299,9 @@ class Inputs(JobsEvents, DownloadEvents, HookEvents, TimerEvents, Protocol):
 
     def _download(self, job: Job) -> None:
         """Its file is needed."""
+
+    def _hold(self, held: HeldJob) -> None:
+        """The next step has to wait."""
 
     def _install(self, artifact: Artifact) -> None:
         """The file is here."""

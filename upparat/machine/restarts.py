@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from upparat.job import Job, JobExecution, State, Status
-from upparat.ports import Memory, Stage
+from upparat.ports import JobStep, Memory, Stage
 from upparat.snapshots import WaitKind
 
-from .model import Check, Core, Pause, Restart
+from .deciding import begin
+from .model import Check, Core, HeldJob, Inputs, Pause, Restart
 
 GOING_DOWN = Pause(WaitKind.RESTART_GRACE, "the device may be going down")
 
@@ -59,6 +60,14 @@ def _how_far(memory: Memory) -> Restart:
     if memory.restart_attempts:
         return Restart.UNFINISHED if memory.same_boot else Restart.CUT_SHORT
     return Restart.NEVER_BEGUN if memory.same_boot else Restart.UNFINISHED
+
+
+def begin_restart(inputs: Inputs, core: Core, job: Job) -> None:
+    """Begin the restart, unless it has to wait."""
+    begun = restarted(core, job.execution)
+    begin(
+        inputs, core, HeldJob(job, JobStep.RESTART, known=job.execution.details, restarting=begun)
+    )
 
 
 def may_restart(core: Core) -> bool:

@@ -8,7 +8,7 @@ from upparat.job import Hook, Job, JobExecution, Report, State, Status
 from upparat.ports import Rollback
 
 from .model import Check, Core, Inputs, Undoing
-from .restarts import GOING_DOWN, may_restart
+from .restarts import GOING_DOWN, begin_restart, may_restart
 
 NOT_BEGUN = "none"
 DONE = "done"
@@ -31,7 +31,7 @@ def fail_installation(inputs: Inputs, core: Core, job: Job, report: Report) -> N
 def restart_again(inputs: Inputs, core: Core, check: Check) -> None:
     """Restart at least once, but not for ever: the restart hook may be what kills the agent."""
     if may_restart(core):
-        inputs._restart(check.job)
+        begin_restart(inputs, core, check.job)
     else:
         attempts = core.policy.restart_attempts
         message = f"The agent was stopped in each of {attempts} runs of the restart hook"

@@ -5,21 +5,23 @@ from __future__ import annotations
 from automat import TypeMachineBuilder
 
 from upparat.job import Hook, Job, Report, State
-from upparat.ports import Rollback, Stage
+from upparat.ports import JobStep, Rollback, Stage
 
+from .deciding import begin_download, waits_again
 from .model import (
     Aftermath,
     Artifact,
     Check,
     Core,
     Downloading,
+    HeldJob,
     Inputs,
     Restart,
     Selection,
     Undoing,
     Work,
 )
-from .restarts import check_after_start, restarted
+from .restarts import begin_restart, check_after_start, restarted
 from .rollback import go_on, lost, restart_again, was_rolling_back
 from .versions import may_downgrade, maybe_installed, note_installation
 
@@ -47,12 +49,14 @@ def verify(inputs: Inputs, core: Core, job: Job) -> Work:
     if restarted(core, job.execution):
         inputs._check(check_after_start(core, job))
         return Work(job)
+    if waits_again(inputs, core, job):
+        return Work(job)
     core.record.working(job.key)
     asked = maybe_installed(job) or not may_downgrade(core, job)
     if asked and Hook.VERSION in core.policy.hooks:
         core.hooks.run(Hook.VERSION, job)
     else:
-        inputs._download(job)
+        begin_download(inputs, core, job)
     return Work(job)
 
 
@@ -101,14 +105,21 @@ def check_version(inputs: Inputs, core: Core, check: Check) -> Check:
     if may_ask and Hook.VERSION in core.policy.hooks:
         core.hooks.run(Hook.VERSION, check.job)
     elif check.restart is Restart.WAITING:
-        inputs._restart(
-            check.job
-        )  # not one of the restart_attempts: the hook has restarted nothing
+        # not one of the restart_attempts: the hook has restarted nothing
+        begin_restart(inputs, core, check.job)
     elif check.restart in (Restart.NEVER_BEGUN, Restart.UNFINISHED):
         restart_again(inputs, core, check)
     else:
         inputs._finish(Report(State.COMPLETE_NO_VERSION_CHECK))
     return check
+
+
+def wait_at_gate(inputs: Inputs, core: Core, held: HeldJob) -> HeldJob:
+    if held.step is JobStep.DOWNLOAD:
+        core.record.working(held.job.key)  # with the version that is replaced
+    if core.gate is not None:
+        core.gate.wait(held.step, held.job)
+    return held
 
 
 def release_hooks(inputs: Inputs, core: Core, aftermath: Aftermath) -> Aftermath:
@@ -132,6 +143,7 @@ download = builder.state("download", prepare_download)
 install = builder.state("install", install_file)
 restart = builder.state("restart", announce_restart)
 verify_installation = builder.state("verify_installation", check_version)
+hold = builder.state("hold", wait_at_gate)
 rollback = builder.state("rollback", take_back)
 wind_down = builder.state("wind_down", release_hooks)
 cleanup = builder.state("cleanup")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -30,6 +31,10 @@ class AskingBench(CommandBench):
         except SystemExit as exit:
             return int(exit.code or 0)
         return 0
+
+    def request(self) -> Any:
+        """The last request that the agent got."""
+        return json.loads(self.answering.asked[-1])
 
     def printed(self) -> list[str]:
         """The lines on stdout."""

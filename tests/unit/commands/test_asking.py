@@ -96,8 +96,16 @@ class FailureTests(AskingBench):
 class StartTests(AskingBench):
     def test_a_verb_that_asks_imports_little(self) -> None:
         missing = str(Path(os.path.abspath(self.directory), "none"))
-        for verb in ("status", "log", "check-now"):
-            modules = imported_by(verb, "--socket", missing)
+        for words in (
+            ["status"],
+            ["log"],
+            ["check-now"],
+            ["approve"],
+            ["defer", "a", "1h"],
+            ["pause", "1h"],
+            ["resume"],
+        ):
+            modules = imported_by(*words, "--socket", missing)
             self.assertIn("upparat.control.client", modules)
             heavy = {"twisted", "zope", "asyncio", "ssl", "upparat.config.settings"}
             self.assertEqual(heavy & modules, set())

@@ -13,6 +13,7 @@ from tests.support.anyjson import RELAXED
 from tests.support.certs import make_certs
 from tests.unit.config.bench import PROXY, ConfigBench
 from upparat.config import reader as config
+from upparat.config.address import ListenAddress
 from upparat.config.reader import ConfigError
 from upparat.config.settings import ControlSettings, Require
 from upparat.job import Hook
@@ -276,6 +277,35 @@ class InventoryTests(ConfigBench):
             self.assertIn("other characters than those of a package name", problem)
 
 
+class PolicyTests(ConfigBench):
+    def test_a_window_is_needed(self) -> None:
+        for step in ("download", "install", "restart"):
+            for rule in ("window", "ask-or-window"):
+                told = self.problem("policy", f"{step} = {rule}")
+                self.assertEqual(told, f"[policy] {step}: {rule} needs window")
+
+    def test_somebody_has_to_be_able_to_answer(self) -> None:
+        text = "[policy]\ninstall = ask\n[control]\nsocket = off\n"
+        self.assertEqual(self.problems(text), ("[policy] install: ask needs [control] socket",))
+        self.load("[policy]\ninstall = ask-or-window\nwindow = 02:00-05:00\n[control]\nsocket =\n")
+
+    def test_each_option_names_its_problem(self) -> None:
+        for line, problem in (
+            ("restart = sometimes", "'sometimes' is none of always, window, ask, ask-or-window"),
+            ("window = Mo 02:00-05:00", "'Mo' is no weekday: Mon, Tue, Wed, Thu, Fri, Sat, Sun"),
+            ("deadline = 7", "'7' is no duration, such as 90s, 30m, 2h or 7d"),
+            ("clock_patience = 0s", "'0s' is no time at all"),
+            ("users = root nobody-at-all", "the system has no user 'nobody-at-all'"),
+            ("timezone = Europe/Berlin", "needs window"),
+        ):
+            told = self.problem("policy", line)
+            self.assertEqual(told, f"[policy] {line.partition(' ')[0]}: {problem}")
+
+    def test_a_zone_that_is_unknown(self) -> None:
+        told = self.problem("policy", "window = 02:00-05:00", "timezone = Mars/Base")
+        self.assertEqual(told, "[policy] timezone: the device knows no time zone 'Mars/Base'")
+
+
 class ProxyTests(ConfigBench):
     def test_the_environment_is_for_downloads(self) -> None:
         self.environ["https_proxy"] = "http://proxy.example.com:3128"
@@ -349,3 +379,24 @@ class ControlTests(ConfigBench):
         settings = config.load(self.write(text), "thing", must_run=True)
         self.assertEqual(settings.control, ControlSettings(socket=None))
         self.assertEqual((len(settings.problems), settings.unfit), (3, ""))
+
+    def test_the_page(self) -> None:
+        for text in ("", "off", "OFF"):
+            self.assertIsNone(self.option("control", f"http = {text}").http, text)
+        found = self.option("control", "http = localhost:9110").http
+        self.assertEqual(found, ListenAddress("127.0.0.1", 9110))
+        self.assertEqual(
+            self.problem("control", "http = 9110"),
+            "[control] http: '9110' is not of the form ADDRESS:PORT",
+        )
+
+    def test_a_page_that_others_can_reach(self) -> None:
+        option = "http = 10.0.0.1:9110"
+        self.assertEqual(
+            self.problem("control", option),
+            "[control] http: others can reach 10.0.0.1: needs http_anywhere = yes",
+        )
+        settings = config.load(self.write(f"[control]\n{option}"), "thing", must_run=True)
+        self.assertIsNone(settings.control.http)
+        found = self.option("control", f"{option}\nhttp_anywhere = yes").http
+        self.assertEqual(found, ListenAddress("10.0.0.1", 9110))

@@ -8,27 +8,34 @@ import tempfile
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from tests.support.certs import make_certs
 from tests.unit.config.bench import PROXY, ConfigBench, certificate, public_keys
 from upparat.config import reader as config
+from upparat.config.address import ListenAddress
 from upparat.config.settings import (
     SECTIONS,
     BrokerSettings,
     ControlSettings,
+    DeltaSettings,
     DownloadSettings,
     HookSettings,
     InventorySettings,
     LogUpload,
+    PolicySettings,
     Require,
     ServiceSettings,
     Settings,
     StepTimeout,
     VerifySettings,
+    default_downloads,
     default_state,
 )
 from upparat.job import Downgrades, Hook
 from upparat.net.proxy import NO_PROXIES, Proxies, Proxy
+from upparat.policy.rules import StepRule
+from upparat.policy.windows import parse_windows
 from upparat.runtime import default_socket
 
 ALL = """
@@ -99,6 +106,21 @@ hook = {hook} inventory
 socket = {directory}/control.sock
 mode = 0600
 group = root
+http = 10.0.0.1:9110
+http_anywhere = yes
+[delta]
+seeds = /dev/a "/srv/b c"
+keep = no
+[policy]
+download = always
+install = Window
+restart = ask-or-window
+window = 02:00-05:00, Sat-Sun 22:00-06:00
+timezone = Europe/Berlin
+deadline = 7d
+clock_patience = 2h
+force_skips_policy = yes
+users = root 1000
 """
 
 
@@ -156,7 +178,24 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "allow_downgrade": Downgrades.YES,
     },
     "inventory": {"package": "", "hook": ()},
-    "control": {"socket": default_socket(), "mode": "0660", "group": None},
+    "control": {
+        "socket": default_socket(),
+        "mode": "0660",
+        "group": None,
+        "http": None,
+        "http_anywhere": False,
+    },
+    "policy": {
+        "download": StepRule.ALWAYS,
+        "install": StepRule.ALWAYS,
+        "restart": StepRule.ALWAYS,
+        "window": None,
+        "timezone": "",
+        "deadline": None,
+        "clock_patience": 86_400.0,
+        "force_skips_policy": False,
+        "users": (),
+    },
 }
 
 
@@ -230,7 +269,27 @@ class SettingsTests(ConfigBench):
                     allow_downgrade=Downgrades.FORCED,
                 ),
                 InventorySettings(package="my.app_1-x", hook=(hook, "inventory")),
-                ControlSettings(socket=self.directory / "control.sock", mode="0600", group="root"),
+                ControlSettings(
+                    socket=self.directory / "control.sock",
+                    mode="0600",
+                    group="root",
+                    http=ListenAddress("10.0.0.1", 9110),
+                    http_anywhere=True,
+                ),
+                DeltaSettings(seeds=(Path("/dev/a"), Path("/srv/b c"))),
+                PolicySettings(
+                    download=StepRule.ALWAYS,
+                    install=StepRule.WINDOW,
+                    restart=StepRule.ASK_OR_WINDOW,
+                    window=parse_windows(
+                        "02:00-05:00, Sat-Sun 22:00-06:00", ZoneInfo("Europe/Berlin")
+                    ),
+                    timezone="Europe/Berlin",
+                    deadline=604_800.0,
+                    clock_patience=7200.0,
+                    force_skips_policy=True,
+                    users=(0, 1000),
+                ),
             ),
         )
 
@@ -254,6 +313,13 @@ class SettingsTests(ConfigBench):
         self.assertEqual(settings.service.state_dir, default_state())
         self.assertEqual((settings.problems, settings.unfit), ((), ""))
 
+    def test_a_device_without_a_temporary_directory(self) -> None:
+        def nowhere() -> str:
+            raise FileNotFoundError("No usable temporary directory found")
+
+        self.patch(tempfile, "gettempdir", nowhere)
+        self.assertEqual(default_downloads(), Path("/tmp"))
+
     def test_the_state_survives_a_reboot(self) -> None:
         self.patch(os, "geteuid", lambda: 0)
         self.assertEqual(default_state(), Path("/var/lib/upparat"))
@@ -276,6 +342,7 @@ class SettingsTests(ConfigBench):
         self.assertEqual(settings.download, values.download)
         self.assertEqual(settings.verify, values.verify)
         self.assertEqual(settings.inventory, values.inventory)
+        self.assertEqual(settings.policy, values.policy)
         self.assertEqual(settings.broker, dataclasses.replace(values.broker, thing_name="thing"))
         self.assertEqual(settings.service, values.service)
 

@@ -68,7 +68,7 @@ class SeverityTests(ConfigBench):
         self.assertEqual(settings.download, self.load().download)
 
     def test_what_a_newer_agent_may_know(self) -> None:
-        for text in ("[broker]\nzzz = 1\n", "[service]\nzzz = 1\n", "[policy]\n"):
+        for text in ("[broker]\nzzz = 1\n", "[service]\nzzz = 1\n", "[zzz]\n"):
             self.assert_runs(text)
 
     def test_a_wrong_command_fails_its_job(self) -> None:
@@ -115,5 +115,10 @@ class SeverityTests(ConfigBench):
             "[download]\ncafile = /none\n",
             "[download]\nproxy = ftp://h\n",
             "[hooks]\ninstall_stream = ys\n",
+            "[policy]\nrestart = at night\n",
+            "[policy]\nrestart = window\n",
+            "[policy]\nwindow = 2-5\n",
+            "[policy]\nwindows = 02:00-05:00\n",
+            "[Policy]\nrestart = ask\n",
         ):
             self.assert_runs(text, unfit=True)

@@ -17,6 +17,7 @@ from tests.support.ports import key
 from upparat.control.agent import Agent
 from upparat.control.desk import Desk
 from upparat.control.history import PastJob
+from upparat.control.peer import Credentials
 from upparat.control.server import ControlProtocol
 from upparat.control.status import StatusBuilder
 from upparat.job import Hook
@@ -57,6 +58,32 @@ def _validator(kind: str) -> Draft202012Validator:
     return Draft202012Validator({**SCHEMA, "oneOf": [{"$ref": f"#/$defs/{kind}"}]})
 
 
+class FakeDecisions:
+    """Notes each decision; raises ``problem``, if there is one."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+        self.problem: Exception | None = None
+
+    def approve(self, step: str | None, job_id: str | None, uid: int, pid: int) -> str:
+        return self._take("approve", step, job_id, uid, pid)
+
+    def defer(self, job_id: str | None, seconds: float, uid: int, pid: int) -> str:
+        return self._take("defer", job_id, seconds, uid, pid)
+
+    def pause(self, seconds: float | None, uid: int, pid: int) -> str:
+        return self._take("pause", seconds, uid, pid)
+
+    def resume(self, uid: int, pid: int) -> str:
+        return self._take("resume", uid, pid)
+
+    def _take(self, *call: object) -> str:
+        if self.problem is not None:
+            raise self.problem
+        self.calls.append(call)
+        return f"done: {call[0]}"
+
+
 class FakeAgent:
     """What the status is made of."""
 
@@ -67,6 +94,8 @@ class FakeAgent:
         self.pause: Wait | None = None
         self.download: DownloadSnapshot | None = None
         self.hook: HookSnapshot | None = None
+        self.policy: Wait | None = None
+        self.decisions = FakeDecisions()
         self.history: tuple[PastJob, ...] = ()
         self.now = NOON
 
@@ -83,6 +112,8 @@ class FakeAgent:
             pause=lambda: self.pause,
             download=lambda: self.download,
             hook=lambda: self.hook,
+            policy=lambda: self.policy,
+            decisions=self.decisions,
         )
 
     def builder(self, downloads: Path = Path("/nowhere/downloads")) -> StatusBuilder:
@@ -166,11 +197,13 @@ class ControlBench(SynchronousTestCase):
         self.logs = FakeLogs()
         self.connected = True
         self.checks = 0
-        self.desk = Desk(self.clock, self.agent.builder(), self.check_now, self.logs)
+        self.desk = Desk(
+            self.clock, self.agent.builder(), self.check_now, self.logs, self.agent.decisions
+        )
 
     def check_now(self) -> bool:
         self.checks += self.connected
         return self.connected
 
     def peer(self) -> Peer:
-        return Peer(ControlProtocol(self.desk))
+        return Peer(ControlProtocol(self.desk, lambda transport: Credentials(7, 1000, 100)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.unit.control.bench import JOB, ControlBench
 from upparat.control.desk import CHECK_INTERVAL, FOLLOW_INTERVAL, REFRESH_INTERVAL
+from upparat.snapshots import Wait, WaitKind
 
 
 class FollowTests(ControlBench):
@@ -79,3 +80,45 @@ class CheckTests(ControlBench):
         self.connected = True
         self.peer().asks("check_now")
         self.assertEqual(self.checks, 1)
+
+
+class DecisionTests(ControlBench):
+    def test_each_reaches_the_agent_with_who_has_made_it(self) -> None:
+        for name, more, call in (
+            ("approve", {}, ("approve", None, None, 1000, 7)),
+            (
+                "approve",
+                {"step": "install", "job": "a"},
+                ("approve", "install", "a", 1000, 7),
+            ),
+            ("defer", {"job": "a", "seconds": 60}, ("defer", "a", 60.0, 1000, 7)),
+            ("pause", {}, ("pause", None, 1000, 7)),
+            ("pause", {"seconds": 60}, ("pause", 60.0, 1000, 7)),
+            ("resume", {}, ("resume", 1000, 7)),
+        ):
+            peer = self.peer()
+            [answer] = peer.asks(name, **more)
+            self.assertEqual((answer["type"], answer["text"]), ("decision", f"done: {name}"))
+            self.assertTrue(peer.closed)
+            self.assertEqual(self.agent.decisions.calls.pop(), call)
+
+    def test_a_refusal_says_why(self) -> None:
+        for problem, code in (
+            (PermissionError("user 1 may not"), "not_allowed"),
+            (LookupError("job b is not in hand"), "not_in_hand"),
+            (ValueError("no step waits"), "bad_request"),
+        ):
+            self.agent.decisions.problem = problem
+            [answer] = self.peer().asks("approve")
+            self.assertEqual((answer["error"], answer["message"]), (code, str(problem)))
+
+    def test_a_deferral_needs_a_time(self) -> None:
+        [answer] = self.peer().asks("defer", job="a")
+        expected = ("bad_request", "seconds: must be more than 0")
+        self.assertEqual((answer["error"], answer["message"]), expected)
+
+    def test_the_status_says_what_a_step_waits_for(self) -> None:
+        self.agent.policy = Wait(WaitKind.APPROVAL, "install waits", 60.0)
+        [status] = self.peer().asks("status")
+        [wait] = status["waiting"]
+        self.assertEqual((wait["for"], wait["seconds"]), ("approval", 60.0))

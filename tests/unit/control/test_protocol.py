@@ -20,6 +20,11 @@ from upparat.control.protocol import (
     encode,
     parse_request,
 )
+from upparat.snapshots import WaitKind
+
+UNKNOWN = "request: must be one of status, follow, check_now, log, approve, defer, pause, resume"
+STEP = "step: must be one of download, install, restart, or null"
+SECONDS = "seconds: must be more than 0, or null"
 
 
 class RequestTests(SynchronousTestCase):
@@ -27,6 +32,9 @@ class RequestTests(SynchronousTestCase):
         for request in (
             *map(ControlRequest, RequestKind),
             ControlRequest(RequestKind.LOG, "job-1", follow=True),
+            ControlRequest(RequestKind.APPROVE, "job-1", step="install"),
+            ControlRequest(RequestKind.DEFER, "job-1", seconds=7200.0),
+            ControlRequest(RequestKind.PAUSE, seconds=0.5),
         ):
             check(request.message(), "request")
             self.assertEqual(parse_request(encode(request.message())), request)
@@ -52,13 +60,20 @@ class RequestTests(SynchronousTestCase):
             (b"\xff", "the request is not JSON"),
             (b"[" * 4000, "the request is not JSON"),
             (b"[]", "the request is not an object"),
-            (b'{"protocol":1}', "request: must be one of status, follow, check_now, log"),
+            (b'{"protocol":1}', UNKNOWN),
             (
                 b'{"protocol":1,"request":[]}',
-                "request: must be one of status, follow, check_now, log",
+                UNKNOWN,
             ),
             (b'{"protocol":1,"request":"log","job":1}', "job: must be a string or null"),
             (b'{"protocol":1,"request":"log","follow":1}', "follow: must be true or false"),
+            (b'{"protocol":1,"request":"approve","step":"flash"}', STEP),
+            (b'{"protocol":1,"request":"approve","step":["install"]}', STEP),
+            (b'{"protocol":1,"request":"pause","seconds":0}', SECONDS),
+            (b'{"protocol":1,"request":"pause","seconds":true}', SECONDS),
+            (b'{"protocol":1,"request":"pause","seconds":"2h"}', SECONDS),
+            (b'{"protocol":1,"request":"pause","seconds":NaN}', SECONDS),
+            (b'{"protocol":1,"request":"defer","seconds":1e999}', SECONDS),
         ):
             self.assertEqual(self.refused(line), (ErrorCode.BAD_REQUEST, message))
 
@@ -79,7 +94,12 @@ class MessageTests(SynchronousTestCase):
         self.assertTrue(line.isascii())
 
     def test_each_fits_the_schema(self) -> None:
-        for message in (protocol.checking(), protocol.log_line("x"), protocol.end()):
+        for message in (
+            protocol.checking(),
+            protocol.log_line("x"),
+            protocol.end(),
+            protocol.decision("x"),
+        ):
             check(message)
 
     def test_the_schema_is_one(self) -> None:
@@ -88,3 +108,5 @@ class MessageTests(SynchronousTestCase):
     def test_the_schema_knows_every_word_of_the_protocol(self) -> None:
         errors = SCHEMA["$defs"]["error"]["properties"]["error"]["enum"]
         self.assertEqual(errors, list(ErrorCode))
+        waits = SCHEMA["$defs"]["wait"]["properties"]["for"]["enum"]
+        self.assertEqual(waits, list(WaitKind))

@@ -91,7 +91,7 @@ class ProbeTests(DoctorBench):
     def test_the_broker_says_why_it_closes(self) -> None:
         def script(peer: Peer) -> None:
             peer.read()
-            peer.send(packet(0x20, b"\0\0\0"), packet(DISCONNECT, b"\x8e\0"))
+            peer.send(packet(0x20, b"\0\0\0"), packet(DISCONNECT, b"\x8e\x04\x1f\0\x01x"))
             peer.read_all()
 
         probe = self.probe(script, Version.MQTTv5)

@@ -13,6 +13,7 @@ from tests.unit.download.bench import (
     URL,
     Answer,
     Bench,
+    rest,
     whole,
 )
 from upparat.download.writer import FLUSH_DELAY
@@ -31,6 +32,12 @@ class DownloadTests(Bench):
         self.assertEqual(self.asked, [(URL, {})])
         self.assertEqual(self.closed, 1)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_the_bytes_that_have_come_are_counted(self) -> None:
+        """What an earlier agent has left is not among them."""
+        self.leave_part(CONTENT[:4])
+        self.start(rest(4), sha256=SHA256)
+        self.assertEqual(self.downloader.fetched, 6)
 
     def test_progress_is_told_once_a_second(self) -> None:
         answer = Answer(length=1000, end=None)

@@ -8,6 +8,7 @@ from typing import Any
 
 from upparat.local import aws, cli, ministack
 from upparat.local.device import Device
+from upparat.publish.firmware import examine
 
 from .bench import Base
 
@@ -50,19 +51,24 @@ class CommandLine(Base):
         self.assertIn("pip install 'upparat[local]'", self.err.getvalue())
 
     def test_the_document_of_a_job(self) -> None:
+        file = self.directory / "f"
+        file.write_bytes(b"content")
+        firmware, place = examine(file), aws.Cloud("", 0).place("j/f")
         arguments = cli._parser().parse_args(["job", "f", "1.0", "--meta", "m", "--force"])
         self.assertEqual(
-            cli._document(arguments, "url"),
+            cli._document(arguments, firmware, place),
             {
                 "action": "upparat-update",
                 "version": "1.0",
-                "file": "url",
+                "file": place.placeholder,
+                "sha256": firmware.sha256,
+                "size": 7,
                 "force": True,
                 "meta": "m",
             },
         )
         arguments = cli._parser().parse_args(["job", "f", "1.0"])
-        self.assertNotIn("meta", cli._document(arguments, "url"))
+        self.assertNotIn("meta", cli._document(arguments, firmware, place))
 
     def test_a_dead_ministack_is_noticed(self) -> None:
         local = aws.LocalAws(self.directory)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.support.ports import Bench, Call, execution, key
 from upparat.job import Hook, JobExecutionSummary, State, Status
-from upparat.ports import Memory
+from upparat.ports import JobStep, Memory
 
 IN_PROGRESS = Status.IN_PROGRESS
 QUEUED = Status.QUEUED
@@ -72,6 +72,12 @@ class Life(Bench):
     def checking(self) -> Life:
         self.restart_running().machine.restarted()
         self.machine.timeout()
+        return self
+
+    def holding(self, *steps: JobStep) -> Life:
+        """Wait with each of these steps, or with the download."""
+        self.gate.closed = set(steps or [JobStep.DOWNLOAD])
+        self.asking_to_download()
         return self
 
     def winding_down(self) -> Life:

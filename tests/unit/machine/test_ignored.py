@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.ports import ALL_HOOKS, execution
 from tests.unit.machine.bench import Life
 from upparat import machine
-from upparat.job import Hook, State
+from upparat.job import Hook, Report, State
 from upparat.machine import IGNORED, Inputs
 
 
@@ -38,6 +38,7 @@ class TableTests(SynchronousTestCase):
                 "restart",
                 "verify_installation",
                 "rollback",
+                "hold",
                 "wind_down",
                 "cleanup",
                 "stopped",
@@ -60,6 +61,7 @@ class TableTests(SynchronousTestCase):
             "downloaded": ("/f",),
             "url_expired": ("old",),
             "download_failed": (State.DOWNLOAD_FAILED, "no"),
+            "held": (Report(State.WAITING_FOR_WINDOW, "later"),),
         }
         for state, life in self.lives().items():
             self.assertEqual(life.state, state)
@@ -83,6 +85,7 @@ class TableTests(SynchronousTestCase):
             "install": Life().installing(),
             "restart": Life().restarting(),
             "verify_installation": Life().checking(),
+            "hold": Life().holding(),
             "wind_down": Life().winding_down(),
             "rollback": Life(ALL_HOOKS).rolling_back(),
             "cleanup": Life(ALL_HOOKS).cleaning(),

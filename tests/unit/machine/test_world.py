@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.support.model import Device, document
 from upparat.job import ExecutionKey, Hook, Status
+from upparat.ports import JobStep
 
 STEPS = 50
 """Steps of each example, at the most."""
@@ -35,9 +36,12 @@ class UpdateModel(RuleBasedStateMachine):
         self.device = Device(self.directory)
         self.count = 0
 
-    @initialize(streamed=st.booleans(), undoes=st.booleans())
-    def choose_a_device(self, streamed: bool, undoes: bool) -> None:
+    @initialize(
+        streamed=st.booleans(), undoes=st.booleans(), closed=st.sets(st.sampled_from(JobStep))
+    )
+    def choose_a_device(self, streamed: bool, undoes: bool, closed: set[JobStep]) -> None:
         self.device = Device(self.directory, streamed=streamed, undoes=undoes)
+        self.device.closed = closed
 
     # --- the back office ---
 
@@ -144,6 +148,50 @@ class UpdateModel(RuleBasedStateMachine):
     go_on_again = rule(steps=st.integers(1, 4))(lambda self, steps: self.go_on(steps))
     go_far = rule()(lambda self: self.go_on(8))
 
+    # --- the people ---
+
+    @rule()
+    def pause(self) -> None:
+        self.device.paused = True
+
+    @rule()
+    def permit(self) -> None:
+        self.device.paused = False
+        self.device.agent.gate.permit()
+
+    def until_it_waits(self, step: JobStep) -> bool:
+        """Let all go well until this step waits; whether it does."""
+        self.device.closed.add(step)
+        for _ in range(30):
+            waiting = self.device.agent.gate.waiting
+            if waiting is not None and waiting[0] is step and not self.device.agent.jobs.reports:
+                return True
+            self.device.agent.step()
+        return False
+
+    @rule(step=st.sampled_from(JobStep), reboot=st.booleans(), boots=st.booleans())
+    def cut_the_power_of_a_wait(self, step: JobStep, reboot: bool, boots: bool) -> None:
+        """The boot loader may take what is installed."""
+        if self.until_it_waits(step):
+            if reboot and boots and step is JobStep.RESTART:
+                self.device.switch()
+            self.device.crash(reboot=reboot)
+            for _ in range(4):
+                if self.device.agent.gate.waiting is None:
+                    self.device.agent.step()
+            waiting = self.device.agent.gate.waiting
+            assert waiting is None or waiting[0] is step, "the wait begins with another step"
+
+    @rule(step=st.sampled_from(JobStep))
+    def cancel_a_wait(self, step: JobStep) -> None:
+        if self.until_it_waits(step):
+            waiting = self.device.agent.gate.waiting
+            assert waiting is not None
+            if waiting[1].job_id in self.ours(Status.IN_PROGRESS):
+                self.device.store.cancel(waiting[1].job_id, force=True)
+            self.device.agent.jobs.look()
+            assert self.device.agent.gate.waiting is None
+
     # --- faults ---
 
     @rule(reboot=st.booleans(), orderly=st.booleans(), linger=st.booleans())
@@ -241,6 +289,7 @@ class UpdateModel(RuleBasedStateMachine):
         """AWS does not describe the job in the restart for a while. Its restarts are forgotten."""
         if not self.until_it_runs(Hook.RESTART):
             return
+        self.device.closed, self.device.paused = set(), False  # the other job gets on
         self.device.uncounted.update(self.device.restarts)
         if waiting:
             self.device.agent.hooks.ask_for_another_try()
@@ -342,6 +391,7 @@ class UpdateModel(RuleBasedStateMachine):
 
     def settle(self) -> None:
         self.maintenance_window(hidden=False)
+        self.device.paused = False
         for _ in range(2):
             self.device.agent.jobs.look()
             for _ in range(40 + 40 * self.count):
@@ -354,6 +404,7 @@ class UpdateModel(RuleBasedStateMachine):
         assert not device.agent.core.in_hand
         assert not device.agent.core.memory
         assert device.agent.hooks.running is None
+        assert device.agent.gate.waiting is None
         assert device.agent.downloads.job is None
         if self.record.exists():
             assert self.noted(), self.record.read_text()

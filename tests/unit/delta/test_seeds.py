@@ -1,0 +1,51 @@
+"""Seeds: what they have is hashed, and what they have not is nobody's fault."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.delta.bench import zchunk
+from upparat.delta.header import parse_header
+from upparat.delta.seeds import Seeds
+from upparat.delta.tables import table_of
+
+CHUNKS = [b"a" * 40, b"b" * 50, b"c" * 60]
+OLD = parse_header(zchunk(CHUNKS))
+NEW = parse_header(zchunk([CHUNKS[2], b"new", CHUNKS[0]]))
+
+
+class SeedTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.seed = Path(self.mktemp())
+        self.seed.write_bytes(b"".join(CHUNKS))
+
+    def seeds(self, *paths: Path) -> Seeds:
+        return Seeds(paths or [self.seed], [table_of(OLD)], NEW)
+
+    def test_known_chunks(self) -> None:
+        seeds = self.seeds()
+        self.assertEqual([seeds.promise(chunk) for chunk in NEW.chunks], [True, False, True])
+        self.assertEqual(seeds.read(NEW.chunks), [CHUNKS[2], None, CHUNKS[0]])
+
+    def test_a_changed_seed(self) -> None:
+        seeds = self.seeds()
+        self.seed.write_bytes(b"".join([b"a" * 39, *CHUNKS[1:]]))
+        self.assertEqual(seeds.read(NEW.chunks), [None, None, None])
+        self.seed.write_bytes(CHUNKS[0])
+        self.assertEqual(seeds.read(NEW.chunks), [None, None, CHUNKS[0]])
+        self.seed.unlink()
+        self.assertEqual(seeds.read(NEW.chunks), [None, None, None])
+
+    def test_the_second_seed_has_it(self) -> None:
+        first = Path(self.mktemp())
+        first.write_bytes(bytes(1000))
+        self.assertEqual(self.seeds(first, self.seed).read(NEW.chunks)[0], CHUNKS[2])
+
+    def test_what_is_no_file_is_not_opened(self) -> None:
+        pipe = self.mktemp()
+        os.mkfifo(pipe)
+        for path in (Path(pipe), Path("/dev/null"), Path("/missing"), Path("/")):
+            self.assertFalse(self.seeds(path).promise(NEW.chunks[0]))

@@ -1,0 +1,45 @@
+"""The tables of chunks: kept, bounded, and never believed when damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.delta.bench import zchunk
+from upparat.delta.header import parse_header
+from upparat.delta.tables import KEPT, SHORT, ChunkTables, places, table_of
+
+TABLES = [
+    table_of(parse_header(zchunk([b"%d" % each * 50, b"same" * 9]))) for each in range(KEPT + 1)
+]
+
+
+class TableTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp()).absolute()
+        self.tables = ChunkTables(self.directory)
+
+    def test_the_newest_come_first(self) -> None:
+        self.assertEqual(self.tables.load(), [])
+        for table in TABLES:
+            self.tables.add(table)
+        self.assertEqual(self.tables.load(), TABLES[:0:-1])
+
+    def test_a_known_table_moves_to_the_front(self) -> None:
+        for table in (*TABLES[:2], TABLES[0]):
+            self.tables.add(table)
+        self.assertEqual(self.tables.load(), [TABLES[0], TABLES[1]])
+
+    def test_a_damaged_file_is_none(self) -> None:
+        self.tables.add(TABLES[0])
+        path = self.directory / "tables"
+        content = path.read_bytes()
+        for wrong in (b"", content[:-1], content + b"x", content.replace(b"chunks", b"things")):
+            path.write_bytes(wrong)
+            self.assertEqual(self.tables.load(), [])
+
+    def test_places(self) -> None:
+        second = parse_header(zchunk([b"0" * 50, b"same" * 9])).chunks[1]
+        wanted = {second.digest[:SHORT]}
+        self.assertEqual(list(places(TABLES[0], wanted)), [(second.digest[:SHORT], 50)])

@@ -1,0 +1,92 @@
+"""The new file, put together in order of chunks from the seeds and of chunks that are fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from upparat.download.partial import DiskError
+from upparat.download.response import Body
+from upparat.download.shortcut import Journey
+
+from .header import DeltaError, Header
+from .lines import SpanFetcher
+from .plan import DeltaPlan, Run, Span, make_plan, spans_of
+from .seeds import Seeds
+from .unpack import unpack_span
+
+
+class Assembly:
+    """One file, over any number of attempts.
+
+    :ivar reused: bytes of the file that came from seeds.
+    :ivar fetched: bytes of chunks that were fetched.
+    """
+
+    def __init__(self, header: Header, seeds: Seeds) -> None:
+        self.header = header
+        self.reused = 0
+        self.fetched = 0
+        chunks = enumerate(header.chunks)
+        missing = [number for number, chunk in chunks if not seeds.promise(chunk)]
+        self._plan: DeltaPlan = make_plan(header, missing)
+        self._seeds = seeds
+        self._begun = False
+
+    @property
+    def pays(self) -> bool:
+        """Whether it needs fewer bytes than the file has."""
+        return self._plan.fetched + self.header.length < self.header.size
+
+    def begin(self, journey: Journey) -> list[Span]:
+        """Measure what is there, and return the spans that are planned for the rest.
+
+        :raises DeltaError: if it is not the beginning of this file.
+        :raises DiskError: if the file will not fit.
+        """
+        partial = journey.partial
+        if partial.length > self.header.size:
+            raise DeltaError("there are more bytes than it holds")
+        if not partial.length or not self._begun:
+            self.reused, self.fetched = self._plan.reused(partial.length), 0
+        self._begun = True
+        partial.begin(Body(partial.length, "", self.header.size))
+        pieces = self._plan.pieces(partial.length)
+        return [piece for piece in pieces if isinstance(piece, Span)]
+
+    async def bring(self, journey: Journey, fetcher: SpanFetcher) -> None:
+        """Bring all that is missing.
+
+        :raises NotFetched: if the server does not send what is asked for.
+        :raises DeltaError: if a chunk is wrong.
+        :raises DiskError: if the disk refuses.
+        """
+        for piece in self._plan.pieces(journey.partial.length):
+            if isinstance(piece, Span):
+                parts = await self._fetch(journey, fetcher, piece)
+            else:
+                parts = await self._read(journey, fetcher, piece)
+            await self._put(journey, self.header.chunks[piece.first].offset, parts)
+
+    async def _fetch(self, journey: Journey, fetcher: SpanFetcher, span: Span) -> Sequence[bytes]:
+        data = await journey.work.scope.wait(fetcher.take(span))
+        self.fetched += len(data)
+        return await journey.work.run(lambda: list(unpack_span(self.header, span, data)))
+
+    async def _read(self, journey: Journey, fetcher: SpanFetcher, run: Run) -> Sequence[bytes]:
+        """Read chunks from the seeds, and fetch those that no seed has any more."""
+        wanted = self.header.chunks[run.first : run.last]
+        found = dict(enumerate(await journey.work.run(lambda: self._seeds.read(wanted)), run.first))
+        self.reused += sum(len(data) for data in found.values() if data is not None)
+        missing = [number for number, data in found.items() if data is None]
+        for span in spans_of(self.header.chunks, missing):
+            fetched = await self._fetch(journey, fetcher, span)
+            found.update(zip(range(span.first, span.last), fetched, strict=True))
+        return [data for data in found.values() if data is not None]
+
+    async def _put(self, journey: Journey, offset: int, parts: Sequence[bytes]) -> None:
+        """Put parts that begin at this offset of the file, but for what is there already."""
+        try:
+            await journey.put(b"".join(parts)[journey.partial.length - offset :])
+        except OSError as error:
+            raise DiskError(error) from None
+        journey.work.scope.check()

@@ -1,0 +1,94 @@
+"""The delta of one execution: its header, and what has come so far, attempt after attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from upparat.download.response import Permanent
+from upparat.download.shortcut import Journey
+from upparat.job import ExecutionKey
+
+from .assemble import Assembly
+from .header import LEAD, DeltaError, Header, parse_header, parse_lead
+from .lines import LineFactory, NotFetched, Source, SpanFetcher, fetch_range
+from .plan import Span
+from .seeds import Seeds
+
+FIRST = 1 << 16
+"""Bytes of the first request: the whole header of most files."""
+
+
+class DeltaRun:
+    """Brings one file. What has come outlives an attempt that breaks off.
+
+    :param paths: of the seeds.
+    :param tables: of the chunks that the seeds may have.
+    :ivar assembly: there once the header is.
+    :ivar finished: the file has all of its bytes.
+    :ivar refused_at: the length of the file when the server last refused the URL.
+    """
+
+    def __init__(
+        self,
+        key: ExecutionKey,
+        connect: LineFactory,
+        paths: Sequence[Path],
+        tables: Sequence[bytes],
+    ) -> None:
+        self.key = key
+        self.assembly: Assembly | None = None
+        self.finished = False
+        self.refused_at: int | None = None
+        self._connect = connect
+        self._paths = paths
+        self._tables = tables
+        self._source = Source("")
+        self._stock: dict[Span, bytes] = {}
+
+    async def attempt(self, journey: Journey, url: str) -> None:
+        """Bring what is missing.
+
+        :param url: of the zchunk file.
+        :raises NotFetched: if the server does not send what is asked for.
+        :raises DeltaError: if the delta is of no use.
+        :raises DiskError: if the disk refuses.
+        """
+        self._source = replace(self._source, url=url)
+        assembly = self.assembly or await self._prepare(journey)
+        spans = assembly.begin(journey)
+        fetcher = SpanFetcher(self._connect, self._source, spans, self._stock)
+        try:
+            await assembly.bring(journey, fetcher)
+        finally:
+            fetcher.close()
+        self.finished = True
+
+    async def _prepare(self, journey: Journey) -> Assembly:
+        header = await self._fetch_header(journey)
+        if journey.job.size not in (None, header.size):
+            raise DeltaError(f"it holds {header.size} bytes, and size is {journey.job.size}")
+        # Its table serves the next update, even if this one is not worth the while.
+        self.assembly = await journey.work.run(
+            lambda: Assembly(header, Seeds(self._paths, self._tables, header))
+        )
+        if not self.assembly.pays:
+            raise DeltaError("it costs as many bytes as the file")
+        return self.assembly
+
+    async def _fetch_header(self, journey: Journey) -> Header:
+        line, scope = self._connect(), journey.work.scope
+        try:
+            data, source = await fetch_range(line, scope, self._source, 0, FIRST)
+            lead = parse_lead(data[:LEAD])
+            if lead.end > len(data):
+                rest, source = await fetch_range(line, scope, source, len(data), lead.end)
+                data += rest
+        finally:
+            line.close()
+        header = await journey.work.run(lambda: parse_header(data[: lead.end]))
+        if header.total != source.total:
+            raise NotFetched(Permanent(f"it has {source.total} bytes instead of {header.total}"))
+        self._source = source
+        return header

@@ -1,0 +1,83 @@
+"""The seeds: block devices and files that hold chunks of the new file. They are only read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from .header import Checksum, Chunk, Header
+from .tables import SHORT, places
+
+
+class Seeds:
+    """The chunks of a file that the seeds should have, by the tables of earlier updates.
+
+    Whatever a seed gives is hashed: one that has changed meanwhile costs chunks, and nothing else.
+
+    :param paths: in the order in which to ask them; one that cannot be read is skipped.
+    :param tables: see :mod:`.tables`.
+    """
+
+    def __init__(self, paths: Sequence[Path], tables: Sequence[bytes], header: Header) -> None:
+        self._paths = [path for path in paths if _readable(path)]
+        self._checksum: Checksum = header.checksum
+        self._offsets: dict[bytes, list[int]] = {}
+        if self._paths:
+            self._look_up({_short(chunk) for chunk in header.chunks}, tables)
+
+    def _look_up(self, wanted: set[bytes], tables: Sequence[bytes]) -> None:
+        for table in tables:
+            seen = set()
+            for digest, offset in places(table, wanted):
+                if digest in seen:  # zeros, for one, are in many places: one of them will do
+                    continue
+                seen.add(digest)
+                offsets = self._offsets.setdefault(digest, [])
+                if offset not in offsets:
+                    offsets.append(offset)
+
+    def promise(self, chunk: Chunk) -> bool:
+        """Whether a seed should have this chunk."""
+        return _short(chunk) in self._offsets
+
+    def read(self, chunks: Sequence[Chunk]) -> list[bytes | None]:
+        """Read chunks; ``None`` for one that no seed has any more. Call it in a thread."""
+        with ExitStack() as stack:
+            seeds = list(self._opened(stack))
+            return [self._read(seeds, chunk) for chunk in chunks]
+
+    def _opened(self, stack: ExitStack) -> Iterator[int]:
+        for path in self._paths:
+            with suppress(OSError):
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                stack.callback(os.close, descriptor)
+                yield descriptor
+
+    def _read(self, seeds: Sequence[int], chunk: Chunk) -> bytes | None:
+        for offset in self._offsets.get(_short(chunk), ()):
+            for seed in seeds:
+                data = _bytes_at(seed, chunk.length, offset)
+                if len(data) == chunk.length and self._checksum.of(data) == chunk.digest:
+                    return data
+        return None
+
+
+def _readable(path: Path) -> bool:
+    """Whether this is a block device or a file; to open anything else might do something."""
+    with suppress(OSError):
+        mode = path.stat().st_mode
+        return stat.S_ISBLK(mode) or stat.S_ISREG(mode)
+    return False
+
+
+def _bytes_at(descriptor: int, length: int, offset: int) -> bytes:
+    with suppress(OSError):
+        return os.pread(descriptor, length, offset)
+    return b""
+
+
+def _short(chunk: Chunk) -> bytes:
+    return chunk.digest[:SHORT].ljust(SHORT, b"\0")

@@ -1,0 +1,1 @@
+"""When a step of a job may begin: windows, consent and deadlines."""
