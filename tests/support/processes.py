@@ -220,7 +220,7 @@ class Listener:
         self.told.append(("compatible",))
 
     def rolled_back(self, restart: bool) -> None:
-        self.told.append(("rolled back", restart))
+        self.told.append(("rolled_back", restart))
 
     def cleaned(self) -> None:
         self.told.append(("cleaned",))

@@ -34,14 +34,14 @@ STATES = {
     Status.IN_PROGRESS: """
         download_start download_progress download_interrupt
         installation_start installation_progress installation_interrupt
-        reboot_start reboot_interrupt waiting_for_window waiting_for_approval""",
+        reboot_start reboot_interrupt rollback_start waiting_for_window waiting_for_approval""",
     Status.SUCCEEDED: """
         version_already_installed no_installation_hook_provided no_restart_hook_provided
         complete_soft_restart complete_no_version_check complete_no_ready_check complete_ready""",
     Status.FAILED: """
         installation_hook_failed download_hook_failed restart_hook_failed version_hook_failed
         ready_hook_failed version_mismatch error_multiple_in_progress downgrade_refused
-        download_failed verification_failed insufficient_storage""",
+        download_failed verification_failed insufficient_storage incompatible""",
     Status.REJECTED: "invalid_job_document",
 }
 
@@ -66,11 +66,13 @@ class StateTests(SynchronousTestCase):
         self.assertEqual(progress, {"download_progress", "installation_progress"})
 
     def test_failures_of_hooks(self) -> None:
-        for hook in Hook:
+        ending = set(Hook) - {Hook.ROLLBACK, Hook.CLEANUP}
+        for hook in ending:
             self.assertIs(hook.failure.status, Status.FAILED)
         self.assertEqual(
-            {hook.value: hook.failure.value for hook in Hook},
+            {hook.value: hook.failure.value for hook in ending},
             {
+                "check": "incompatible",
                 "version": "version_hook_failed",
                 "download": "download_hook_failed",
                 "install": "installation_hook_failed",
@@ -81,6 +83,18 @@ class StateTests(SynchronousTestCase):
 
 
 class ReportTests(SynchronousTestCase):
+    def test_aws_admits_ten_details(self) -> None:
+        kept = dict.fromkeys(("agent", "from", "hook", "exit_code", "stderr", "running"), "x")
+        spare = {"to": "x", "runs": "x", "seconds": "x"}
+        for rollback, left in (("done", {"to"}), ("none", {"to", "runs"})):
+            facts = {**kept, **spare, "rollback": rollback}
+            if rollback == "none":
+                del facts["running"]
+            details = Report(State.READY_HOOK_FAILED, "why", facts).details
+            self.assertLessEqual(len(details), 10)
+            self.assertEqual(set(spare) & set(details), left | ({"seconds"} & set(details)))
+            self.assertEqual("rollback" in details, rollback == "done")
+
     def test_a_file_is_kept_while_it_has_a_use(self) -> None:
         kept = {state for state in State if not Report(state).discards}
         ended = {state for state in State if state.status.ended}

@@ -10,7 +10,7 @@ from upparat.job import Hook, JobExecution, Report, State
 from upparat.ports import Ending, Memory, Rollback
 from upparat.snapshots import EndedJob
 
-from .model import Aftermath, Artifact, Core, Downloading, Inputs, Work
+from .model import BY_OTHERS, OTHERS, Aftermath, Artifact, Core, Downloading, Inputs, Work
 from .restarts import GOING_DOWN
 from .rollback import fail_installation
 from .states import (
@@ -33,9 +33,6 @@ from .states import (
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 NOTHING_MORE = "nothing more is done for it"
-
-OTHERS = "ended_by_others"
-"""The state of a job that others have ended; the agent reports nothing then."""
 
 LINGER_POLL = 1.0
 """Seconds between two looks, at the least, at a restart hook that an earlier agent has left."""
@@ -200,7 +197,7 @@ def settle(inputs: Inputs, core: Core, aftermath: Aftermath) -> None:
 def leave(inputs: Inputs, core: Core, aftermath: Aftermath) -> None:
     job = aftermath.job
     if job is not None and aftermath.undo:
-        inputs._roll_back(job, aftermath.rollback or Rollback(job.version, None, OTHERS))
+        inputs._roll_back(job, aftermath.rollback or Rollback(job.version, None, BY_OTHERS))
     else:
         inputs._clean_up()
 

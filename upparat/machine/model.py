@@ -43,6 +43,11 @@ FULL_LIST = 10
 """Executions that AWS lists at once; with a schedule up to 15. The API has no second page for
 devices."""
 
+OTHERS = "ended_by_others"
+"""The state of a job that others have ended; the agent reports nothing then."""
+
+BY_OTHERS = "others have ended the job"
+
 _REMEMBERED = 64
 """The number of ended executions that the machine remembers; AWS lists 15 at the most."""
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from upparat.job import Hook, Job, JobExecution, Report, State, Status
 from upparat.ports import Rollback
 
-from .model import Check, Core, Inputs, Undoing
+from .model import OTHERS, Check, Core, Inputs, Undoing
 from .restarts import GOING_DOWN, begin_restart, may_restart
 
 NOT_BEGUN = "none"
@@ -47,7 +47,7 @@ def go_on(inputs: Inputs, core: Core, undoing: Undoing) -> None:
     elif not rollback.hook_done:
         note(core, undoing)
         _announce(core, undoing)
-        state = rollback.state.value if rollback.state else ""
+        state = rollback.state.value if rollback.state else OTHERS
         core.hooks.run(Hook.ROLLBACK, undoing.job, state, rollback.message)
     elif not rollback.restart or rollback.failed:
         ask(inputs, core, undoing)
@@ -65,7 +65,7 @@ def note(core: Core, undoing: Undoing, **changes: object) -> bool:
 
 def _announce(core: Core, undoing: Undoing) -> None:
     rollback = undoing.rollback
-    if rollback.state is not None:
+    if rollback.state is not None and not was_rolling_back(undoing.job.execution):
         message = f"{rollback.state.value}{_SEPARATOR}{rollback.message}"
         core.jobs.report(undoing.job.execution, Report(State.ROLLBACK_START, message))
 

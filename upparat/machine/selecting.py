@@ -21,8 +21,8 @@ from upparat.job import (
 from upparat.ports import Memory
 from upparat.snapshots import EndedJob
 
-from .ending import OTHERS, end
-from .model import FULL_LIST, Aftermath, Core, Inputs, Selection
+from .ending import end
+from .model import BY_OTHERS, FULL_LIST, OTHERS, Aftermath, Core, Inputs, Selection
 from .restarts import going_down, restarted
 from .rollback import was_rolling_back
 from .states import fetch_jobs, monitor, select_job, verify_job, wind_down
@@ -184,7 +184,7 @@ def _aftermath(core: Core, memory: Memory, execution: JobExecution | None) -> Af
     rollback = memory.rollback
     undo = rollback is not None or (memory.restart_accepted and Hook.ROLLBACK in core.policy.hooks)
     if rollback is not None:
-        rollback = replace(rollback, state=None, message=OTHERS, facts={})
+        rollback = replace(rollback, state=None, message=BY_OTHERS, facts={})
     restarting = rollback is None and going_down(memory)
     job = _ended_job(memory, execution)
     return Aftermath(memory.key, restarting, job, undo, rollback)

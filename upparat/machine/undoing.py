@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from upparat.job import Hook
 from upparat.snapshots import EndedJob, WaitKind
 
-from .ending import OTHERS, finish, finish_untold
-from .model import Core, Inputs, Pause, Undoing
+from .ending import finish, finish_untold
+from .model import BY_OTHERS, OTHERS, Core, Inputs, Pause, Undoing
 from .restarts import GOING_DOWN
 from .rollback import ask, conclude, give_up, note, restart_back
 from .states import (
@@ -86,7 +86,7 @@ def fail_back(
 def cancel_back(inputs: Inputs, core: Core, undoing: Undoing) -> None:
     """Take the installation back all the same, and tell AWS nothing more."""
     core.log.warn("{job_id}: ended by others; the rollback goes on", job_id=undoing.job.job_id)
-    note(core, undoing, state=None, message=OTHERS, facts={})
+    note(core, undoing, state=None, message=BY_OTHERS, facts={})
     core.jobs.unfollow()
     core.on_ended(EndedJob(undoing.job.key, undoing.job.version, "", OTHERS, "it is taken back"))
 

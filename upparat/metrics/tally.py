@@ -8,7 +8,7 @@ from collections.abc import Callable
 from upparat.hooks.journal import HookAttempts
 from upparat.job import ExecutionKey, Hook, State
 from upparat.machine import STATES
-from upparat.machine.ending import OTHERS
+from upparat.machine.model import OTHERS
 from upparat.mqtt.session import MqttSessionEvents
 from upparat.snapshots import EndedJob
 

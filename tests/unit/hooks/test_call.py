@@ -11,9 +11,15 @@ from upparat.job import Hook
 
 class CallTests(HookTestCase):
     def test_arguments(self) -> None:
-        own = {Hook.INSTALL: [b"/tmp/f"], Hook.RESTART: [b"True"]}
+        own = {
+            Hook.INSTALL: [b"/tmp/f"],
+            Hook.RESTART: [b"True"],
+            Hook.ROLLBACK: [b"ready_hook_failed"],
+            Hook.CLEANUP: [b"complete_ready"],
+        }
         for hook in Hook:
-            self.run_hook(hook, file="/tmp/f" if hook is Hook.INSTALL else "")
+            word = b"" if hook is Hook.RESTART else own.get(hook, [b""])[0]
+            self.run_hook(hook, file=word.decode())
             expected = [b"/hooks/" + hook.value.encode(), b"--flag", b"0", b"0", "mäta".encode()]
             self.assertEqual(self.command(), [*expected, *own.get(hook, [])])
             self.reactor.last.ends()
@@ -37,6 +43,18 @@ class CallTests(HookTestCase):
             b"UPPARAT_AGENT": b"/state",
         }
         self.assertEqual(self.reactor.last.env, {**os.environb, **added})
+
+    def test_the_end_of_a_job(self) -> None:
+        reason = {b"UPPARAT_REASON": b"Exit code: 1", b"UPPARAT_FILE": b""}
+        for hook, name in (
+            (Hook.ROLLBACK, b"UPPARAT_FAILED_STATE"),
+            (Hook.CLEANUP, b"UPPARAT_STATE"),
+        ):
+            self.runner.run(hook, JOB, "ready_hook_failed", "Exit code: 1")
+            expected = {**reason, name: b"ready_hook_failed"}
+            self.assertEqual({**self.reactor.last.env, **expected}, self.reactor.last.env)
+            self.reactor.last.launched()
+            self.reactor.last.ends()
 
     def test_lone_surrogates_do_not_raise(self) -> None:
         self.run_hook(Hook.VERSION, replace(JOB, meta="a\ud800b"))

@@ -71,7 +71,7 @@ class OrphansTests(SynchronousTestCase):
         self.assertEqual([each.number for each in self.pidfiles.read()], [os.getpid()])
 
     def test_others_are_ended_at_once(self) -> None:
-        for hook in (Hook.VERSION, Hook.DOWNLOAD, Hook.READY):
+        for hook in (Hook.VERSION, Hook.CHECK, Hook.DOWNLOAD, Hook.READY, Hook.CLEANUP):
             self.setUp()
             self.found = {HookGroup(7, hook)}
             settled = self.orphans.wait_for_leftovers()

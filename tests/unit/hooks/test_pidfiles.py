@@ -101,7 +101,7 @@ class FindTests(ProcTestCase):
 
     def test_what_other_hooks_have_started_is_not_the_hook(self) -> None:
         self.process(8, 7)
-        for hook in set(Hook) - {Hook.INSTALL}:
+        for hook in set(Hook) - {Hook.INSTALL, Hook.ROLLBACK}:
             self.assertEqual(self.found(PidfileEntry(7, hook, 500)), set())
 
 
@@ -115,6 +115,10 @@ class InstallerTests(ProcTestCase):
         self.process(7, 7)
         self.process(8, 7)
         self.assertEqual(self.found(), {ENTRY})
+
+    def test_a_rollback_writes_as_well(self) -> None:
+        self.process(7, 7, UPPARAT_HOOK="rollback")
+        self.assertEqual(self.found(), {PidfileEntry(7, Hook.ROLLBACK, 500)})
 
     def test_what_is_no_installer_of_this_agent(self) -> None:
         for facts in ({"UPPARAT_AGENT": "/other"}, {"UPPARAT_HOOK": "ready"}, {"UPPARAT_GROUP": 8}):

@@ -17,12 +17,35 @@ class ResultTests(HookTestCase):
     """Exit statuses, retries and failures."""
 
     def test_success(self) -> None:
-        names = ("version_known", "download_allowed", "installed", "restarted", "ready")
-        for hook, name in zip(Hook, names, strict=True):
+        told: list[tuple[object, ...]] = [
+            ("version_known", ""),
+            ("compatible",),
+            ("download_allowed",),
+            ("installed",),
+            ("restarted",),
+            ("ready",),
+            ("rolled_back", False),
+            ("cleaned",),
+        ]
+        for hook, event in zip(Hook, told, strict=True):
             self.run_hook(hook)
             self.reactor.last.ends()
-            self.assertEqual(self.told(), [(name, "") if hook is Hook.VERSION else (name,)])
+            self.assertEqual(self.told(), [event])
         self.assert_idle()
+
+    def test_a_rollback_asks_for_a_restart(self) -> None:
+        for line, restart in ((b"restart\n", True), (b"restart\nno\n", False)):
+            self.run_hook(Hook.ROLLBACK)
+            self.reactor.last.protocol.childDataReceived(1, line)
+            self.reactor.last.ends()
+            self.assertEqual(self.told(), [("rolled_back", restart)])
+
+    def test_why_an_update_is_not_for_this_device(self) -> None:
+        for line, why in ((b"board B only\n", "board B only"), (b"", "Exit code: 1")):
+            self.run_hook(Hook.CHECK)
+            self.reactor.last.protocol.childDataReceived(1, line)
+            self.reactor.last.ends(1)
+            self.assertEqual(self.told(), [("hook_failed", "check", why)])
 
     def test_exit_code(self) -> None:
         self.run_hook(Hook.DOWNLOAD)

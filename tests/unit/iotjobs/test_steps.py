@@ -48,6 +48,7 @@ class MinutesTests(SynchronousTestCase):
 
     def test_each_phase_and_an_hour_without_a_connection(self) -> None:
         download, install, restart = 60 + 10, 60 + 22, 60 + 12 + 2 + 4 + 4
+        rollback = 60 + 4 + 12 + 2 + 4
         self.assertEqual(
             self.minutes(),
             {
@@ -59,6 +60,7 @@ class MinutesTests(SynchronousTestCase):
                 "installation_interrupt": install,
                 "reboot_start": restart,
                 "reboot_interrupt": restart,
+                "rollback_start": rollback,
                 "waiting_for_window": 60 + 24 * 60,
                 "waiting_for_approval": 60 + 24 * 60,
             },

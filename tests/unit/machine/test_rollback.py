@@ -76,7 +76,7 @@ class StartTests(RollbackBench):
         self.assertEqual(
             life.taken()[-2:],
             [
-                ("report", "a", "rollback_start", "ready_hook_failed: Exit code: 1"),
+                ("cancel timer",),
                 ("run", "rollback", "a", "ready_hook_failed", "Exit code: 1"),
             ],
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from upparat.job import Hook, State
-from upparat.machine.ending import OTHERS
+from upparat.machine.model import BY_OTHERS, OTHERS
 from upparat.snapshots import WaitKind
 
 from .bench import Life
@@ -117,7 +117,7 @@ class UndoingTests(RollbackBench):
             life.machine.released()
             life.machine.timeout()
             self.assertEqual(life.state, "rollback")
-            self.assertEqual(life.taken()[-1], ("run", "rollback", "a", OTHERS))
+            self.assertEqual(life.taken()[-1], ("run", "rollback", "a", OTHERS, BY_OTHERS))
 
     def test_stopped(self) -> None:
         life = self.rolling_back()

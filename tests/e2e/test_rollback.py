@@ -1,0 +1,196 @@
+"""A failed installation that is taken back, and the hooks before and after a job."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.updates import INSTALLING, RESTARTING, STARTED, SUCCEEDED, Updates
+from tests.support.scripts import complain, leave, say, wait_for_file
+from upparat.machine.model import OTHERS
+
+FAILED = ("FAILED", "ready_hook_failed", "Exit code: 1")
+TAKEN_BACK = [
+    STARTED,
+    INSTALLING,
+    RESTARTING,
+    ("IN_PROGRESS", "rollback_start", "ready_hook_failed: Exit code: 1"),
+    FAILED,
+]
+
+
+@pytest.fixture
+def broken(updates: Updates) -> Updates:
+    """Version 2.0 does not work, and the rollback hook knows the way back."""
+    hooks = updates.hooks
+    hooks.ready([complain("no light"), leave(1)])
+    hooks.restart([hooks.become("2.0")], [hooks.become("1.0")])
+    hooks.set("rollback", [say("restart")])
+    return updates
+
+
+def test_back_to_the_old_version(broken: Updates) -> None:
+    assert broken.run() == TAKEN_BACK
+    assert broken.names() == [
+        "version",
+        "download",
+        "install",
+        "restart",
+        "version",
+        "ready",
+        "rollback",
+        "restart",
+        "version",
+    ]
+    details = broken.cloud.updates("job-1")[-1].details
+    assert (details["rollback"], details["running"], details["from"]) == ("done", "1.0", "1.0")
+    assert (details["hook"], details["exit_code"], details["stderr"]) == ("ready", "1", "no light")
+    [call] = broken.calls(hook="rollback")
+    assert call.argv[3] == call.env["UPPARAT_FAILED_STATE"] == "ready_hook_failed"
+    assert call.env["UPPARAT_REASON"] == "Exit code: 1"
+    broken.hooks.ready([])
+    assert broken.run("job-2", version="1.0")[-1][1] == "version_already_installed"
+
+
+def test_by_reboots(broken: Updates) -> None:
+    """The device goes down in the restart hook, both times."""
+    hooks = broken.hooks
+    hooks.restart(
+        [hooks.become("2.0"), hooks.kill_agent()], [hooks.become("1.0"), hooks.kill_agent()]
+    )
+    broken.start(reboots=True, supervised=True)
+    assert broken.run() == TAKEN_BACK
+    assert broken.cloud.updates("job-1")[-1].details["running"] == "1.0"
+    assert broken.names().count("rollback") == 1
+
+
+def test_without_a_restart(updates: Updates) -> None:
+    updates.hooks.install([leave(7)])
+    updates.hooks.set("rollback", [])
+    assert updates.run() == [
+        STARTED,
+        INSTALLING,
+        ("IN_PROGRESS", "rollback_start", "installation_hook_failed: Exit code: 7"),
+        ("FAILED", "installation_hook_failed", "Exit code: 7"),
+    ]
+    assert updates.names() == ["version", "download", "install", "rollback", "version"]
+    assert updates.cloud.updates("job-1")[-1].details["rollback"] == "done"
+
+
+def test_a_rollback_that_fails(broken: Updates) -> None:
+    broken.hooks.set("rollback", [leave(3)], [leave(9)])
+    assert broken.run() == TAKEN_BACK
+    details = broken.cloud.updates("job-1")[-1].details
+    assert (details["rollback"], details["running"]) == ("failed", "2.0")
+    assert [call.retry for call in broken.calls(hook="rollback")] == [0, 1]
+
+
+def test_without_the_hook(updates: Updates) -> None:
+    updates.hooks.ready([leave(1)])
+    assert updates.run()[-1] == FAILED
+    assert updates.cloud.updates("job-1")[-1].details["rollback"] == "none"
+
+
+def test_what_failed_before_the_installation(updates: Updates) -> None:
+    updates.hooks.download([leave(1)])
+    updates.hooks.set("rollback", [])
+    updates.run()
+    assert "rollback" not in updates.names()
+    assert "rollback" not in updates.cloud.updates("job-1")[-1].details
+
+
+def test_a_rollback_that_outlives_the_agent_is_waited_for(broken: Updates) -> None:
+    go_on = broken.hooks.directory / "go-on"
+    broken.hooks.set("rollback", [wait_for_file(go_on)], [say("restart")])
+    device = broken.start()
+    broken.create()
+    broken.hooks.wait_for_call("rollback")
+    device.kill()
+    device.start()
+    device.wait_for_log("of an agent that was killed still runs")
+    go_on.touch()
+    assert broken.end() == TAKEN_BACK
+    first, second = broken.calls(hook="rollback")
+    assert (first.code, second.code) == (0, 0)
+    assert broken.cloud.updates("job-1")[-1].details["running"] == "1.0"
+
+
+def test_a_power_cut_in_the_rollback(broken: Updates) -> None:
+    go_on = broken.hooks.directory / "go-on"
+    broken.hooks.set("rollback", [wait_for_file(go_on)], [say("restart")])
+    device = broken.start()
+    broken.create()
+    broken.hooks.wait_for_call("rollback")
+    device.power_cut()
+    device.start()
+    assert broken.end() == TAKEN_BACK
+    assert "install" not in broken.names()[3:]
+
+
+def test_cancelled_after_the_restart(broken: Updates) -> None:
+    """Nobody hears of it, and the device goes back."""
+    go_on = broken.hooks.directory / "go-on"
+    broken.hooks.ready([wait_for_file(go_on)])
+    broken.hooks.set("cleanup", [])
+    broken.start(hooks={"restart_grace": 0})
+    broken.create()
+    broken.hooks.wait_for_call("ready")
+    broken.cloud.cancel("job-1", force=True)
+    call = broken.hooks.wait_for_call("rollback")
+    assert call.argv[3] == OTHERS
+    cleanup = broken.hooks.wait_for_call("cleanup")
+    assert (cleanup.argv[3], cleanup.env["UPPARAT_STATE"]) == (OTHERS, OTHERS)
+    assert broken.hooks.version_file.read_text() == "1.0"
+    assert broken.history()[-1] == RESTARTING
+
+
+def test_cancelled_while_the_device_was_away(broken: Updates) -> None:
+    broken.hooks.ready([wait_for_file(broken.hooks.directory / "never")])
+    device = broken.start(hooks={"restart_grace": 0})
+    broken.create()
+    broken.hooks.wait_for_call("ready")
+    device.power_cut()
+    broken.cloud.cancel("job-1", force=True)
+    device.start()
+    broken.hooks.wait_for_call("rollback")
+    assert broken.run("job-2", version="1.0")[-1][1] == "version_already_installed"
+    assert broken.calls(hook="rollback")[0].env["UPPARAT_VERSION"] == "2.0"
+
+
+def test_tidying_up(updates: Updates) -> None:
+    """After each end; its failure changes nothing."""
+    updates.hooks.set("cleanup", [leave(1)], [])
+    device = updates.start()
+    assert updates.run() == SUCCEEDED
+    first = updates.hooks.wait_for_call("cleanup")
+    assert (first.argv[3], first.env["UPPARAT_STATE"]) == ("complete_soft_restart",) * 2
+    device.wait_for_log("cleanup hook: Exit code: 1")
+    updates.hooks.download([leave(1)])
+    updates.run("job-2", version="3.0")
+    second = updates.hooks.wait_for_call("cleanup", 2)
+    assert (second.argv[3], second.env["UPPARAT_REASON"]) == (
+        "download_hook_failed",
+        "Exit code: 1",
+    )
+
+
+def test_a_power_cut_while_tidying_up(updates: Updates) -> None:
+    """It begins again, before anything else."""
+    updates.hooks.set("cleanup", [wait_for_file(updates.hooks.directory / "never")], [])
+    device = updates.start()
+    assert updates.run() == SUCCEEDED
+    updates.hooks.wait_for_call("cleanup")
+    device.power_cut()
+    device.start()
+    assert updates.run("job-2")[-1][1] == "version_already_installed"
+    updates.hooks.wait_for_call("cleanup", 3)
+    jobs = [call.env["UPPARAT_JOB_ID"] for call in updates.hooks.calls("cleanup")]
+    assert jobs == ["job-1", "job-1", "job-2"]
+
+
+def test_not_for_this_device(updates: Updates) -> None:
+    updates.hooks.set("check", [leave(3)], [say("only for board B"), leave(1)])
+    assert updates.run() == [("FAILED", "incompatible", "only for board B")]
+    assert updates.names() == ["version", "check", "check"]
+    updates.hooks.set("check", [])
+    assert updates.run("job-2") == SUCCEEDED
+    assert updates.names("job-2")[:3] == ["version", "check", "download"]
