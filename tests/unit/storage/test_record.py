@@ -17,8 +17,8 @@ from zope.interface import implementer
 
 from tests.support.anyjson import ANY_JSON, ODD, RELAXED, objects
 from tests.support.ports import execution, key
-from upparat.job import Hook, JobExecution, Report, State, Status
-from upparat.ports import Installation, Memory, Stage
+from upparat.job import Hook, Job, JobExecution, Report, State, Status
+from upparat.ports import Ending, Installation, Memory, Rollback, Stage
 from upparat.storage.record import KEPT, SCHEMA, FileRecord
 
 DONE = Report(State.NO_RESTART_HOOK_PROVIDED)
@@ -201,6 +201,107 @@ class ReplacedTests(RecordBench):
         record.working(key())
         record.add(execution(), Report(State.COMPLETE_READY, facts={"from": "1.0"}))
         self.assertEqual(self.known(), "1.0")
+
+
+TAKEN_BACK = Rollback("2.0", State.READY_HOOK_FAILED, "Exit code: 1", {"hook": "ready"})
+
+
+class RollbackTests(RecordBench):
+    def test_each_step_is_remembered(self) -> None:
+        for taken in (
+            TAKEN_BACK,
+            replace(TAKEN_BACK, state=None, facts={}),
+            replace(TAKEN_BACK, hook_done=True, restart=True, restarts=2, restarted=True),
+            replace(TAKEN_BACK, failed=True),
+        ):
+            self.record().rolling_back(key("a"), taken)
+            memory = self.remembered()
+            assert memory is not None
+            self.assertEqual((memory.key, memory.rollback), (key("a"), taken))
+            self.assertTrue(memory.restart_accepted)
+
+    def test_what_was_replaced_is_still_known(self) -> None:
+        record = self.record()
+        record.working(key("a"))
+        record.note_replaced("1.0")
+        record.rolling_back(key("a"), TAKEN_BACK)
+        memory = self.remembered()
+        assert memory is not None
+        self.assertEqual(memory.replaced, "1.0")
+
+    def test_runs_of_the_restart_hook_count_anew(self) -> None:
+        record = self.record()
+        record.restarting(key("a"))
+        record.begun(key("a"), Hook.RESTART, 4, 10.0)
+        record.rolling_back(key("a"), TAKEN_BACK)
+        self.assertIsNone(record.last_attempt(key("a"), Hook.RESTART))
+        record.begun(key("a"), Hook.ROLLBACK, 2, 10.0)
+        record.rolling_back(key("a"), replace(TAKEN_BACK, hook_done=True))
+        self.assertEqual(self.record().last_attempt(key("a"), Hook.ROLLBACK), (2, 10.0))
+
+    def test_it_ends_with_its_job(self) -> None:
+        self.record().rolling_back(key("a"), TAKEN_BACK)
+        self.record().clear()
+        self.assertIsNone(self.remembered())
+        self.record().rolling_back(key("a"), TAKEN_BACK)
+        self.record().working(key("b"))
+        memory = self.remembered()
+        assert memory is not None
+        self.assertIsNone(memory.rollback)
+
+    def test_it_ends_with_the_report(self) -> None:
+        record = self.record()
+        record.rolling_back(key("a"), TAKEN_BACK)
+        record.add(execution("a"), FAILED)
+        record = self.record()
+        self.assertIsNone(self.memory)
+        record.restarting(key("b"))
+        memory = self.remembered()
+        assert memory is not None
+        self.assertIsNone(memory.rollback)
+
+    def test_nonsense(self) -> None:
+        self.record().rolling_back(key("a"), TAKEN_BACK)
+        content = json.loads(self.path.read_text())
+        for broken in ({"state": "no"}, {"restarts": "1"}, {"facts": None}):
+            changed = {**content, "rollback": {**content["rollback"], **broken}}
+            self.path.write_text(json.dumps(changed))
+            self.assertIsNone(self.remembered())
+            self.assertTrue(self.bad.exists())
+            self.flushLoggedErrors()
+
+
+class CleanupTests(RecordBench):
+    def cleaning(self, report: Report = DONE) -> FileRecord:
+        job = Job(execution("a"), "2.0", file="https://s3/f?secret", meta="secret")
+        record = self.record()
+        record.add(execution("a"), report)
+        record.cleaning(Ending(job, "complete_ready", "none"))
+        return record
+
+    def test_it_is_remembered_without_secrets(self) -> None:
+        record = self.cleaning()
+        self.assertNotIn("secret", self.path.read_text())
+        for each in (record, self.record()):
+            ending = each.uncleaned()
+            assert ending is not None
+            self.assertEqual((ending.job.key, ending.job.version), (key("a"), "2.0"))
+            self.assertEqual((ending.state, ending.message), ("complete_ready", "none"))
+        self.assertIsNone(self.memory)
+
+    def test_done(self) -> None:
+        self.cleaning().clear()
+        record = self.record()
+        self.assertIsNone(record.uncleaned())
+        record.remove(key("a"))
+        self.assertFalse(self.path.exists())
+
+    def test_the_end_is_taken_back(self) -> None:
+        """The success was not delivered, and is in doubt now: the job is not over."""
+        for report in (VERIFIED, PRESENT):
+            self.cleaning(report)
+            self.assertIsNone(self.record().uncleaned())
+            self.record().clear()
 
 
 class BootTests(RecordBench):
