@@ -31,6 +31,7 @@ from upparat.job import (
     parse_document,
 )
 from upparat.local import policies
+from upparat.local.device import HOOKS as LOCAL_HOOKS
 from upparat.local.device import Device
 from upparat.policy.rules import StepRule
 from upparat.version import older
@@ -68,7 +69,7 @@ class Configs(SynchronousTestCase):
     def test_every_one_is_accepted_and_has_all_hooks(self) -> None:
         for name in CONFIGS:
             settings = self.load(name)
-            self.assertEqual(set(settings.hooks.commands), set(Hook), name)
+            self.assertLessEqual(set(LOCAL_HOOKS), set(settings.hooks.commands), name)
             self.assertEqual(settings.service.log_level, "INFO", name)
 
     def test_consent_is_that_of_the_page(self) -> None:
@@ -104,8 +105,8 @@ class Configs(SynchronousTestCase):
 
 class Hooks(SynchronousTestCase):
     def test_there_is_one_for_each(self) -> None:
-        for hooks in (HOOKS, PACKAGED_HOOKS):
-            self.assertEqual(set(Hook) - {path.name for path in hooks}, set())
+        for hooks, wanted in ((HOOKS, set(Hook)), (PACKAGED_HOOKS, set(LOCAL_HOOKS))):
+            self.assertEqual(wanted - {path.name for path in hooks}, set())
 
     def test_every_one_is_an_executable_shell_script(self) -> None:
         for path in (*HOOKS, *PACKAGED_HOOKS):
@@ -206,6 +207,37 @@ class HookRuns(SynchronousTestCase):
         self.assertEqual((self.directory / "rootfs-a").read_bytes(), b"old" * 1000)
         self.assertEqual((self.directory / "next-slot").read_text(), "rootfs-b\n")
         self.assertEqual(self.run_hook("install", 0, 0, "", self.file).stdout, ran.stdout)
+
+    def test_rollback_before_the_restart(self) -> None:
+        self.tool("fw_printenv", "echo rootfs-a")
+        ran = self.run_hook("rollback", 0, 0, "", "installation_hook_failed")
+        self.assertEqual((ran.returncode, ran.stdout), (0, "rootfs-a was never left\n"))
+        self.assertEqual(self.calls(), ["fw_setenv try_slot"])
+
+    def test_rollback_after_the_restart(self) -> None:
+        self.tool("fw_printenv", "echo rootfs-a")
+        self.tool("findmnt", f"echo {self.directory}/rootfs-b")
+        ran = self.run_hook("rollback", 0, 0, "", "ready_hook_failed", RUNNING="")
+        self.assertEqual((ran.returncode, ran.stdout), (0, "restart\n"))
+        self.run_hook("restart", 0, 0, "", "True")
+        self.assertEqual(self.calls()[0], "fw_setenv try_slot rootfs-a")
+
+    def test_check_compares_the_model(self) -> None:
+        model = self.directory / "model"
+        model.write_text("Board A\0")
+        for meta, status, said in (
+            ("", 0, ""),
+            ("Board A", 0, ""),
+            ("Board B", 1, "for 'Board B', and this is 'Board A'\n"),
+        ):
+            ran = self.run_hook("check", 0, 0, meta, MODEL=model)
+            self.assertEqual((ran.returncode, ran.stdout), (status, said))
+
+    def test_cleanup_forgets_the_slot(self) -> None:
+        (self.directory / "next-slot").touch()
+        self.assertEqual(self.run_hook("cleanup", 0, 0, "", "complete_ready").returncode, 0)
+        self.assertFalse((self.directory / "next-slot").exists())
+        self.assertEqual(self.calls(), ["systemctl start application.service"])
 
     def test_install_stream_writes_what_comes(self) -> None:
         for content in ("new" * 100, "newer" * 100_000):

@@ -106,6 +106,7 @@ class ServiceTests(SynchronousTestCase):
                 ("downloads.clean", None),
                 ("mqtt.startService",),
                 ("hooks.wait_for_leftovers",),
+                ("record.uncleaned",),
                 ("jobs.fetch",),
             ],
         )
@@ -168,7 +169,7 @@ class ServiceTests(SynchronousTestCase):
         self.make().startService()
         self.assertNotIn(("jobs.fetch",), self.taken())
         settled.callback(None)
-        self.assertEqual(self.taken(), [("jobs.fetch",)])
+        self.assertEqual(self.taken(), [("record.uncleaned",), ("jobs.fetch",)])
 
     def test_the_owner_of_the_log(self) -> None:
         """The execution in hand, before the one that is remembered."""

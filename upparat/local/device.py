@@ -20,6 +20,10 @@ Options = Mapping[str, Mapping[str, str]]
 """Options of the configuration: section, then option."""
 
 
+HOOKS = (Hook.VERSION, Hook.DOWNLOAD, Hook.INSTALL, Hook.RESTART, Hook.READY)
+"""The hooks of a local device."""
+
+
 @dataclass(frozen=True)
 class Device:
     """A thing and its directory; every path is absolute."""
@@ -78,7 +82,7 @@ class Device:
     def write_hooks(self) -> None:
         """Copy the example hooks. Existing hooks stay, because the user may have edited them."""
         self.rootfs.mkdir(parents=True, exist_ok=True)
-        for hook in Hook:
+        for hook in HOOKS:
             target = self.hook(hook)
             if not target.exists():
                 target.parent.mkdir(exist_ok=True)
@@ -129,7 +133,7 @@ class Device:
             "control": {"socket": self._control_socket()},
         }
         if self.hook(Hook.INSTALL).exists():
-            sections["hooks"] |= {hook: str(self.hook(hook)) for hook in Hook}
+            sections["hooks"] |= {hook: str(self.hook(hook)) for hook in HOOKS}
         return {
             section: {option: value.replace("%", "%%") for option, value in values.items()}
             for section, values in sections.items()

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.support.certs import Authority
 from upparat.config import reader as config
 from upparat.job import Hook
-from upparat.local.device import Device
+from upparat.local.device import HOOKS, Device
 
 from .bench import Base
 
@@ -42,7 +42,7 @@ class DeviceFiles(Base):
         self.assertTrue(settings.download.allow_http)
         self.assertEqual(settings.service.state_dir, device.directory / "state")
         self.assertEqual(
-            settings.hooks.commands, {hook: (str(device.hook(hook)),) for hook in Hook}
+            settings.hooks.commands, {hook: (str(device.hook(hook)),) for hook in HOOKS}
         )
 
     def test_without_hooks_none_is_configured(self) -> None:
