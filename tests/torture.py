@@ -1,4 +1,4 @@
-"""Kills agents at random: ``python -m tests.torture [--kills N] [--seed S] [--local N]``.
+"""Kills agents at random: ``python -m tests.torture [--kills N] [--seed S] …``.
 
 Every worker has a device, a broker, a cloud and a file server of its own, and updates the device
 again and again. Meanwhile, at random moments, the agent is killed (sometimes with all its hooks and
@@ -8,7 +8,8 @@ above all.
 
 In some updates the device also falls back to its old version after a power cut, and AWS tries a
 job that has failed again. Then a success must be true: the version that runs is the job's, and the
-ready hook has said yes since the last restart.
+ready hook has said yes since the last restart. In others the new version does not work: then the
+device must be taken back, and AWS told why, and which version runs.
 
 The seed makes the moments and the victims, but not the scheduling of processes: it reproduces a
 failure with some luck only, so that the directory of a failed update is kept, with its logs.
@@ -24,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,9 @@ STREAMED = 0.4
 
 FALLING = 0.35
 """The share of updates in which the device may fall back."""
+
+UNDOING = 0.25
+"""The share of updates that have to be taken back."""
 
 EXECUTIONS = 6
 """Executions of a job, at the most."""
@@ -97,11 +101,14 @@ class Tally:
 class Worker:
     """Updates one device until its share of kills is reached."""
 
-    def __init__(self, directory: Path, seed: str, kills: int, tally: Tally) -> None:
+    def __init__(
+        self, directory: Path, seed: str, kills: int, tally: Tally, undoing: float
+    ) -> None:
         self._random = random.Random(seed)
         self._directory = directory
         self._kills = kills
         self._tally = tally
+        self._undoing = undoing
         self._own = Counter[str]()
 
     def run(self) -> None:
@@ -109,14 +116,33 @@ class Worker:
             kills = self._own["agent"] + self._own["power"] + self._own["fall"]
             if kills >= self._kills or self._tally.violations:
                 return
-            falls = self._random.random() < FALLING
-            directory = self._directory / f"update-{number}"
-            wrong = self._falling(directory) if falls else self._update(directory)
+            wrong = self._kind()(directory := self._directory / f"update-{number}")
             self._tally.updates += 1
             if wrong:
                 self._tally.violations += [f"{directory}: {each}" for each in wrong]
             else:
                 shutil.rmtree(directory)
+
+    def _kind(self) -> Callable[[Path], list[str]]:
+        if self._random.random() < self._undoing:
+            return self._taken_back
+        return self._falling if self._random.random() < FALLING else self._update
+
+    def _taken_back(self, directory: Path) -> list[str]:
+        """An update whose new version does not work."""
+        with World(directory, PATIENT, size=100_000, leisure=0.3, broken=True) as world:
+            file = world.release("job-1", "2.0", self._restart(world))
+            world.agent.supervised = True
+            world.agent.start()
+            for victim in self._blows(VICTIMS):
+                if world.cloud.execution("job-1").status.ended:
+                    break
+                self._hit(world, file, victim)
+            try:
+                world.cloud.wait_for_end("job-1", PATIENCE)
+            except AssertionError as error:
+                return [str(error)]
+            return world.untold("job-1")
 
     def _update(self, directory: Path) -> list[str]:
         streamed = self._random.random() < STREAMED
@@ -218,13 +244,15 @@ def untruth(world: World) -> list[str]:
     return wrong
 
 
-def torture(directory: Path, seed: str, kills: int, workers: int) -> Tally:
+def torture(
+    directory: Path, seed: str, kills: int, workers: int, undoing: float = UNDOING
+) -> Tally:
     """Run until so many kills were made, or something is wrong."""
     tally = Tally()
     share = -(-kills // workers)
     with ThreadPoolExecutor(workers) as pool:
         runs = [
-            pool.submit(Worker(directory / f"worker-{n}", f"{seed}-{n}", share, tally).run)
+            pool.submit(Worker(directory / f"worker-{n}", f"{seed}-{n}", share, tally, undoing).run)
             for n in range(workers)
         ]
         while wait(runs, timeout=10).not_done:
@@ -253,10 +281,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", default=str(random.SystemRandom().randrange(10**9)))
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--local", type=int, default=5, help="updates on the local AWS")
+    parser.add_argument("--undoing", type=float, default=UNDOING, help="share of rollbacks")
     arguments = parser.parse_args(argv)
     directory = Path(tempfile.mkdtemp(prefix="upparat-torture-"))
     print(f"seed {arguments.seed}, in {directory}", flush=True)
-    tally = torture(directory, arguments.seed, arguments.kills, arguments.workers)
+    tally = torture(
+        directory, arguments.seed, arguments.kills, arguments.workers, arguments.undoing
+    )
     print(f"seed {arguments.seed}: {tally}")
     if arguments.local:
         kills, wrong = torture_on_local_aws(directory, arguments.seed, arguments.local)

@@ -130,7 +130,7 @@ def test_while_the_device_waits_whether_it_goes_down(updates: Updates) -> None:
     assert updates.cloud.execution("job-2").status is Status.QUEUED
     updates.cloud.wait_for_end("job-2")
     log = device.log
-    assert log.index("wind_down -> fetch_jobs") < log.rindex("select_job -> verify_job")
+    assert log.index("wind_down -> cleanup") < log.rindex("select_job -> verify_job")
 
 
 def test_while_the_installation_is_verified(updates: Updates) -> None:

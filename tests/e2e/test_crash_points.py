@@ -59,11 +59,16 @@ class Doomed:
 
 
 def update(
-    directory: Path, at: int, *, reboots: bool = False, streamed: bool = False
+    directory: Path,
+    at: int,
+    *,
+    reboots: bool = False,
+    streamed: bool = False,
+    broken: bool = False,
 ) -> tuple[list[str], list[str]]:
     """One update with a crash at a point; the points that were passed, and what is wrong."""
     doomed = Doomed(directory, at)
-    with World(directory, command=doomed.command, streamed=streamed) as world:
+    with World(directory, command=doomed.command, streamed=streamed, broken=broken) as world:
         restart = world.hooks.kill_agent() if reboots else None
         file = world.release("job-1", "2.0", restart)
         world.agent.supervised = True
@@ -71,7 +76,7 @@ def update(
         world.agent.start()
         world.cloud.wait_for_end("job-1", timeout=120)
         wait_until(lambda: doomed.finished or world.agent.starts > 1)
-        wrong = world.violations("job-1", file, "2.0")
+        wrong = world.untold("job-1") if broken else world.violations("job-1", file, "2.0")
         if wrong:
             wrong += [f"in {directory}", *world.agent.log.splitlines()[-60:]]
     return doomed.passed(), wrong
@@ -114,3 +119,10 @@ def test_each_point_from_the_restart_on_with_a_reboot(part: int, tmp_path: Path)
 def test_each_point_while_the_file_is_streamed(part: int, tmp_path: Path) -> None:
     first, last = "before download -> install", "after install -> restart"
     assert list(sweep(tmp_path, part, first, last, streamed=True)) == []
+
+
+@of_each_part
+def test_each_point_of_a_rollback(part: int, tmp_path: Path) -> None:
+    """And of the cleanup after it."""
+    first = "before verify_installation -> rollback"
+    assert list(sweep(tmp_path, part, first, broken=True)) == []

@@ -137,7 +137,7 @@ def test_commands_with_arguments(updates: Updates) -> None:
         ),
         (Hook.READY, SUCCEEDED, ["version", "download", "install", "restart", "version"]),
     ],
-    ids=list(Hook),
+    ids=("version", "download", "install", "restart", "ready"),
 )
 def test_one_is_missing(
     missing: Hook, history: list[tuple[str, str, str]], called: list[str], updates: Updates

@@ -56,6 +56,9 @@ def run(kind, *values):
     elif kind == "copy":
         with open(FILE[0], "rb") as source, open(values[0], "wb") as target:
             target.write(source.read())
+    elif kind == "adopt":
+        with open(values[0]) as source:
+            run("write", values[1], source.read())
     elif kind == "digest":
         import hashlib
         with open(FILE[0], "rb") as source:
@@ -147,6 +150,11 @@ def show(path: Path) -> Step:
 def copy_file(path: Path) -> Step:
     """For the install hook: copy the file that it was given."""
     return ["copy", str(path)]
+
+
+def adopt(source: Path, target: Path) -> Step:
+    """Replace a file by the copy of another one."""
+    return ["adopt", str(source), str(target)]
 
 
 def digest() -> Step:

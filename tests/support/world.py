@@ -23,7 +23,7 @@ from upparat.runtime import MAX_PATH
 from .agent import Agent
 from .files import File, FileServer
 from .mosquitto import Mosquitto
-from .scripts import Hooks, Step, copy_file, digest, pause, swallow
+from .scripts import Hooks, Step, adopt, copy_file, digest, leave, pause, say, swallow, write
 from .waiting import wait_until
 
 THING = "device-1"
@@ -86,6 +86,7 @@ class World:
     :param leisure: seconds that the install and the restart hook take.
     :param command: what makes the agent's command line of its usual one.
     :param streamed: whether the install hook reads the file from its stdin.
+    :param broken: whether new versions do not work; then the device can go back to version 1.0.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class World:
         leisure: float = 0,
         command: Callable[[list[str]], list[str]] | None = None,
         streamed: bool = False,
+        broken: bool = False,
     ) -> None:
         directory.mkdir(parents=True)
         if streamed:
@@ -107,6 +109,10 @@ class World:
         self.files = FileServer()
         self.hooks = Hooks(directory / "hooks", directory / "agent" / "agent.pid")
         self.hooks.standard()
+        self.broken = broken
+        self.staged = directory / "staged"
+        if broken:
+            self._break()
         config = device_config(directory / "agent", self.broker, self.hooks, sections or {})
         self.agent = Agent(directory / "agent", config)
         if command is not None:
@@ -130,16 +136,24 @@ class World:
     def _end(self) -> None:
         self.agent.power_cut()
 
+    def _break(self) -> None:
+        self.hooks.ready([leave(1)])
+        self.hooks.set("rollback", [write(self.staged, "1.0"), say("restart")])
+        self.hooks.set("cleanup", [])
+
     # --- an update ---
 
     def release(self, job_id: str, version: str, restart: Step | None = None) -> File:
         """Create a job; its restart hook makes the device run ``version``."""
         content = random.Random(version).randbytes(self._size)
         file = self.files.add(f"/{job_id}.bin", content)
-        copying = copy_file(self.hooks.installed_file)
+        self.staged.write_text("1.0")
+        copying = (
+            write(self.staged, version) if self.broken else copy_file(self.hooks.installed_file)
+        )
         reading = [swallow(self.hooks.directory / "slot")] if self.streamed else []
         self.hooks.install([*reading, digest(), pause(self.leisure), copying, digest()])
-        switching = [pause(self.leisure), self.hooks.become(version)]
+        switching = [pause(self.leisure), self._switch(version)]
         self.hooks.restart([*switching, *([restart] if restart else [])])
         document: dict[str, object] = {
             "action": "upparat-update",
@@ -151,6 +165,11 @@ class World:
         self.cloud.when(job_id, "reboot_start", lambda: self._note_restart(job_id))
         self.cloud.create_job(job_id, document)
         return file
+
+    def _switch(self, version: str) -> Step:
+        if self.broken:
+            return adopt(self.staged, self.hooks.version_file)
+        return self.hooks.become(version)
 
     def _note_restart(self, job_id: str) -> None:
         self._installs_before_restart.setdefault(job_id, self._installs(job_id))
@@ -171,6 +190,24 @@ class World:
             *self.cloud.breaches,
             *self.cloud.errors,
             *broker_breaches(self.broker.log, CLIENT_ID, THING),
+        ]
+
+    def untold(self, job_id: str) -> list[str]:
+        """What is wrong with the end of a job that had to be taken back."""
+        execution = self.cloud.execution(job_id)
+        details = execution.details or {}
+        names = [call.hook for call in self.hooks.calls() if call.env["UPPARAT_JOB_ID"] == job_id]
+        first = names.index("rollback") if "rollback" in names else len(names)
+        told = (execution.status, details.get("state"), details.get("rollback"))
+        expected = (Status.FAILED, "ready_hook_failed", "done")
+        return [
+            *([] if told == expected else [f"{job_id} ended {execution.status} {details}"]),
+            *([] if details.get("running") == self.version == "1.0" else [f"{self.version} runs"]),
+            *([f"installed after the rollback: {names}"] if "install" in names[first:] else []),
+            *self._wrong_order(),
+            *self.leftovers(),
+            *self.cloud.breaches,
+            *self.cloud.errors,
         ]
 
     @property

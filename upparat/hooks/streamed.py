@@ -145,13 +145,13 @@ class StreamedChild(Child):
         super().__init__(*arguments)
         self._on_stdin_closed_early = on_stdin_closed_early
         self._room: Deferred[None] | None = None
-        self._full = self._ended_reading = False
+        self._full = self._ended_reading = self._gave_up = False
         self._concluding = False
 
     @property
     def concluded(self) -> bool:
         """Whether the command has got the end of stdin. It cannot be taken back."""
-        return self._concluding and self._ended_reading
+        return self._concluding and self._ended_reading and not self._gave_up
 
     def feed(self, data: bytes) -> Deferred[None]:
         """Write to stdin. Fire when there is room for more, or the command no longer reads."""
@@ -204,6 +204,8 @@ class StreamedChild(Child):
         if childFD != 0 or self._ended_reading:
             return
         self._ended_reading = True
+        # The rest of the file may still come, and be taken for read, before the exit is known.
+        self._gave_up = not self._concluding
         self.resumeProducing()
         if self._concluding:
             self._release()

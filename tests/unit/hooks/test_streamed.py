@@ -128,6 +128,15 @@ class UnverifiedTests(Bench):
         self.reactor.last.ends(signal=KILL)
         self.assertEqual(self.told(), [("hook_failed", "install", STDIN_CLOSED_EARLY)])
 
+    def test_the_rest_of_the_file_comes_before_the_exit_is_known(self) -> None:
+        outlet = self.begin()
+        outlet.write(b"1")
+        self.reactor.last.protocol.childConnectionLost(0)
+        self.successResultOf(outlet.write(b"2"))
+        outlet.finish_stdin()
+        self.reactor.last.ends(0)
+        self.assertEqual(self.told(), [("hook_failed", "install", UNVERIFIED)])
+
     def test_end_of_the_file_that_nobody_has_read(self) -> None:
         outlet = self.begin()
         outlet.finish_stdin()
