@@ -84,6 +84,7 @@ def start(updates: Updates, certs: Certs, path: Path, page: Page) -> Agent:
             "password": PASSWORD,
         },
         control={"socket": path, "http": f"127.0.0.1:{page.port}"},
+        hooks={"retry_interval": 2},  # long enough to be seen on the page
     )
 
 
