@@ -106,6 +106,13 @@ class AssemblyTests(SynchronousTestCase):
         self.successResultOf(self.bring())
         self.assertEqual((self.sink.content, self.assembly.reused), (NEW, 5000))
 
+    def test_what_was_fetched_is_counted_over_all_attempts(self) -> None:
+        self.server.replies = [Reply(), Reply(503)]
+        self.failureResultOf(self.bring(), NotFetched)
+        self.assertEqual(self.sink.content, NEW[:3000])
+        self.successResultOf(self.bring())
+        self.assertEqual(self.assembly.fetched, self.size(2, 3, 7))
+
     def test_a_range_of_a_changed_seed_that_fails(self) -> None:
         self.seed.write_bytes(b"".join([*CHUNKS[4:7], b"old", CHUNKS[0]]))
         self.server.replies = [Reply(), Reply(), Reply(), Reply(503)]
