@@ -61,32 +61,42 @@ class Assembly:
         :raises DiskError: if the disk refuses.
         """
         for piece in self._plan.pieces(journey.partial.length):
+            reused = 0
             if isinstance(piece, Span):
                 parts = await self._fetch(journey, fetcher, piece)
             else:
-                parts = await self._read(journey, fetcher, piece)
-            await self._put(journey, self.header.chunks[piece.first].offset, parts)
+                parts, reused = await self._read(journey, fetcher, piece)
+            await self._put(journey, self.header.chunks[piece.first].offset, parts, reused)
 
     async def _fetch(self, journey: Journey, fetcher: SpanFetcher, span: Span) -> Sequence[bytes]:
         data = await journey.work.scope.wait(fetcher.take(span))
         self.fetched += len(data)
         return await journey.work.run(lambda: list(unpack_span(self.header, span, data)))
 
-    async def _read(self, journey: Journey, fetcher: SpanFetcher, run: Run) -> Sequence[bytes]:
-        """Read chunks from the seeds, and fetch those that no seed has any more."""
+    async def _read(
+        self, journey: Journey, fetcher: SpanFetcher, run: Run
+    ) -> tuple[Sequence[bytes], int]:
+        """Read chunks from the seeds, and fetch those that no seed has any more.
+
+        Returns the chunks, and how many of their bytes come from seeds.
+        """
         wanted = self.header.chunks[run.first : run.last]
         found = dict(enumerate(await journey.work.run(lambda: self._seeds.read(wanted)), run.first))
-        self.reused += sum(len(data) for data in found.values() if data is not None)
+        reused = sum(len(data) for data in found.values() if data is not None)
         missing = [number for number, data in found.items() if data is None]
         for span in spans_of(self.header.chunks, missing):
             fetched = await self._fetch(journey, fetcher, span)
             found.update(zip(range(span.first, span.last), fetched, strict=True))
-        return [data for data in found.values() if data is not None]
+        return [data for data in found.values() if data is not None], reused
 
-    async def _put(self, journey: Journey, offset: int, parts: Sequence[bytes]) -> None:
+    async def _put(
+        self, journey: Journey, offset: int, parts: Sequence[bytes], reused: int
+    ) -> None:
         """Put parts that begin at this offset of the file, but for what is there already."""
+        self.reused += reused  # before: the progress is told meanwhile
         try:
             await journey.put(b"".join(parts)[journey.partial.length - offset :])
         except OSError as error:
+            self.reused -= reused  # the next attempt reads them again
             raise DiskError(error) from None
         journey.work.scope.check()

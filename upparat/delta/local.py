@@ -23,14 +23,26 @@ def make(file: Path, target: Path) -> Header:
     """
     if not file.is_file():
         raise DeltaError(f"{file} is no file")
-    with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=".zck-") as scratch:
-        made = Path(scratch, "made")
+    with _naming(target):
+        scratch = tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=".zck-")
+    with scratch:
+        made = Path(scratch.name, "made")
         _run([PROGRAM, "-u", "-o", str(made), str(file.absolute())])
         header = read_header(made)
         if header.size != file.stat().st_size:
             raise DeltaError(f"{file} has changed meanwhile")
-        made.replace(target)
+        with _naming(target):
+            made.replace(target)
     return header
+
+
+@contextmanager
+def _naming(target: Path) -> Iterator[None]:
+    """Let errors name the target instead of a file that nobody knows."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from None
 
 
 def _run(command: list[str]) -> None:

@@ -34,15 +34,22 @@ def zchunk(
     flags: int = 4,
     index: bytes | None = None,
     count: int | None = None,
+    kind: int = 2,
+    optional: bytes = b"",
 ) -> bytes:
-    """A zchunk file; the keywords make it wrong."""
+    """A zchunk file; most keywords make it wrong.
+
+    :param kind: of compression.
+    :param optional: elements that no reader needs to know.
+    """
     bodies = [zstandard.compress(each) for each in chunks] if packed is None else packed
     empty = bytes(64) + number(0) + number(0)
     entries = empty + b"".join(map(entry, bodies, chunks))
     if index is None:
         index = number(1) + number(len(chunks) + 1 if count is None else count) + entries
     data = b"".join(bodies)
-    header = digest(data) + number(flags) + number(2) + number(len(index)) + index + number(0)
+    preface = digest(data) + number(flags) + number(kind) + optional
+    header = preface + number(len(index)) + index + number(0)
     return lead(header) + header + data
 
 

@@ -100,6 +100,20 @@ class HeaderTests(SynchronousTestCase):
         self.refuses(zchunk(CHUNKS, flags=5), "flags 0x5")
         self.refuses(zchunk(CHUNKS, flags=12), "flags 0xc")
 
+    def test_compression_types(self) -> None:
+        self.refuses(zchunk(CHUNKS, kind=1), "the compression type 1 is not supported")
+        self.assertFalse(parse_header(zchunk(CHUNKS, packed=CHUNKS, kind=0)).packed)
+        self.assertTrue(parse_header(zchunk(CHUNKS)).packed)
+
+    def test_optional_elements(self) -> None:
+        two = number(2) + number(7) + number(3) + b"abc" + number(300) + number(0)
+        header = parse_header(zchunk(CHUNKS, flags=6, optional=two))
+        self.assertEqual(header.chunks[-1].length, len(CHUNKS[-1]))
+        many = number(MAX_CHUNKS + 1)
+        self.refuses(zchunk(CHUNKS, flags=6, optional=many), f"is more than {MAX_CHUNKS}")
+        long = number(1) + number(7) + number(1 << 40)
+        self.refuses(zchunk(CHUNKS, flags=6, optional=long), "cut off")
+
     def test_an_index_with_a_rest(self) -> None:
         index = number(1) + number(1) + bytes(64) + number(0) * 2
         self.assertEqual(parse_header(zchunk([], index=index)).chunks, ())

@@ -39,6 +39,29 @@ class SeedTests(SynchronousTestCase):
         self.seed.unlink()
         self.assertEqual(seeds.read(NEW.chunks), [None, None, None])
 
+    def test_a_seed_that_cannot_be_read(self) -> None:
+        seeds = self.seeds()
+        self.seed.unlink()
+        self.seed.mkdir()
+        self.assertEqual(seeds.read(NEW.chunks), [None, None, None])
+
+    def test_a_chunk_in_many_places(self) -> None:
+        """Each table names one place. The same place of two tables is read once."""
+        header = parse_header(zchunk([b"z" * 40]))
+        tables = [
+            table_of(parse_header(zchunk(chunks)))
+            for chunks in ([b"z" * 40] * 3, [b"z" * 40], [b"other", b"z" * 40])
+        ]
+        read: list[int] = []
+
+        def pread(descriptor: int, length: int, offset: int) -> bytes:
+            read.append(offset)
+            return b""
+
+        self.patch(os, "pread", pread)
+        self.assertEqual(Seeds([self.seed], tables, header).read(header.chunks), [None])
+        self.assertEqual(read, [0, 5])
+
     def test_the_second_seed_has_it(self) -> None:
         first = Path(self.mktemp())
         first.write_bytes(bytes(1000))

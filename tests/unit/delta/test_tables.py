@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.delta.bench import zchunk
-from upparat.delta.header import parse_header
+from upparat.delta.header import MAX_CHUNKS, parse_header
 from upparat.delta.tables import KEPT, SHORT, ChunkTables, places, table_of
 
 TABLES = [
@@ -38,6 +40,13 @@ class TableTests(SynchronousTestCase):
         for wrong in (b"", content[:-1], content + b"x", content.replace(b"chunks", b"things")):
             path.write_bytes(wrong)
             self.assertEqual(self.tables.load(), [])
+
+    def test_a_table_of_too_many_chunks_is_none(self) -> None:
+        self.tables.add(TABLES[0])
+        path = self.directory / "tables"
+        magic, body = path.read_bytes()[:17], struct.pack("<I", MAX_CHUNKS + 1)
+        path.write_bytes(magic + hashlib.sha256(body).digest() + body)
+        self.assertEqual(self.tables.load(), [])
 
     def test_places(self) -> None:
         second = parse_header(zchunk([b"0" * 50, b"same" * 9])).chunks[1]

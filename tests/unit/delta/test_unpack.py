@@ -27,6 +27,10 @@ class UnpackTests(SynchronousTestCase):
     def test_any_chunks(self, chunks: list[bytes]) -> None:
         self.assertEqual(unpacked(zchunk(chunks)), chunks)
 
+    def test_chunks_that_are_not_packed(self) -> None:
+        chunks = [b"one", b"two" * 9]
+        self.assertEqual(unpacked(zchunk(chunks, packed=chunks, kind=0)), chunks)
+
     def test_a_changed_byte(self) -> None:
         data = zchunk([b"chunk" * 10])
         self.assertRaises(DeltaError, unpacked, data[:-1] + b"?")
