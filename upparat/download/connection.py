@@ -70,7 +70,8 @@ class WatchedEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         factory: WrappingFactory[HttpConnection] = WrappingFactory(protocolFactory)
-        factory.noisy = False
+        # Both would log each connection, in terms that mean nothing to the owner.
+        factory.noisy = protocolFactory.noisy = False  # type: ignore[attr-defined]
         factory.protocol = HttpConnection
         return self._endpoint.connect(factory).addCallback(self._unwrap)
 

@@ -7,6 +7,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -53,6 +54,7 @@ class ConnectionTests(SynchronousTestCase):
         connecting = WatchedEndpoint(endpoint, self.on_connected).connect(factory)
         self.assertEqual(self.events, [])
         endpoint.connected(self.transport)
+        self.factory = endpoint.factory
         protocol = self.successResultOf(connecting)
         assert isinstance(protocol, FakeHttp)
         self.protocol = protocol
@@ -68,6 +70,12 @@ class ConnectionTests(SynchronousTestCase):
         self.protocol.transport.write(b"request")
         self.assertEqual(self.protocol.data, b"response")
         self.assertEqual(self.transport.value(), b"request")
+
+    def test_nothing_is_logged(self) -> None:
+        with capturedLogs() as events:
+            self.factory.doStart()
+            self.factory.doStop()
+        self.assertEqual(list(events), [])
 
     def test_a_limit(self) -> None:
         """The data that exceeds it is passed on, the next is not."""
