@@ -339,8 +339,16 @@ class FileRecord:
             verified=verified,
             replaced=update.replaced,
             version=self._content.installation.version if self._content.installation else "",
-            rollback=self._content.rollback.rollback() if self._content.rollback else None,
+            rollback=self._rollback(update),
         )
+
+    def _rollback(self, update: _Update) -> Rollback | None:
+        """Return how far the update is taken back. A restart hook that has stopped the agent has
+        told the update, not the rollback, that it is done."""
+        taken = self._content.rollback
+        if taken is None:
+            return None
+        return replace(taken, restarted=taken.restarted or update.restarted).rollback()
 
     def _doubt_success(self) -> State | None:
         """Take back the last success, if an earlier agent could not deliver it: the device may have

@@ -239,6 +239,15 @@ class RollbackTests(RecordBench):
         record.rolling_back(key("a"), replace(TAKEN_BACK, hook_done=True))
         self.assertEqual(self.record().last_attempt(key("a"), Hook.ROLLBACK), (2, 10.0))
 
+    def test_a_restart_hook_that_has_stopped_the_agent(self) -> None:
+        begun = replace(TAKEN_BACK, hook_done=True, restart=True, restarts=1)
+        record = self.record()
+        record.rolling_back(key("a"), begun)
+        record.left(key("a"))
+        memory = self.remembered()
+        assert memory is not None
+        self.assertEqual(memory.rollback, replace(begun, restarted=True))
+
     def test_it_ends_with_its_job(self) -> None:
         self.record().rolling_back(key("a"), TAKEN_BACK)
         self.record().clear()
