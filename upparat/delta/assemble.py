@@ -48,6 +48,8 @@ class Assembly:
             raise DeltaError("there are more bytes than it holds")
         if not partial.length or not self._begun:
             self.reused, self.fetched = self._plan.reused(partial.length), 0
+        if not self._begun:
+            journey.on_data(self.header.length)
         self._begun = True
         partial.begin(Body(partial.length, "", self.header.size))
         pieces = self._plan.pieces(partial.length)
@@ -71,6 +73,7 @@ class Assembly:
     async def _fetch(self, journey: Journey, fetcher: SpanFetcher, span: Span) -> Sequence[bytes]:
         data = await journey.work.scope.wait(fetcher.take(span))
         self.fetched += len(data)
+        journey.on_data(len(data))
         return await journey.work.run(lambda: list(unpack_span(self.header, span, data)))
 
     async def _read(

@@ -21,6 +21,7 @@ class Journey:
     """One transfer, as a shortcut sees it.
 
     :ivar put: takes the next bytes of the file; fires when more may come.
+    :ivar on_data: called with the number of bytes that have come from a server.
     """
 
     job: Job
@@ -28,6 +29,7 @@ class Journey:
     budget: Budget
     work: BackgroundWork
     put: Callable[[bytes], Deferred[None]]
+    on_data: Callable[[int], None] = lambda count: None
 
 
 class Shortcut(Protocol):

@@ -242,7 +242,9 @@ class Transfer:
     async def _fetch(self, partial: PartialDownload) -> Outcome:
         """Bring what is missing, by the shortcut or else from the URL."""
         if self._context.shortcut is not None:
-            journey = Journey(self.job, partial, self._budget, self._work, self._put)
+            journey = Journey(
+                self.job, partial, self._budget, self._work, self._keep, self._context.on_data
+            )
             outcome = await self._context.shortcut.attempt(journey)
             if outcome is not None:
                 return outcome
@@ -285,6 +287,9 @@ class Transfer:
 
     def _put(self, data: bytes) -> Deferred[None]:
         self._context.on_data(len(data))
+        return self._keep(data)
+
+    def _keep(self, data: bytes) -> Deferred[None]:
         return self._destination.put(data).addCallback(lambda _: self._written())
 
     def _written(self) -> None:
@@ -297,7 +302,7 @@ class Transfer:
         if now >= self._next_report:
             self._next_report = now + PROGRESS_INTERVAL
             shortcut = self._context.shortcut
-            reused = shortcut.reused if shortcut is not None else 0
+            reused = min(shortcut.reused, partial.length) if shortcut is not None else 0
             self._context.on_progress(partial.length, partial.total, reused)
 
     def _measure(self, partial: PartialDownload) -> None:

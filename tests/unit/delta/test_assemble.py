@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given
@@ -57,6 +58,11 @@ class AssemblyTests(SynchronousTestCase):
         self.assertEqual((self.sink.content, self.sink.room), (NEW, len(NEW)))
         self.assertEqual((self.assembly.reused, self.assembly.fetched), (5000, self.size(2, 3, 7)))
         self.assertEqual(len(self.server.asked), 3)
+
+    def test_only_what_came_over_the_line_counts_as_data(self) -> None:
+        counts: list[int] = []
+        self.successResultOf(self.bring(replace(make_journey(self.sink), on_data=counts.append)))
+        self.assertEqual(sum(counts), self.header.length + self.size(2, 3, 7))
 
     def test_whether_it_pays(self) -> None:
         self.assertTrue(self.assembly.pays)
