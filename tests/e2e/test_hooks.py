@@ -99,7 +99,7 @@ def test_meta(updates: Updates) -> None:
 def test_commands_with_arguments(updates: Updates) -> None:
     updates.hooks.install([])
     options = updates.hooks.options
-    for hook in Hook:
+    for hook in list(options):
         options[hook] = f"{shlex.quote(options[hook])} --{hook} 'two words' \"\""
     assert updates.run() == SUCCEEDED
     assert [call.argv[:6] for call in updates.calls()] == [
@@ -149,7 +149,7 @@ def test_one_is_missing(
 
 def test_all_are_missing(updates: Updates) -> None:
     """The file is the result, and stays."""
-    updates.hooks.without(*Hook)
+    updates.hooks.without(*updates.hooks.options)
     device = updates.start()
     assert updates.run() == [STARTED, ("SUCCEEDED", "no_installation_hook_provided", "none")]
     assert updates.hooks.calls() == []

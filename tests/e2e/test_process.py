@@ -134,7 +134,7 @@ def test_one_line_for_each_state(updates: Updates) -> None:
         ("download", "install"),
         ("install", "restart"),
         ("restart", "verify_installation"),
-        ("verify_installation", "fetch_jobs"),
+        ("verify_installation", "cleanup"),
     ]
 
 

@@ -125,7 +125,12 @@ with open("facts", "w") as file:
 @pytest_twisted.ensureDeferred
 async def test_what_a_hook_sees(bench: MakeBench, tmp_path: Path) -> None:
     job = replace(JOB, force=True)
-    own = {Hook.INSTALL: ["/tmp/f"], Hook.RESTART: ["True"]}
+    own = {
+        Hook.INSTALL: ["/tmp/f"],
+        Hook.RESTART: ["True"],
+        Hook.ROLLBACK: [""],
+        Hook.CLEANUP: [""],
+    }
     for hook in Hook:
         one = bench(REPORT)
         file = "/tmp/f" if hook is Hook.INSTALL else ""
