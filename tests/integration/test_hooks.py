@@ -131,6 +131,10 @@ async def test_what_a_hook_sees(bench: MakeBench, tmp_path: Path) -> None:
         Hook.ROLLBACK: [""],
         Hook.CLEANUP: [""],
     }
+    ends = {
+        Hook.ROLLBACK: {"UPPARAT_FAILED_STATE": "", "UPPARAT_REASON": ""},
+        Hook.CLEANUP: {"UPPARAT_STATE": "", "UPPARAT_REASON": ""},
+    }
     for hook in Hook:
         one = bench(REPORT)
         file = "/tmp/f" if hook is Hook.INSTALL else ""
@@ -149,6 +153,7 @@ async def test_what_a_hook_sees(bench: MakeBench, tmp_path: Path) -> None:
             "UPPARAT_HOOK": hook.value,
             "UPPARAT_AGENT": str(one.directory / "state"),
             "UPPARAT_GROUP": str(facts["group"]),
+            **ends.get(hook, {}),
         }
         assert {**facts["env"], "LC_CTYPE": ""} == {**os.environ, **added, "LC_CTYPE": ""}
         assert facts["session"] is True
