@@ -7,6 +7,7 @@ own.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -64,6 +65,7 @@ def check_and_test(arguments: Sequence[str]) -> bool:
 
 def measure(arguments: Sequence[str]) -> bool:
     """Run the tests under coverage, the unit and integration tests by default."""
+    os.environ["UPPARAT_LONG"] = "1"
     good = [
         run("coverage", "erase"),
         run("coverage", "run", "-m", *PYTEST, *(arguments or IN_PROCESS)),

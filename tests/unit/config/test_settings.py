@@ -103,7 +103,7 @@ allow_downgrade = forced
 package = my.app_1-x
 hook = {hook} inventory
 [control]
-socket = {directory}/control.sock
+socket = /run/device/control.sock
 mode = 0600
 group = root
 http = 10.0.0.1:9110
@@ -270,7 +270,7 @@ class SettingsTests(ConfigBench):
                 ),
                 InventorySettings(package="my.app_1-x", hook=(hook, "inventory")),
                 ControlSettings(
-                    socket=self.directory / "control.sock",
+                    socket=Path("/run/device/control.sock"),
                     mode="0600",
                     group="root",
                     http=ListenAddress("10.0.0.1", 9110),

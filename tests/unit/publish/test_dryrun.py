@@ -50,16 +50,16 @@ class DryRunTests(PublishBench):
         self.assertIn('  targets: ["arn:aws:iot:eu-central-1:123456789012:thing/thing-1"]', lines)
 
     def test_secrets_do_not_show(self) -> None:
-        release = self.release(meta="secret-1", log_url="https://u:secret-2@h/log?secret-3")
+        release = self.release(meta="hushed-1", log_url="https://u:hushed-2@h/log?hushed-3")
         *_, create = requests_of(release)
         for text in (as_text(create), json.dumps(shown(create)), repr(release)):
-            self.assertNotIn("secret", text)
+            self.assertNotIn("hushed", text)
         document = json.loads(shown(create)["parameters"]["document"])
         self.assertEqual(document["meta"], "<8 characters, not shown>")
         self.assertEqual(document["log_url"], "https://h/log")
         sent = json.loads(create.parameters["document"])
-        self.assertEqual(sent["meta"], "secret-1")
-        self.assertIn("secret-3", sent["log_url"])
+        self.assertEqual(sent["meta"], "hushed-1")
+        self.assertIn("hushed-3", sent["log_url"])
 
     def test_a_placeholder_shows(self) -> None:
         *_, create = requests_of(self.release(log_url="s3://files/logs"))
