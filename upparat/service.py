@@ -124,6 +124,7 @@ class UpparatService(Service):
         self._gate = PolicyGate(reactor, settings.policy, settings.service.state_dir)
         self._logs, self._uploads = self._make_logs()
         self._core = self._make_core()
+        self._core.on_left = self._uploads.after_end
         self._abort = abort
         self._guard = Guard(make_machine(self._core, self._moved), self._broke)
         self._machine = self._join()

@@ -188,6 +188,20 @@ def test_a_wrong_url_changes_nothing(url: object, updates: Updates) -> None:
     assert "job-1: the log is not uploaded: log_url: " in device.log
 
 
+def test_ended_by_others(updates: Updates, log: File) -> None:
+    """Nobody would learn otherwise why it took so long that it was cancelled."""
+    updates.hooks.install([say("erasing"), leave(3)])
+    device = updates.start(hooks={"retry_interval": 600})
+    updates.create(log_url=signed(log))
+    device.wait_for_log("install hook: again in")
+    updates.cloud.cancel("job-1", force=True)
+    device.wait_for_log("job-1: the log is uploaded")
+    text = uploaded(log)
+    assert "[install#stdout] erasing\n" in text
+    assert "ended by others" in text
+    assert updates.history()[-1][:2] == ("IN_PROGRESS", "installation_progress")
+
+
 def test_a_refused_url(updates: Updates, log: File) -> None:
     fail(updates)
     log.expire()

@@ -125,12 +125,13 @@ class LogUploader:
         Fires when the first attempt is over, within the time-out; it fails only if it is cancelled.
         The upload goes on in the background then.
         """
-        try:
-            wanted = self._wants(execution, report)
-        except Exception:  # the report must go out, whatever a document holds
-            self.log.failure("{job_id}: the log is not uploaded", job_id=execution.job_id)
-            wanted = False
-        return self._begin(execution) if wanted else succeed(None)
+        succeeded = report.status is Status.SUCCEEDED
+        return self._begin(execution) if self._wants(execution, succeeded) else succeed(None)
+
+    def after_end(self, execution: JobExecution) -> None:
+        """Begin the upload for an execution that others have ended, in the background."""
+        if self._wants(execution, succeeded=False):
+            self._run(execution.key, self._upload(execution))
 
     def _begin(self, execution: JobExecution) -> Deferred[None]:
         key = execution.key
@@ -138,14 +139,18 @@ class LogUploader:
         self._run(key, self._upload(execution))
         return waiting.addTimeout(self._timeout, self._clock, lambda *_: None)
 
-    def _wants(self, execution: JobExecution, report: Report) -> bool:
+    def _wants(self, execution: JobExecution, succeeded: bool) -> bool:
         """Whether the log is to be uploaded, as far as that is known. An execution that an earlier
         agent has ended has no document here."""
         if self._closed or execution.key in self._begun or self._policy is LogUpload.NEVER:
             return False
-        if self._policy is LogUpload.FAILED and report.status is Status.SUCCEEDED:
+        if self._policy is LogUpload.FAILED and succeeded:
             return False
-        return execution.document is None or bool(self._url(execution))
+        try:
+            return execution.document is None or bool(self._url(execution))
+        except Exception:  # the report must go out, whatever a document holds
+            self.log.failure("{job_id}: the log is not uploaded", job_id=execution.job_id)
+            return False
 
     def _url(self, execution: JobExecution) -> str:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from upparat.job import Hook, JobExecution, Report, State
+from upparat.job import Hook, Job, JobExecution, Report, State
 from upparat.ports import Ending, Memory, Rollback
 from upparat.snapshots import EndedJob
 
@@ -55,7 +55,7 @@ def finish_untold(inputs: Inputs, core: Core, work: Work) -> None:
     core.job = None
     core.memory = None
     core.hooks.forget_restart()
-    tidy(inputs, core, Ending(work.job, OTHERS, NOTHING_MORE))
+    tidy_untold(inputs, core, work.job)
     core.downloads.discard(work.job.key)
 
 
@@ -67,6 +67,12 @@ def tidy(inputs: Inputs, core: Core, ending: Ending) -> None:
     else:
         core.record.clear()
         inputs._tidied()
+
+
+def tidy_untold(inputs: Inputs, core: Core, job: Job) -> None:
+    """Let the owner tidy up after a job that others have ended."""
+    core.on_left(job.execution)
+    tidy(inputs, core, Ending(job, OTHERS, NOTHING_MORE))
 
 
 @idle.upon(Inputs.start).loop()
@@ -208,7 +214,7 @@ def clean_up(inputs: Inputs, core: Core, aftermath: Aftermath) -> None:
     the record names the execution, so that its file is removed even if the agent dies before."""
     core.downloads.discard(aftermath.key)
     if aftermath.job is not None:
-        tidy(inputs, core, Ending(aftermath.job, OTHERS, NOTHING_MORE))
+        tidy_untold(inputs, core, aftermath.job)
     else:
         core.record.clear()
         inputs._tidied()

@@ -91,6 +91,8 @@ class Core:
     :ivar replaced: the version that ran before it; empty if it is not known.
     :ivar pause: the meaning of the timer, if it runs.
     :ivar on_ended: called when a job is over, whoever has ended it; must not raise.
+    :ivar on_left: called when nothing more is done for a job that others have ended, but for the
+        cleanup hook; must not raise.
     :ivar not_ours: listed executions that are somebody else's.
     :ivar ended: executions that the agent has ended; AWS may still list them for a moment.
     :ivar crowded_out: the list was full of executions that are not ours, and the log says so.
@@ -108,6 +110,7 @@ class Core:
     replaced: str = ""
     pause: Pause | None = None
     on_ended: Callable[[EndedJob], None] = lambda job: None
+    on_left: Callable[[JobExecution], None] = lambda execution: None
     not_ours: set[ExecutionKey] = field(default_factory=set)
     ended: deque[ExecutionKey] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     crowded_out: bool = False

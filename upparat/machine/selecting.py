@@ -173,6 +173,8 @@ def _leaves(inputs: Inputs, core: Core, execution: JobExecution | None = None) -
     if aftermath.restarting or aftermath.undo or Hook.CLEANUP in core.policy.hooks:
         inputs._abandon(aftermath)
         return True
+    if execution is not None and execution.key == memory.key:
+        core.on_left(execution)
     core.downloads.discard(memory.key)
     core.record.clear()
     core.memory = None

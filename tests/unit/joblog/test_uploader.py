@@ -255,7 +255,7 @@ class BeforeTheEndTests(UploaderTestCase):
         def broken(*_: object) -> Any:
             raise RuntimeError("broken")
 
-        for name in ("_put", "_renew", "_wants"):
+        for name in ("_put", "_renew", "_url"):
             self.make()
             self.patch(self.uploader, name, broken)
             ended = self.end(execution())
@@ -264,6 +264,38 @@ class BeforeTheEndTests(UploaderTestCase):
             self.asked.clear()
             self.successResultOf(ended)
             self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+
+class AfterTheEndTests(UploaderTestCase):
+    """Others have ended the execution."""
+
+    def test_the_url_at_hand(self) -> None:
+        self.uploader.after_end(execution())
+        self.asked.pop().callback(None)
+        self.assertEqual(self.memory.all(), [PendingUpload(A, OLD, 1)])
+        self.assertEqual(self.answer(200), OLD)
+        self.assertEqual(self.memory.all(), [])
+
+    def test_policies(self) -> None:
+        for policy, begins in (
+            (LogUpload.FAILED, True),
+            (LogUpload.ALWAYS, True),
+            (LogUpload.NEVER, False),
+        ):
+            self.make(policy).after_end(execution())
+            self.assertIs(bool(self.asked), begins, policy)
+            self.asked.clear()
+            self.uploader.stop()
+
+    def test_without_a_url(self) -> None:
+        self.uploader.after_end(JobExecution(A, Status.IN_PROGRESS, 1, document={}))
+        self.assertEqual(self.asked, [])
+
+    def test_not_twice(self) -> None:
+        self.begin()
+        self.answer(200)
+        self.uploader.after_end(execution())
+        self.assertEqual(self.asked, [])
 
 
 class BackgroundTests(UploaderTestCase):

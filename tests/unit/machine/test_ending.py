@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.ports import execution, key
 from tests.unit.machine.bench import IN_PROGRESS, Life, summary
-from upparat.job import Hook, Status
+from upparat.job import Hook, JobExecution, Status
 from upparat.ports import Memory
 from upparat.snapshots import EndedJob, WaitKind
 
@@ -220,6 +220,27 @@ class ObservedTests(SynchronousTestCase):
         life.machine.released()
         message = "nothing more is done for it"
         self.assertEqual(ended, [EndedJob(key("a"), "2.0", "", "ended_by_others", message)])
+
+    def test_nothing_more_is_done_for_it(self) -> None:
+        """Its log is complete, but for what the cleanup hook says."""
+        life = Life().installing()
+        left: list[JobExecution] = []
+        life.core.on_left = left.append
+        life.machine.cancelled()
+        self.assertEqual(left, [])
+        life.machine.released()
+        self.assertEqual([each.key for each in left], [key("a")])
+
+    def test_nothing_more_is_done_for_what_ended_meanwhile(self) -> None:
+        """The description may have a URL for its log. Another execution of the job is no help."""
+        canceled = execution("a", Status.CANCELED)
+        for answer, found in ((canceled, [canceled]), (execution("a", queued_at=200), [])):
+            life = Life()
+            left: list[JobExecution] = []
+            life.core.on_left = left.append
+            life.started(Memory(key("a"))).machine.pending([], [])
+            life.machine.described(answer)
+            self.assertEqual(left, found)
 
     def test_an_end_while_the_agent_was_away(self) -> None:
         life = Life()
