@@ -12,10 +12,11 @@ has a module for each part of a job's life: ``selecting``, ``fetching``, ``insta
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from . import checking, ending, fetching, holding, installing, selecting, undoing
 from .guard import Guard
-from .ignored import IGNORED
+from .ignored import IGNORED, Door
 from .model import Core, Inputs, Policy
 from .states import builder
 
@@ -35,22 +36,16 @@ def make_machine(core: Core, moved: Callable[[str, str, str], None] | None = Non
     :param moved: called with the old state, the input and the new state at every change of state.
     """
     made = machine(core)
-
-    def trace(old: str, name: str, new: str) -> None:
-        if moved is not None and old != new:
-            moved(old, name, new)
-
-    _trace(made, trace)
-    return made
-
-
-def _trace(made: Inputs, tracer: Callable[[str, str, str], None]) -> None:
-    """Trace a typed machine: Automat 25.4 has no public way to do it."""
+    door = Door(made)
 
     def trace(old: object, name: str, new: object) -> None:
-        tracer(getattr(old, "name", str(old)), name, getattr(new, "name", str(new)))
+        before, door.state = door.state, getattr(new, "name", str(new))
+        if moved is not None and before != door.state:
+            moved(before, name, door.state)
 
+    # Automat 25.4 has no public way to trace a typed machine.
     made.__automat_transitioner__.setTrace(trace)  # type: ignore[attr-defined]
+    return cast("Inputs", door)
 
 
 __all__ = ["IGNORED", "STATES", "Core", "Guard", "Inputs", "Policy", "machine", "make_machine"]
