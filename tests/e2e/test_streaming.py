@@ -237,10 +237,12 @@ def test_a_file_that_nothing_tells_from_others(updates: Updates) -> None:
 
 @pytest.mark.usefixtures("flash", "sure")
 def test_a_file_that_is_gone(updates: Updates) -> None:
-    updates.file.cut(1_000_000)
+    updates.file.stall(1_000_000)
     updates.file.status(404)
     updates.start(hooks=STREAM)
     updates.create()
+    updates.hooks.wait_for_call("install")
+    updates.file.disconnect()
     refused(updates.cloud, "download_failed", "HTTP 404 Not Found")
     assert updates.hooks.ends() == 0
     assert [call.code for call in updates.hooks.calls("install")] == [None]
