@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from io import StringIO
@@ -64,6 +65,25 @@ class OptionsTests(TapTestCase):
         options.parseOptions(["-c", self.config("log_level = ERROR\n")])
         self.assertEqual(options.parent["logger"], "upparat.tap.observer")
         self.assertEqual(tap._log, tap._Log("ERROR", ""))
+
+
+class NoGarbageTests(SynchronousTestCase):
+    def test_the_collector_goes_on(self) -> None:
+        with tap.no_garbage():
+            self.assertFalse(gc.isenabled())
+        self.assertTrue(gc.isenabled())
+
+    def test_a_collector_that_is_off_stays_off(self) -> None:
+        gc.disable()
+        self.addCleanup(gc.enable)
+        with tap.no_garbage():
+            pass
+        self.assertFalse(gc.isenabled())
+
+    def test_a_broken_installation(self) -> None:
+        with self.assertRaises(ImportError), tap.no_garbage():
+            raise ImportError("no such module")
+        self.assertTrue(gc.isenabled())
 
 
 class StartedByHandTests(TapTestCase):
