@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.test_control import verb
 from tests.simulator.faults import delayed, lost
 from tests.support.files import File
 from tests.support.matrix import DOCS, FAULTS, INTRODUCTION, MATRIX, STATES, Cell, table
 from tests.support.mosquitto import requires_mosquitto
-from tests.support.scripts import Step, hang, show, wait_for_file
+from tests.support.scripts import Step, hang, leave, show, wait_for_file
 from tests.support.sweep import SWEEP
 from tests.support.waiting import wait_until
-from tests.support.world import World
+from tests.support.world import World, control_socket
 
 pytestmark = [pytest.mark.mosquitto, requires_mosquitto]
 
@@ -30,7 +31,10 @@ HOOKS = {
     "install": "install",
     "restart": "restart",
     "verify_installation": "ready",
+    "rollback": "rollback",
+    "cleanup": "cleanup",
 }
+ASKING = {"policy": {"install": "ask"}}
 
 
 class Play:
@@ -68,11 +72,15 @@ class Play:
     def _hold_hook(self, hook: str) -> None:
         """Its first run waits; it does its work afterwards."""
         hooks = self.world.hooks
+        if hook == "rollback":
+            hooks.restart([leave(1)])
         work: dict[str, list[Step]] = {
             "version": [show(hooks.version_file)],
             "install": [["copy", str(hooks.installed_file)]],
             "restart": [hooks.become("2.0")],
             "ready": [],
+            "rollback": [],
+            "cleanup": [],
         }
         hooks.set(hook, [wait_for_file(self.go_on), *work[hook]], work[hook])
 
@@ -82,6 +90,8 @@ class Play:
             self.world.cloud.wait_for_state("job-1", "download_start")
         elif self.state in HOOKS:
             self.world.hooks.wait_for_call(HOOKS[self.state])
+        elif self.state == "hold":
+            self.world.cloud.wait_for_state("job-1", "waiting_for_approval")
         else:
             kind = {"fetch_jobs": "get", "select_job": "describe"}[self.state]
             self.world.cloud.wait_for(lambda: self.world.cloud.asked(kind))
@@ -94,8 +104,15 @@ class Play:
             self.file.release()
         elif self.state in HOOKS:
             self.go_on.touch()
+        elif self.state == "hold":
+            wait_until(self._approve)
         else:
             self.world.cloud.release()
+
+    def _approve(self) -> bool:
+        """Whether the agent waits by now, and has been told to go on."""
+        socket = control_socket(self.world.agent.directory)
+        return verb("approve", "install", "job-1", "--socket", socket).returncode == 0
 
     # --- the end ---
 
@@ -106,6 +123,8 @@ class Play:
             execution = cloud.wait_for_end("job-1", timeout=90)
         self.the_next_job_runs()
         assert (execution.state if execution else "") == cell.end
+        if execution and self.state == "rollback":
+            assert (execution.details or {})["rollback"] == "done"
         assert cell.installs in (None, hooks.names().count("install"))
         if cell.end.startswith("complete"):
             assert hooks.version_file.read_text() == "2.0"
@@ -147,9 +166,10 @@ def silent(play: Play) -> None:
 
 def ended_in_aws(play: Play, end: Callable[[], None]) -> None:
     end()
-    if play.state in HOOKS:
+    if play.state in HOOKS or play.state == "hold":
         play.world.agent.wait_for_log("ended by others")
-    play.release()
+    if play.state != "hold":
+        play.release()
 
 
 def cancel(play: Play) -> None:
@@ -208,9 +228,19 @@ def cells(states: Iterable[str], faults: Iterable[str], *, every: bool = SWEEP) 
 FAULTS_OF_HOOKS = ("hook hang", "hook crash")
 
 
+def _with_the_hook_of(state: str, world: World) -> None:
+    """Configure the hook of this state, if an update works without."""
+    if state in ("rollback", "cleanup"):
+        world.hooks.set(state, [])
+        sections = world.agent.sections
+        hooks = {**sections["hooks"], **world.hooks.options}
+        world.agent.configure({**sections, "hooks": hooks})
+
+
 @pytest.mark.parametrize(("state", "fault"), cells(STATES, PLAYED))
 def test_fault(state: str, fault: str, tmp_path: Path) -> None:
-    with World(tmp_path / "world") as world:
+    with World(tmp_path / "world", ASKING if state == "hold" else None) as world:
+        _with_the_hook_of(state, world)
         play = Play(world, state)
         play.hold()
         PLAYED[fault](play)
@@ -224,6 +254,9 @@ def test_fault_of_a_hook(state: str, fault: str, tmp_path: Path) -> None:
     with World(tmp_path / "world", sections) as world:
         play = Play(world, state)
         play.file = world.release("job-1", "2.0")
+        _with_the_hook_of(state, world)
+        if state == "rollback":
+            world.hooks.restart([leave(1)])
         world.hooks.set(hook, [hang()])
         world.agent.start()
         if fault == "hook crash":
@@ -234,6 +267,12 @@ def test_fault_of_a_hook(state: str, fault: str, tmp_path: Path) -> None:
             "hook hang": "Timed out after 1s and was ended",
             "hook crash": "Killed by signal 9 (SIGKILL)",
         }[fault]
+        if state == "rollback":
+            message = "Exit code: 1"
+            assert (end.details or {})["rollback"] == "failed"
+        elif state == "cleanup":
+            world.agent.wait_for_log(f"cleanup hook: {message}")
+            message = "none"
         assert (end.state, end.message) == (cell.end, message)
         assert world.hooks.names().count("install") == cell.installs
         wait_until(lambda: world.agent.leftovers() == [])

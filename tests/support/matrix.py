@@ -20,7 +20,12 @@ STATES = (
     "install",
     "restart",
     "verify_installation",
+    "hold",
+    "rollback",
+    "cleanup",
 )
+WORKING = STATES[3:8]
+"""The states of an update that waits for nobody and ends well."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,21 @@ AGAIN = Cell("complete_soft_restart", "the hook runs again with the next start",
 NO_HOOK = Cell("", "no hook runs", test="test_ignored.py::TableTests")
 NO_FILE = Cell("", "nothing is downloaded; the record: see download", test="test_full_disk.py")
 NO_JOB = Cell("", "there is no job", test="test_ignored.py::TableTests")
+OVER_ALREADY = Cell("", "the job is over already", test="test_ignored.py::TableTests")
+UNDONE = "restart_hook_failed"
 
 
 def failed(hook: str, installs: int) -> Cell:
     return Cell(f"{hook}_hook_failed", f"{hook}_hook_failed", installs)
+
+
+def ends(hold: str, rollback: str, cleanup: str) -> dict[str, Cell]:
+    """The cells of three states, in which the fault changes nothing about the end."""
+    return {
+        "hold": Cell(OK.end, hold),
+        "rollback": Cell(UNDONE, rollback),
+        "cleanup": Cell(OK.end, cleanup),
+    }
 
 
 MATRIX: dict[str, dict[str, Cell]] = {
@@ -61,15 +77,19 @@ MATRIX: dict[str, dict[str, Cell]] = {
         "install": Cell(OK.end, "the hook goes on; reports follow"),
         "restart": Cell(OK.end, "the hook goes on; the end is reported later"),
         "verify_installation": Cell(OK.end, "the end is reported later"),
+        **ends("waits on", "the hook goes on; the end is reported later", "the hook goes on"),
     },
     "broker restart": {
         "monitor": LATER,
         "fetch_jobs": Cell(OK.end, "subscribes and asks again"),
         "select_job": Cell(OK.end, "subscribes and asks again"),
-        **dict.fromkeys(STATES[3:], OK),
+        **dict.fromkeys(WORKING, OK),
+        **ends("waits on", "goes on", "goes on"),
     },
-    "AWS throttles": {state: Cell(OK.end, "asks or reports again") for state in STATES},
-    "AWS is silent": {state: Cell(OK.end, "asks or reports again") for state in STATES},
+    "AWS throttles": {
+        **{state: Cell(OK.end, "asks or reports again") for state in STATES},
+        **ends(*["asks or reports again"] * 3),
+    },
     "cancel": {
         "fetch_jobs": GONE,
         "monitor": NO_JOB,
@@ -79,18 +99,28 @@ MATRIX: dict[str, dict[str, Cell]] = {
         "install": Cell("", "the hook is left to finish; the next job runs"),
         "restart": Cell("", "the hook is left to finish; the next job runs"),
         "verify_installation": Cell("", "the hook is ended; the next job runs"),
+        "hold": GONE,
+        "rollback": Cell("", "the rollback goes on, and nobody hears of it; the next job runs"),
+        "cleanup": OVER_ALREADY,
     },
     "hook hang": {
-        **dict.fromkeys(STATES[:3], NO_HOOK),
+        **dict.fromkeys([*STATES[:3], "hold"], NO_HOOK),
         "verify_job": failed("version", 0),
         "download": failed("download", 0),
         "install": Cell("installation_hook_failed", "installation_hook_failed"),
         "restart": failed("restart", 1),
         "verify_installation": failed("ready", 1),
+        "rollback": Cell(UNDONE, "the first reason is told, and that the rollback has failed"),
+        "cleanup": Cell(OK.end, "it is logged, and the end stays the same"),
     },
     "disk full": {
         **dict.fromkeys(STATES, NO_FILE),
         "download": Cell("", "insufficient_storage", test="test_full_disk.py"),
+        "rollback": Cell(
+            "",
+            "the rollback goes on; a restart that cannot be counted does not run",
+            test="test_rollback.py::StartTests",
+        ),
     },
     "agent stop": {
         "fetch_jobs": OVER,
@@ -101,6 +131,10 @@ MATRIX: dict[str, dict[str, Cell]] = {
         "install": Cell(OK.end, "the hook is ended, and runs again with the next start", 2),
         "restart": Cell("complete_ready", "the hook goes on; verified with the next start"),
         "verify_installation": Cell("complete_ready", "verified again with the next start"),
+        **ends(
+            "waits again with the next start",
+            *["the hook is ended, and runs again with the next start"] * 2,
+        ),
     },
     "agent kill": {
         "fetch_jobs": OVER,
@@ -113,6 +147,11 @@ MATRIX: dict[str, dict[str, Cell]] = {
             "complete_ready", "the hook goes on; if the old version is left, it runs again"
         ),
         "verify_installation": Cell("complete_ready", "verified again"),
+        **ends(
+            "waits again",
+            "the hook is waited for, and runs again",
+            "the hook is ended, and runs again",
+        ),
     },
     "reboot": {
         "fetch_jobs": OVER,
@@ -123,8 +162,10 @@ MATRIX: dict[str, dict[str, Cell]] = {
         "install": AGAIN,
         "restart": Cell(OK.end, "if the old version is left, the hook runs again"),
         "verify_installation": Cell("complete_ready", "verified again"),
+        **ends("waits again", *["the hook runs again with the next start"] * 2),
     },
 }
+MATRIX["AWS is silent"] = MATRIX["AWS throttles"]
 MATRIX["delete"] = {
     **MATRIX["cancel"],
     "select_job": Cell("", "the second refusal ends it; there is no restart", installs=None),
@@ -133,7 +174,7 @@ MATRIX["hook crash"] = MATRIX["hook hang"]
 
 # Played by the tests that kill the agent around each start of a hook and each change of state.
 MATRIX["agent kill"] = {
-    state: cell if cell is LATER else replace(cell, test="test_crash_points.py")
+    state: cell if state in ("monitor", "hold") else replace(cell, test="test_crash_points.py")
     for state, cell in MATRIX["agent kill"].items()
 }
 
