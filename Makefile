@@ -75,6 +75,7 @@ bench: $(VENV)/test.stamp
 
 diagram: $(VENV)/test.stamp
 	$(BIN)/python -m upparat.machine.diagram
+	dot -Tsvg -o docs/which-hook.svg docs/which-hook.dot
 
 # The import graph, printed and drawn
 house: $(VENV)/test.stamp

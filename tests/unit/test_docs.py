@@ -25,6 +25,7 @@ from upparat.job import (
     ACTION,
     NO_MESSAGE,
     ExecutionKey,
+    Hook,
     JobExecution,
     State,
     Status,
@@ -79,6 +80,24 @@ def documented_options() -> dict[str, dict[str, list[str]]]:
     for heading, cells in rows(read("docs/configuration.md")):
         found.setdefault(heading.strip("[]"), {})[cells[0]] = cells[1:]
     return found
+
+
+class WhichHookWhen(SynchronousTestCase):
+    """The picture of the hooks is drawn by hand."""
+
+    def test_each_hook_is_in_it(self) -> None:
+        labels = set(re.findall(r"\[label=\"(\w+)\"", read("docs/which-hook.dot")))
+        self.assertEqual({hook.value for hook in Hook} - labels, set())
+
+    def test_it_names_real_states(self) -> None:
+        named = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", read("docs/which-hook.dot")))
+        nodes = {"restart_back", "version_back", "version_after"}
+        self.assertEqual(named - nodes - {state.value for state in State}, set())
+
+    def test_it_was_drawn(self) -> None:
+        drawn = read("docs/which-hook.svg").replace("&#39;", "'")
+        for label in re.findall(r"label=\" ?([^\\\"]+)", read("docs/which-hook.dot")):
+            self.assertIn(label.strip(), drawn)
 
 
 class Configuration(SynchronousTestCase):
