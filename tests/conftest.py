@@ -9,6 +9,8 @@ from collections.abc import Generator, Iterator
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.sweep import LONG
+
 NO_SKIPS = "UPPARAT_NO_SKIPS"
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -22,6 +24,14 @@ def admit_no_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
         report.longrepr = f"{NO_SKIPS}=1 admits no skip: {reason}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that take long, unless they are asked for."""
+    long = [item for item in items if item.get_closest_marker("long") and not LONG]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -18,14 +18,11 @@ from tests.support.agent import Agent, kill_marked, marked
 from tests.support.files import File, FileServer
 from tests.support.mosquitto import Mosquitto, requires_mosquitto
 from tests.support.scripts import Hooks
-from tests.support.sweep import LONG, SWEEP
+from tests.support.sweep import SWEEP
 from tests.support.waiting import wait_until
 from tests.support.world import CLIENT_ID, THING, device_config
 
-collect_ignore = [
-    *([] if SWEEP else ["test_torture.py"]),
-    *([] if LONG else ["test_packaging.py"]),
-]
+collect_ignore = [] if SWEEP else ["test_torture.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -23,6 +23,8 @@ from tests.support.scripts import Hooks, copy_file, wait_for_file
 from tests.support.waiting import PATIENCE, wait_until
 from tests.support.world import device_config
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parent.parent.parent
 RESTART_WHEN_IDLE = ROOT / "packaging" / "restart-when-idle"
 

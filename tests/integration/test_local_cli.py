@@ -140,6 +140,7 @@ def test_a_job_is_installed_and_watched(
     assert (device.rootfs / "version").read_text() == "1.5\n"
 
 
+@pytest.mark.long
 def test_the_printed_aws_commands_work(tmp_path: Path) -> None:
     scripts = Path(sys.executable).parent
     (tmp_path / "FILE").write_bytes(b"content")
@@ -182,6 +183,7 @@ def test_the_demonstration_succeeds_and_leaves_nothing(tmp_path: Path) -> None:
     assert processes_below(tmp_path) == []
 
 
+@pytest.mark.long
 def test_the_demonstration_keeps_its_files_when_asked(tmp_path: Path) -> None:
     with command(tmp_path, "upparat.local.demo", "--keep", "--size", "1") as running:
         assert running.wait() == 0
@@ -192,6 +194,7 @@ def test_the_demonstration_keeps_its_files_when_asked(tmp_path: Path) -> None:
     shutil.rmtree(scratch)
 
 
+@pytest.mark.long
 def test_an_interrupted_demonstration_leaves_nothing(tmp_path: Path) -> None:
     with command(tmp_path, "upparat.local.demo") as running:
         wait_until(lambda: "Agent of" in running.printed)

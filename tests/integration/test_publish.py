@@ -30,6 +30,8 @@ from upparat.publish.request import AwsRequest
 from upparat.publish.targets import Target, TargetKind, account_of
 from upparat.publish.upload import WORKERS, FirmwareUpload
 
+pytestmark = pytest.mark.long
+
 THING = "thing-1"
 PARTS = 8
 
