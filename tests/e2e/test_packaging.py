@@ -93,7 +93,9 @@ def test_the_service_is_restarted_after_the_job(updates: Updates, bin: Path) -> 
 
 
 def test_a_service_that_does_not_answer_is_left_alone(updates: Updates, bin: Path) -> None:
-    waiting = Waiting(bin, updates.start(control={"socket": "off"}))
+    device = updates.start(control={"socket": "off"})
+    device.wait_for_log("-> monitor")
+    waiting = Waiting(bin, device)
     assert "was not restarted" in waiting.end()
     assert waiting.asked == ""
 
@@ -119,7 +121,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel that is built of the sdist."""
     directory = tmp_path_factory.mktemp("wheel")
     checkout = directory / "checkout"
-    ignored = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
+    leftovers = ("build", "dist", "*.egg-info", "__pycache__", "_trial_temp*")
+    ignored = shutil.ignore_patterns(".*", *leftovers)
     shutil.copytree(ROOT, checkout, ignore=ignored)
     sdist = build("sdist", checkout, directory)
     shutil.unpack_archive(sdist, directory)
