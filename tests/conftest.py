@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import os
 import signal
 from collections.abc import Generator, Iterator
@@ -12,6 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.sweep import LONG
 
 NO_SKIPS = "UPPARAT_NO_SKIPS"
+
+# pytest asks for Twisted's version before each test, which costs as much as a short test.
+importlib.metadata.version = functools.cache(importlib.metadata.version)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts its background jobs so, and they hand it on to what the tests interrupt.

@@ -50,8 +50,13 @@ def within(name: str, room: str) -> bool:
     return name == room or name.startswith(f"{room}.")
 
 
-def imports(name: str, tree: ast.AST) -> Iterator[tuple[str, ast.stmt]]:
+@functools.cache
+def imports(name: str, tree: ast.AST) -> Sequence[tuple[str, ast.stmt]]:
     """Every absolute name that is imported, wherever in the module, with its statement."""
+    return list(_imports(name, tree))
+
+
+def _imports(name: str, tree: ast.AST) -> Iterator[tuple[str, ast.stmt]]:
     is_package = (PACKAGE.parent / Path(*name.split("."))).is_dir()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

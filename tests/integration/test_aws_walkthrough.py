@@ -28,7 +28,10 @@ THING = "my-device"
 JOB = "update-2-0-0"
 PATIENCE = 180.0
 
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="needs the package curl")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(shutil.which("curl") is None, reason="needs the package curl"),
+]
 
 
 def replaced(block: str, aws: MiniStack) -> str:

@@ -26,6 +26,8 @@ from tests.support.mosquitto import requires_mosquitto
 from tests.support.nginx import Nginx, requires_nginx
 from tests.support.shaped import requires_shaping
 
+pytestmark = pytest.mark.long
+
 
 @requires_nginx
 def test_our_ways_to_fetch(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from tests.support.doctor_worlds import (
     CannotBeMade,
 )
 from tests.support.mosquitto import requires_mosquitto
-from tests.support.sweep import LONG
 from tests.support.tinyproxy import requires_tinyproxy
 
 PAGE = doctor_table.PAGE.read_text(encoding="utf-8")
@@ -25,7 +24,13 @@ PAGE = doctor_table.PAGE.read_text(encoding="utf-8")
 
 @requires_mosquitto
 @requires_tinyproxy
-@pytest.mark.parametrize("broken", WORLDS if LONG else WORLDS[::4], ids=lambda broken: broken.title)
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(broken, id=broken.title, marks=[pytest.mark.long] if number % 4 else [])
+        for number, broken in enumerate(WORLDS)
+    ],
+)
 def test_a_broken_world(broken: BrokenWorld, tmp_path: Path) -> None:
     try:
         said = doctor_table.played(broken, tmp_path)

@@ -166,6 +166,7 @@ def test_the_printed_agent_command_is_the_devices(tmp_path: Path) -> None:
     assert shlex.join(device.agent_command()) in local.printed
 
 
+@pytest.mark.long
 def test_the_demonstration_succeeds_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     ran = subprocess.run(

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.support.waiting import wait_until
 from upparat.local.ministack import end_group
 
@@ -48,6 +50,7 @@ def shown(block: str, checkout: Path) -> str:
     return ran.stdout.splitlines()[-1]
 
 
+@pytest.mark.long
 def test_each_job_ends_as_the_tutorial_says(tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(Path(sys.executable).parent.parent)
     [local], [agent], jobs = terminals()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.house import parsed
 from tests.mutants import MODULES
 
 ROOT = Path(__file__).parent.parent.parent
@@ -73,7 +74,7 @@ def modules(*, plain: bool = False) -> Iterator[str]:
     package = ROOT / "upparat"
     for path in sorted(package.rglob("*.py")):
         stem = path.parent.name if path.name == "__init__.py" else path.stem
-        logic = has_logic(ast.parse(path.read_text(encoding="utf-8")))
+        logic = has_logic(parsed(path))
         if logic or (plain and path.name != "__init__.py"):
             yield path.relative_to(package).with_name(stem).as_posix()
 
