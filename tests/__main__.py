@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).parent.parent
-PYTEST = ("pytest", "-n", "8", "--dist", "worksteal")
+PYTEST = ("pytest", "-n", "6", "--dist", "worksteal")
 """Most of the time a test waits for another process."""
 
 IN_PROCESS = ("tests/integration", "tests/unit")

@@ -1,6 +1,6 @@
 """Each fault in each state, with the real agent; see :mod:`tests.support.matrix`.
 
-``make test`` plays a quarter of the cells, always the same: each fault, and each state.
+``make test`` plays a seventh of the cells, always the same: each fault, and each state.
 """
 
 from __future__ import annotations
@@ -216,12 +216,12 @@ PLAYED: dict[str, Fault] = {
 
 
 def cells(states: Iterable[str], faults: Iterable[str], *, every: bool = SWEEP) -> list[Any]:
-    """The cells to play: all of them, or each fourth diagonal."""
+    """The cells to play: all of them, or each seventh, in knight's moves."""
     return [
         pytest.param(state, fault, id=f"{fault} in {state}")
         for row, fault in enumerate(faults)
         for column, state in enumerate(states)
-        if (every or (row + column) % 4 == 0) and not MATRIX[fault][state].test
+        if (every or (2 * row + column) % 7 == 1) and not MATRIX[fault][state].test
     ]
 
 
@@ -278,9 +278,9 @@ def test_fault_of_a_hook(state: str, fault: str, tmp_path: Path) -> None:
         wait_until(lambda: world.agent.leftovers() == [])
 
 
-def test_the_quarter_has_each_fault_and_each_state() -> None:
-    quarter = cells(STATES, PLAYED, every=False) + cells(HOOKS, FAULTS_OF_HOOKS, every=False)
-    states, faults = (set(each) for each in zip(*(cell.values for cell in quarter), strict=True))
+def test_the_seventh_has_each_fault_and_each_state() -> None:
+    played = cells(STATES, PLAYED, every=False) + cells(HOOKS, FAULTS_OF_HOOKS, every=False)
+    states, faults = (set(each) for each in zip(*(cell.values for cell in played), strict=True))
     assert (states, faults) == (set(STATES), {*PLAYED, *FAULTS_OF_HOOKS})
 
 

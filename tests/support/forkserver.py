@@ -38,8 +38,13 @@ PRELOADED = (
     "twisted.internet.epollreactor",
     "twisted.plugins.upparat_plugin",
     "twisted.scripts.twistd",
+    "upparat.control.agent",
+    "upparat.control.desk",
+    "upparat.control.history",
     "upparat.control.service",
+    "upparat.control.status",
     "upparat.download.http",
+    "upparat.policy.approvals",
     "upparat.service",
     "upparat.tap",
 )
