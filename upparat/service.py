@@ -394,6 +394,8 @@ class UpparatService(Service):
         self._state = new
         if self._tally is not None:
             self._tally.moved(new)
+        if self._control is not None and self._core.in_hand:
+            self._control.job_begun(self._core.in_hand)
         job_id = self._core.in_hand.job_id if self._core.in_hand else "no job"
         self.log.info("{job_id}: {old} -> {new}", job_id=job_id, old=old, new=new)
         self._manager.refresh()

@@ -95,7 +95,7 @@ ALLOWED = {
     "delta": ("config", "disk", "download", "job", "private"),
     "joblog": ("backoff", "config", "disk", "download", "job", "log", "private", "text"),
     "inventory": ("config", "hooks", "iotjobs", "job", "mqtt", "oneshot", "text"),
-    "control": ("config", "log", "oneshot", "private", "snapshots", "text"),
+    "control": ("config", "job", "log", "oneshot", "private", "snapshots", "text"),
     "metrics": ("control", "hooks", "job", "machine", "mqtt", "snapshots"),
     "web": ("config", "control", "metrics", "oneshot"),
     "doctor": (

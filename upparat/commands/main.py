@@ -26,6 +26,7 @@ VERBS = {
     "check": Verb("only check the configuration file", configured=True),
     "status": Verb("show what the agent does"),
     "log": Verb("print the log of a job"),
+    "history": Verb("show the jobs that are over"),
     "check-now": Verb("let the agent ask AWS for jobs at once"),
     "approve": Verb("let a step of the job begin that waits for consent"),
     "defer": Verb("begin no step of the job for a while"),

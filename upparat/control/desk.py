@@ -103,6 +103,10 @@ class Desk:
         """Return the status of now."""
         return self._status.build()
 
+    def history(self) -> Message:
+        """Return the jobs that are over."""
+        return self._status.history()
+
     def check(self) -> Message:
         """Ask AWS for the jobs.
 

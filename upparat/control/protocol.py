@@ -28,6 +28,7 @@ class RequestKind(StrEnum):
     STATUS = "status"
     FOLLOW = "follow"
     CHECK_NOW = "check_now"
+    HISTORY = "history"
     LOG = "log"
     APPROVE = "approve"
     DEFER = "defer"

@@ -22,7 +22,7 @@ from upparat.control.protocol import (
 )
 from upparat.snapshots import WaitKind
 
-UNKNOWN = "request: must be one of status, follow, check_now, log, approve, defer, pause, resume"
+UNKNOWN = f"request: must be one of {', '.join(RequestKind)}"
 STEP = "step: must be one of download, install, restart, or null"
 SECONDS = "seconds: must be more than 0, or null"
 
