@@ -59,6 +59,7 @@ ALLOWED = {
     "machine": ("job", "ports", "snapshots", "text", "version"),
     # the wings
     "net": (),
+    "bundle": ("job", "minisign"),
     "signing": ("minisign",),
     "policy": ("job", "oneshot", "ports", "private", "snapshots"),
     "config": ("job", "net", "policy", "runtime", "signing", "text"),
@@ -137,6 +138,7 @@ ALLOWED = {
     "reactor": ("net",),
     "tap": ("config", "log", "private", "reactor", "service", "storage"),
     "commands": (
+        "bundle",
         "config",
         "control",
         "delta",
