@@ -27,6 +27,7 @@ class WaitKind(StrEnum):
     APPROVAL = "approval"
     DEFERRAL = "deferral"
     PAUSE = "pause"
+    OTHER_JOB = "other_job"
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,7 @@ ALLOWED = {
         "streaming",
         "text",
     ),
+    "byhand": ("download", "job", "ports", "private", "snapshots"),
     "delta": ("config", "disk", "download", "job", "private"),
     "joblog": ("backoff", "config", "disk", "download", "job", "log", "private", "text"),
     "inventory": ("config", "hooks", "iotjobs", "job", "mqtt", "oneshot", "text"),
@@ -113,6 +114,7 @@ ALLOWED = {
     "publish": ("control", "iotjobs", "job", "signing", "text"),
     # the roof
     "service": (
+        "byhand",
         "config",
         "control",
         "delta",

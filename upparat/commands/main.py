@@ -34,6 +34,7 @@ VERBS = {
     "resume": Verb("end a pause"),
     "doctor": Verb("try what goes wrong in the field, and say what to do"),
     "delta": Verb("make a delta of a file, or say what one would cost"),
+    "install": Verb("install a file of this device, as the agent installs a job"),
     "bundle": Verb("put a file and its job document into one file, to be installed by hand"),
     "sign": Verb("sign a file and its version, and print what goes into the job document"),
     "publish": Verb("upload a file, and make the job that installs it"),

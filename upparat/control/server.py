@@ -117,6 +117,9 @@ class ControlProtocol(LineOnlyReceiver):
         elif request.kind in _DECISIONS:
             self.send(self._desk.decide(request, self._who(self.transport)))
             self._outbox.finish()
+        elif request.kind is RequestKind.INSTALL:
+            self.send(self._desk.install(request, self._who(self.transport)))
+            self._outbox.finish()
         else:
             self.send(self._told(request.kind))
             self._outbox.finish()

@@ -110,5 +110,5 @@ class ControlService(Service):
 
         history = self._loaded_history()
         status = StatusBuilder(self._agent, lambda: history.jobs, self._now)
-        decisions = self._agent.decisions
-        return Desk(self._reactor, status, self._check_now, self._logs, decisions)
+        decisions, installs = self._agent.decisions, self._agent.installs
+        return Desk(self._reactor, status, self._check_now, self._logs, decisions, installs)

@@ -74,6 +74,7 @@ class StatusBuilder:
             "connection": self._connection(connection),
             "state": agent.state(),
             "job": self._job(job) if job else None,
+            "install": agent.install(),
             "download": _download(download) if download else None,
             "hook": _hook(hook) if hook else None,
             "waiting": [self._wait(each) for each in self._waits(connection, download, hook)],
@@ -131,6 +132,7 @@ class StatusBuilder:
             hook.wait if hook else None,
             self._agent.policy(),
             pause,
+            self._agent.turn(),
         )
         return [each for each in waits if each is not None]
 
