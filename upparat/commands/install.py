@@ -18,7 +18,7 @@ from upparat.control.client import (
     AskingFailed,
     ControlConnection,
 )
-from upparat.control.protocol import ControlRequest, Order, RequestKind
+from upparat.control.protocol import ControlRequest, InstallRequest, RequestKind
 from upparat.control.render import line, past_job, rows
 from upparat.control.screen import StatusScreen
 from upparat.text import printable
@@ -76,10 +76,10 @@ def run(arguments: argparse.Namespace) -> None:
             raise SystemExit(EXIT_FAILED)
 
 
-def _order(arguments: argparse.Namespace) -> Order:
+def _order(arguments: argparse.Namespace) -> InstallRequest:
     path = Path(os.path.abspath(arguments.file))
     if arguments.version:
-        return Order(str(path), 0, updating.document_of(arguments))
+        return InstallRequest(str(path), 0, updating.document_of(arguments))
     for name in ("signature", "minisig", "certificate", "meta", "force_update"):
         if getattr(arguments, name):
             option = name.replace("_", "-")
@@ -90,10 +90,10 @@ def _order(arguments: argparse.Namespace) -> Order:
         check_document(bundle.document)
     except ValueError as error:
         raise ValueError(f"{arguments.file} is no bundle: {error}") from None
-    return Order(str(path), bundle.offset, dict(bundle.document))
+    return InstallRequest(str(path), bundle.offset, dict(bundle.document))
 
 
-def _hand_over(arguments: argparse.Namespace, order: Order) -> str:
+def _hand_over(arguments: argparse.Namespace, order: InstallRequest) -> str:
     """Return the id of the job that the agent has made of the order."""
     request = ControlRequest(RequestKind.INSTALL, order=order)
     with (

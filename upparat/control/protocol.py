@@ -67,7 +67,7 @@ class RequestRefused(Exception):
 
 
 @dataclass(frozen=True)
-class Order:
+class InstallRequest:
     """An install by hand.
 
     :ivar path: of a file on the device, absolute.
@@ -97,7 +97,7 @@ class ControlRequest:
     follow: bool = False
     step: str | None = None
     seconds: float | None = None
-    order: Order | None = None
+    order: InstallRequest | None = None
 
     def message(self) -> Message:
         """Return the request as it is sent."""
@@ -182,7 +182,7 @@ def _seconds(message: Message) -> float | None:
     return float(seconds)
 
 
-def _order(message: Message) -> Order:
+def _order(message: Message) -> InstallRequest:
     path, offset, document = (message.get(each) for each in ("path", "offset", "document"))
     if not isinstance(path, str):
         raise RequestRefused(ErrorCode.BAD_REQUEST, "path: must be a string")
@@ -190,7 +190,7 @@ def _order(message: Message) -> Order:
         raise RequestRefused(ErrorCode.BAD_REQUEST, "offset: must be a number of bytes")
     if not isinstance(document, dict):
         raise RequestRefused(ErrorCode.BAD_REQUEST, "document: must be an object")
-    return Order(path, offset, document)
+    return InstallRequest(path, offset, document)
 
 
 # --- messages of the agent ------------------------------------------------------------------------
