@@ -14,6 +14,7 @@ import pytest
 from tests.e2e.test_control import NOBODY, runs_hook, verb, wait_for, waits
 from tests.e2e.updates import Updates
 from tests.support.agent import Agent
+from tests.support.mosquitto import Mosquitto
 from tests.support.openssl import make_keys
 from tests.support.scripts import copy_file, hang, leave, show, swallow, wait_for_file
 from tests.support.waiting import PATIENCE
@@ -121,6 +122,19 @@ def test_a_file_and_the_next_connection(
     assert Install(path, medium, "--version", "2.0").end().returncode == 0
     updates.create()  # AWS does not know that the version is there
     assert updates.end() == [("SUCCEEDED", "version_already_installed", "none")]
+
+
+def test_the_inventory_is_told_at_the_next_connection(
+    updates: Updates, start: Started, path: Path, medium: Path, broker: Mosquitto
+) -> None:
+    start(inventory={"package": "app"})
+    told = updates.cloud.shadow.history
+    updates.cloud.wait_for(lambda: [each["app"]["version"] for each in told] == ["1.0"])
+    broker.stop()
+    wait_for(path, waits("connection"))
+    assert Install(path, medium, "--version", "2.0").end().returncode == 0
+    broker.start()
+    updates.cloud.wait_for(lambda: [each["app"]["version"] for each in told] == ["1.0", "2.0"])
 
 
 def test_the_medium_is_removed_in_mid_install(

@@ -111,9 +111,12 @@ class _Source:
         self._closed = False
 
     def open(self, path: bytes) -> os.stat_result:
-        """Open the file, and nothing that would block, such as a pipe."""
+        """Open the file. Nothing else is opened: a pipe would block, and a device may act."""
 
         def work() -> os.stat_result:
+            found = os.stat(path)
+            if not stat.S_ISREG(found.st_mode):
+                return found
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             return os.fstat(self._descriptor)
 
