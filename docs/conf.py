@@ -36,6 +36,7 @@ NAVIGATION = {
         "docs/publish",
         "docs/fleet",
         "docs/consent",
+        "docs/offline",
         "docs/signing",
         "docs/delta",
         "docs/doctor",

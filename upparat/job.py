@@ -21,6 +21,9 @@ from .text import status_value
 ACTION = "upparat-update"
 """The value of ``action`` in a job document that marks the job as ours."""
 
+LOCAL = "local@"
+"""The ids of updates begun on the device begin so. No id of AWS holds this character."""
+
 NO_MESSAGE = "none"
 """The ``message`` of a report without one: AWS admits no empty value."""
 
@@ -154,6 +157,11 @@ class ExecutionKey(NamedTuple):
     job_id: str
     number: int
     queued_at: int
+
+    @property
+    def local(self) -> bool:
+        """Whether somebody has begun it on the device, and AWS knows nothing of it."""
+        return self.job_id.startswith(LOCAL)
 
 
 @dataclass(frozen=True)
@@ -292,7 +300,8 @@ def parse_document(execution: JobExecution, *, installed: bool = False) -> Job:
     document = execution.document
     if not isinstance(document, dict):
         raise InvalidDocument("the document is not an object")
-    reader = _DocumentReader({key: value for key, value in document.items() if value is not None})
+    given = {key: value for key, value in document.items() if value is not None}
+    reader = _DocumentReader(given, local=execution.key.local)
     job = Job(execution, version=reader.version(), file="")
     if not installed:
         job = reader.with_file(job)
@@ -334,8 +343,9 @@ def _extra_url(execution: JobExecution, key: str) -> str:
 class _DocumentReader:
     """Reads the keys of a document and collects their problems."""
 
-    def __init__(self, document: Mapping[str, object]) -> None:
+    def __init__(self, document: Mapping[str, object], *, local: bool = False) -> None:
         self.document = document
+        self._schemes = ("file:///",) if local else ()
         self.problems: list[str] = []
 
     def _problem(self, key: str, what: str) -> None:
@@ -385,7 +395,7 @@ class _DocumentReader:
         if "${" in url:
             # AWS replaces ${aws:iot:s3-presigned-url:…} at delivery; left in, it can never work.
             self._problem(key, "holds a placeholder that was not replaced")
-        elif url and not _is_web_address(url):
+        elif url and not (_is_web_address(url) or url.startswith(self._schemes)):
             self._problem(key, "must be an https: or http: URL")
         elif re.search(r"[\s\x00-\x1f\x7f]", url):
             self._problem(key, "holds white space or a control character")

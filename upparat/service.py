@@ -18,6 +18,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from . import __version__, sentry
+from .byhand.jobs import InstallJobs
+from .byhand.spool import InstallSpool
 from .config.settings import Require, Settings, StepTimeout
 from .control.reactor import ControlReactor
 from .download.downloader import Downloader
@@ -109,6 +111,8 @@ class UpparatService(Service):
             before_end=lambda execution, report: self._uploads.before_end(execution, report),
             steps=_steps(settings),
         )
+        spool = InstallSpool(settings.service.state_dir)
+        self._all_jobs = InstallJobs(self._jobs, spool, self._record, self._execution)
         self._downloads, source = self._make_downloads()
         self._inventory = self._make_inventory() if settings.inventory.package else None
         self._hooks = HookRunner(
@@ -141,9 +145,10 @@ class UpparatService(Service):
         if self._settings.service.sentry_dsn:
             self._start_sentry()
         memory = self._record.load()
+        self._all_jobs.load(memory.key if memory else None)
         for execution, report in self._record.owed():
             self._core.ended.append(execution.key)
-            self._jobs.report(execution, report)
+            self._all_jobs.report(execution, report)
             if report.discards:
                 self._downloads.discard(execution.key)
         self.log.info(
@@ -310,10 +315,13 @@ class UpparatService(Service):
         return control
 
     def _agent(self) -> Agent:
+        from .byhand.desk import InstallDesk
         from .control.agent import Agent
         from .policy.approvals import Approvals
 
         broker, service = self._settings.broker, self._settings.service
+        users = self._settings.policy.users
+        decisions = Approvals(self._gate, users, lambda: self._core.in_hand)
         return Agent(
             version=__version__,
             thing=broker.thing_name,
@@ -327,9 +335,10 @@ class UpparatService(Service):
             download=self._downloads.snapshot,
             hook=self._hooks.snapshot,
             policy=self._gate.snapshot,
-            decisions=Approvals(
-                self._gate, self._settings.policy.users, lambda: self._core.in_hand
-            ),
+            decisions=decisions,
+            turn=self._all_jobs.wait,
+            install=self._all_jobs.in_hand_id,
+            installs=InstallDesk(self._all_jobs, decisions.admit),
         )
 
     def _make_tally(self) -> Tally:
@@ -355,7 +364,7 @@ class UpparatService(Service):
     def _make_core(self) -> Core:
         hooks, service = self._settings.hooks, self._settings.service
         return Core(
-            jobs=self._jobs,
+            jobs=self._all_jobs,
             downloads=self._downloads,
             hooks=self._hooks,
             timer=self._timer,
@@ -375,7 +384,8 @@ class UpparatService(Service):
 
     def _join(self) -> Inputs:
         machine = self._guard.inputs
-        self._jobs.events = machine
+        self._all_jobs.events = machine
+        self._jobs.events = self._all_jobs
         self._downloads.events = machine
         self._hooks.events = machine
         self._timer.events = machine
@@ -395,6 +405,8 @@ class UpparatService(Service):
         self._state = new
         if self._tally is not None:
             self._tally.moved(new)
+        if self._control is not None and self._core.in_hand:
+            self._control.job_begun(self._core.in_hand)
         job_id = self._core.in_hand.job_id if self._core.in_hand else "no job"
         self.log.info("{job_id}: {old} -> {new}", job_id=job_id, old=old, new=new)
         self._manager.refresh()

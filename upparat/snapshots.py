@@ -27,6 +27,7 @@ class WaitKind(StrEnum):
     APPROVAL = "approval"
     DEFERRAL = "deferral"
     PAUSE = "pause"
+    OTHER_JOB = "other_job"
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class EndedJob:
 
     :ivar version: empty if the agent has never read it.
     :ivar status: as AWS names it; empty if others have ended the job.
+    :ivar replaced: the version that ran before; empty if it is not known.
     """
 
     key: ExecutionKey
@@ -113,3 +115,4 @@ class EndedJob:
     status: str
     state: str
     message: str
+    replaced: str = ""

@@ -106,7 +106,7 @@ def verb(*words: object, user: int | None = None) -> subprocess.CompletedProcess
     script = (
         "import locale, os, shutil, sys\n"
         "from upparat.commands import asking, status, log, check_now\n"
-        "from upparat.commands import approve, defer, pause, resume\n"
+        "from upparat.commands import approve, bundle, defer, history, install, pause, resume\n"
         "from upparat.commands.main import main\n"
         "from upparat.policy import durations\n"
         "user = int(sys.argv[1])\n"

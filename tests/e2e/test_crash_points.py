@@ -5,17 +5,24 @@
 
 from __future__ import annotations
 
+import random
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from tests.support.mosquitto import requires_mosquitto
+from tests.support.scripts import copy_file, digest
 from tests.support.sweep import SWEEP
 from tests.support.waiting import wait_until
 from tests.support.world import World
+from upparat.bundle.document import make_document
+from upparat.control.client import AskingFailed, ControlConnection
+from upparat.control.protocol import ControlRequest, InstallRequest, RequestKind
 
 pytestmark = [pytest.mark.mosquitto, requires_mosquitto]
 
@@ -23,7 +30,10 @@ ROOT = Path(__file__).parent.parent.parent
 AT_ONCE = 2
 """Updates that run side by side in each test."""
 
-PARTS = range(8) if SWEEP else range(1)
+STRIDE = 8
+"""One of so many points is played in each part."""
+
+PARTS = range(STRIDE) if SWEEP else range(1)
 of_each_part = pytest.mark.parametrize("part", PARTS)
 
 AT_LEAST = 40
@@ -82,24 +92,82 @@ def update(
     return doomed.passed(), wrong
 
 
+def install(directory: Path, at: int) -> tuple[list[str], list[str]]:
+    """One install by hand with a crash at a point: what :func:`update` returns."""
+    doomed = Doomed(directory, at)
+    with tempfile.TemporaryDirectory() as place:  # the path of a socket has to be short
+        path = Path(place, "control.sock")
+        with World(directory, {"control": {"socket": path}}, command=doomed.command) as world:
+            medium = directory / "app.bin"
+            medium.write_bytes(random.Random(at).randbytes(100_000))
+            world.hooks.install([digest(), copy_file(world.hooks.installed_file), digest()])
+            world.agent.supervised = True
+            world.agent.start()
+            wait_until(lambda: handed_over(path, medium))
+            wait_until(lambda: doomed.finished or world.agent.starts > 1)
+            wrong = [*wrong_install(world, path, medium), *world.leftovers()]
+            if wrong:
+                wrong += [f"in {directory}", *world.agent.log.splitlines()[-60:]]
+    return doomed.passed(), wrong
+
+
+def handed_over(path: Path, medium: Path) -> bool:
+    """Hand a file over, unless the agent has it already. Whether the install is over."""
+    try:
+        with ControlConnection(path, ControlRequest(RequestKind.STATUS)) as connection:
+            status = next(connection.messages())
+        if status["install"] is None and not status["history"]:
+            order = InstallRequest(str(medium), 0, make_document(medium, "2.0"))
+            request = ControlRequest(RequestKind.INSTALL, order=order)
+            with ControlConnection(path, request) as connection:
+                next(connection.messages())
+    except AskingFailed:  # the agent is dead at the moment
+        return False
+    return status["install"] is None and bool(status["history"])
+
+
+def wrong_install(world: World, path: Path, medium: Path) -> Iterator[str]:
+    wait_until(lambda: handed_over(path, medium))
+    with ControlConnection(path, ControlRequest(RequestKind.STATUS)) as connection:
+        history = next(connection.messages())["history"]
+    if [job["status"] for job in history] != ["SUCCEEDED"] or world.version != "2.0":
+        yield f"version {world.version} runs after {history}"
+    if world.hooks.installed_file.read_bytes() != medium.read_bytes():
+        yield "the installed file is another one"
+    if {seen for _, seen in world.hooks.digests()} != {sha256(medium.read_bytes()).hexdigest()}:
+        yield "the install hook saw another file"
+    if list(world.agent.directory.rglob("install.json")):
+        yield "the order is left over"
+    if world.cloud.store.updates:
+        yield "AWS has heard of it"
+
+
 def sweep(
-    directory: Path, part: int, first: str, last: str | None = None, **kind: bool
+    directory: Path,
+    part: int,
+    first: str,
+    last: str | None = None,
+    play: Callable[..., tuple[list[str], list[str]]] = update,
+    stride: int = STRIDE,
+    **kind: bool,
 ) -> Iterator[str]:
-    """What is wrong with the updates that are cut off at every eighth point that a whole one has.
+    """What is wrong with the updates that are cut off at some of the points that a whole one has.
 
     :param part: how many points are left out before the first one.
     :param first: the name of the first point.
+    :param play: plays one update.
+    :param stride: how far the points are from each other.
     :param last: the name of the last point; without it, the end of the agent's first life.
     """
-    points, wrong = update(directory / "whole", 0, **kind)
+    points, wrong = play(directory / "whole", 0, **kind)
     yield from wrong
     print(f"{len(points)} points")
     assert len(points) >= AT_LEAST
     with ThreadPoolExecutor(AT_ONCE) as pool:
         end = points.index(last) if last else len(points) - 1
-        numbers = range(1 + points.index(first), 2 + end)[part::8]
+        numbers = range(1 + points.index(first), 2 + end)[part::stride]
         assert numbers
-        results = pool.map(lambda at: update(directory / f"at-{at}", at, **kind), numbers)
+        results = pool.map(lambda at: play(directory / f"at-{at}", at, **kind), numbers)
         for number, (_, wrong) in zip(numbers, results, strict=True):
             yield from (f"{number} ({points[number - 1]}): {each}" for each in wrong)
 
@@ -119,6 +187,13 @@ def test_each_point_from_the_restart_on_with_a_reboot(part: int, tmp_path: Path)
 def test_each_point_while_the_file_is_streamed(part: int, tmp_path: Path) -> None:
     first, last = "before download -> install", "after install -> restart"
     assert list(sweep(tmp_path, part, first, last, streamed=True)) == []
+
+
+@of_each_part
+def test_each_point_of_an_install_by_hand(part: int, tmp_path: Path) -> None:
+    first = "before rename to install.json"
+    stride = STRIDE if SWEEP else 3 * STRIDE
+    assert list(sweep(tmp_path, part, first, play=install, stride=stride)) == []
 
 
 @of_each_part

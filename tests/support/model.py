@@ -11,6 +11,8 @@ from collections import Counter, deque
 from pathlib import Path
 
 from tests.simulator.store import Rejected, Store
+from upparat.byhand.jobs import InstallJobs
+from upparat.byhand.spool import InstallSpool
 from upparat.iotjobs.wire import summaries
 from upparat.job import (
     ACTION,
@@ -62,6 +64,8 @@ class Device:
         self.going_down: ExecutionKey | None = None  # its restart hook has said so a moment ago
         self.files: set[ExecutionKey] = set()
         self.ended: set[ExecutionKey] = set()
+        self.by_hand: set[ExecutionKey] = set()
+        self.announced_by_hand: set[ExecutionKey] = set()
         self.lingering: Job | None = None
         self.restarts: Counter[ExecutionKey] = Counter()
         self.uncounted: Counter[ExecutionKey] = Counter()  # of them, those that may be repeated
@@ -129,12 +133,14 @@ class Device:
         return key in self.ended or key in self.agent.jobs.over or self.over_in_aws(key)
 
     def over_in_aws(self, key: ExecutionKey) -> bool:
+        if key.local:
+            return False
         found = [each for each in self.store.executions if each.job_id == key.job_id]
         return not found or found[-1].number != key.number or found[-1].status.ended
 
     def announced(self, key: ExecutionKey) -> bool:
         """Whether AWS has accepted the report of the restart."""
-        return any(
+        return key in self.announced_by_hand or any(
             (each.job_id, each.number) == (key.job_id, key.number)
             and each.details.get("state") == State.REBOOT_START.value
             for each in self.store.updates
@@ -148,12 +154,13 @@ class Agent:
         self.device = device
         self.record = FileRecord(device.directory, device.boot_id, lambda: device.time)
         self.jobs = ModelJobs(self)
+        self.installs = ModelInstalls(self)
         self.downloads = ModelDownloads(self)
         self.hooks = ModelHooks(self)
         self.timer = ModelTimer(device)
         self.gate = ModelGate(self)
         self.core = Core(
-            jobs=self.jobs,
+            jobs=self.installs,
             downloads=self.downloads,
             hooks=self.hooks,
             timer=self.timer,
@@ -162,11 +169,15 @@ class Agent:
             policy=Policy(hooks=self.device.policy_hooks),
         )
         self.machine: Inputs = make_machine(self.core)
+        self.installs.events = self.machine
         self._start()
 
     def _start(self) -> None:
         """As the service does it."""
         memory = self.record.load()
+        self.installs.load(memory.key if memory else None)
+        if memory is not None and memory.key.local and memory.verified:
+            self.device.ended.discard(memory.key)
         owed = self.record.owed()
         # A success that could not be delivered is in doubt again.
         alive = {
@@ -179,7 +190,7 @@ class Agent:
             self._assert_still_true(*owed[-1])
         for execution, report in owed:
             self.core.ended.append(execution.key)
-            self.jobs.report(execution, report)
+            self.installs.report(execution, report)
             if report.discards:
                 self.device.files.discard(execution.key)
         self.device.files &= {memory.key} if memory else set()
@@ -248,6 +259,15 @@ class ModelJobs:
         self.followed = None
 
     def report(self, execution: JobExecution, report: Report) -> None:
+        self.check(execution, report)
+        if report.status.ended:
+            self.agent.record.add(execution, report)
+            if self._follows(execution.key):
+                self.followed = None
+        self.reports.append((execution, report))
+
+    def check(self, execution: JobExecution, report: Report) -> None:
+        """What a report says is true."""
         assert execution.ours or execution.document is None  # what was owed has none
         device = self.agent.device
         if report.state.value.startswith("complete") and execution.document is not None:
@@ -265,10 +285,6 @@ class ModelJobs:
             assert tried or known, "given up too early"
         if report.status.ended:
             device.ended.add(execution.key)
-            self.agent.record.add(execution, report)
-            if self._follows(execution.key):
-                self.followed = None
-        self.reports.append((execution, report))
 
     def _assert_taken_back(self, key: ExecutionKey, report: Report) -> None:
         device, outcome = self.agent.device, report.facts["rollback"]
@@ -307,7 +323,7 @@ class ModelJobs:
         ended = [
             JobExecutionSummary(each.key, each.status) for each in self.stale.values() if stale
         ]
-        self.agent.machine.pending(
+        self.agent.installs.pending(
             [
                 *(each for each in ended if each.status is Status.IN_PROGRESS),
                 *summaries(in_progress, Status.IN_PROGRESS),
@@ -324,13 +340,13 @@ class ModelJobs:
     def answer_stale_describe(self) -> None:
         if self.described in self.stale:
             job_id, self.described = self.described, ""
-            self.agent.machine.described(self.stale[job_id])
+            self.agent.installs.described(self.stale[job_id])
 
     def cannot_describe(self) -> None:
         """The answer makes no sense."""
         job_id, self.described = self.described, ""
         if job_id:
-            self.agent.machine.describe_failed(job_id, False)
+            self.agent.installs.describe_failed(job_id, False)
 
     def answer_describe(self) -> None:
         job_id, self.described = self.described, ""
@@ -339,12 +355,12 @@ class ModelJobs:
         try:
             found = self.store.describe(job_id)
         except Rejected:
-            self.agent.machine.describe_failed(job_id, True)
+            self.agent.installs.describe_failed(job_id, True)
             return
         assert found is not None
         if found.status.ended:
             self.over.add(execution_of(found).key)
-        self.agent.machine.described(execution_of(found))
+        self.agent.installs.described(execution_of(found))
 
     def look(self) -> None:
         """A notification, a reconnect or a poll."""
@@ -353,7 +369,7 @@ class ModelJobs:
             found = [each for each in self.store.executions if each.job_id == key.job_id]
             if not found or found[-1].number != key.number or found[-1].status.ended:
                 self._over(key)
-        self.agent.machine.changed()
+        self.agent.installs.changed()
 
     # --- answers ---
 
@@ -379,14 +395,43 @@ class ModelJobs:
         if report.status.ended:
             self.agent.record.remove(key)
         elif self._follows(key):
-            self.agent.machine.delivered(report.state)
+            self.agent.installs.delivered(report.state)
 
     def _over(self, key: ExecutionKey) -> None:
         self.reports = deque(each for each in self.reports if each[0].key != key)
         self.agent.record.remove(key)
         if self._follows(key):
             self.followed = None
-            self.agent.machine.cancelled()
+            self.agent.installs.cancelled()
+
+
+class ModelInstalls(InstallJobs):
+    """The real jobs port, with what people install by hand."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        super().__init__(
+            agent.jobs, InstallSpool(agent.device.directory), agent.record, self._now_in_hand
+        )
+
+    def _now_in_hand(self) -> ExecutionKey | None:
+        core = self.agent.core
+        return core.in_hand or (core.memory.key if core.memory else None)
+
+    def order(self, number: int, version: str, *, force: bool) -> None:
+        """Somebody hands a file over."""
+        device = self.agent.device
+        key = ExecutionKey(f"local@{number}", 1, int(device._now()))
+        device.by_hand.add(key)
+        found = document(version, force=force, file="file:///media/app#0+8")
+        self.begin(JobExecution(key, Status.QUEUED, 0, document=found))
+
+    def report(self, execution: JobExecution, report: Report) -> None:
+        if execution.key.local:
+            self.agent.jobs.check(execution, report)
+        if execution.key.local and report.state is State.REBOOT_START:
+            self.agent.device.announced_by_hand.add(execution.key)
+        super().report(execution, report)
 
 
 class ModelDownloads:

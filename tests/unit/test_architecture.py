@@ -59,6 +59,7 @@ ALLOWED = {
     "machine": ("job", "ports", "snapshots", "text", "version"),
     # the wings
     "net": (),
+    "bundle": ("job", "minisign"),
     "signing": ("minisign",),
     "policy": ("job", "oneshot", "ports", "private", "snapshots"),
     "config": ("job", "net", "policy", "runtime", "signing", "text"),
@@ -92,10 +93,11 @@ ALLOWED = {
         "streaming",
         "text",
     ),
+    "byhand": ("download", "job", "ports", "private", "snapshots"),
     "delta": ("config", "disk", "download", "job", "private"),
     "joblog": ("backoff", "config", "disk", "download", "job", "log", "private", "text"),
     "inventory": ("config", "hooks", "iotjobs", "job", "mqtt", "oneshot", "text"),
-    "control": ("config", "log", "oneshot", "private", "snapshots", "text"),
+    "control": ("config", "job", "log", "oneshot", "private", "snapshots", "text"),
     "metrics": ("control", "hooks", "job", "machine", "mqtt", "snapshots"),
     "web": ("config", "control", "metrics", "oneshot"),
     "doctor": (
@@ -112,6 +114,7 @@ ALLOWED = {
     "publish": ("control", "iotjobs", "job", "signing", "text"),
     # the roof
     "service": (
+        "byhand",
         "config",
         "control",
         "delta",
@@ -137,6 +140,7 @@ ALLOWED = {
     "reactor": ("net",),
     "tap": ("config", "log", "private", "reactor", "service", "storage"),
     "commands": (
+        "bundle",
         "config",
         "control",
         "delta",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import unicodedata
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 from hypothesis import given
@@ -16,6 +16,7 @@ from tests.support.anyjson import ANY_JSON, ODD, RELAXED, TEXTS, objects
 from tests.support.ports import execution, key
 from upparat.job import (
     ACTION,
+    ExecutionKey,
     Hook,
     InvalidDocument,
     Job,
@@ -200,6 +201,13 @@ class DocumentTests(SynchronousTestCase):
     def test_all(self) -> None:
         job = self.parse(meta="m", force=True, size=0, sha256=SHA256.upper())
         self.assertEqual((job.meta, job.force, job.size, job.sha256), ("m", True, 0, SHA256))
+
+    def test_a_file_of_the_device_needs_an_order_of_the_device(self) -> None:
+        file = "file:///media/usb/app#0+8"
+        key = ExecutionKey("local@1", 1, 5)
+        self.assertTrue(key.local)
+        self.assertEqual(parse_document(replace(execution(file=file), key=key)).file, file)
+        self.assertEqual(self.problems(file=file), "file: must be an https: or http: URL")
 
     def test_a_file_that_is_not_required(self) -> None:
         for file in ("${aws:iot:s3-presigned-url:https://s3/b/k}", 1, None):

@@ -188,8 +188,10 @@ class ServiceTests(SynchronousTestCase):
 
     def test_the_parts_speak_to_the_machine(self) -> None:
         service = self.make()
-        for name in ("jobs", "downloads", "hooks", "timer"):
+        for name in ("downloads", "hooks", "timer"):
             self.assertIs(self.parts[name].events, service._machine)
+        self.assertIs(self.parts["jobs"].events, service._all_jobs)
+        self.assertIs(service._all_jobs.events, service._machine)
         self.assertIs(self.parts["mqtt"].events, self.parts["jobs"])
 
     # --- stop ---

@@ -26,6 +26,7 @@ VERBS = {
     "check": Verb("only check the configuration file", configured=True),
     "status": Verb("show what the agent does"),
     "log": Verb("print the log of a job"),
+    "history": Verb("show the jobs that are over"),
     "check-now": Verb("let the agent ask AWS for jobs at once"),
     "approve": Verb("let a step of the job begin that waits for consent"),
     "defer": Verb("begin no step of the job for a while"),
@@ -33,6 +34,8 @@ VERBS = {
     "resume": Verb("end a pause"),
     "doctor": Verb("try what goes wrong in the field, and say what to do"),
     "delta": Verb("make a delta of a file, or say what one would cost"),
+    "install": Verb("install a file of this device, as the agent installs a job"),
+    "bundle": Verb("put a file and its job document into one file, to be installed by hand"),
     "sign": Verb("sign a file and its version, and print what goes into the job document"),
     "publish": Verb("upload a file, and make the job that installs it"),
 }

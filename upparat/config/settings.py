@@ -322,7 +322,9 @@ class PolicySettings:
     )
     force_skips_policy: bool = flag(False, "Whether a job with `force` waits for nothing.")
     users: Sequence[int] = own(
-        (), "Users who may approve, defer and pause, separated by blanks.", "root and the agent's"
+        (),
+        "Users who may approve, defer, pause and install, separated by blanks.",
+        "root and the agent's",
     )
 
 

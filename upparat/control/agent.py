@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from upparat.snapshots import (
     ConnectionSnapshot,
@@ -36,6 +36,21 @@ class Decisions(Protocol):
         """End a pause."""
 
 
+class Installs(Protocol):
+    """Takes orders for installs by hand."""
+
+    def install(self, path: str, offset: int, document: dict[str, Any], uid: int, pid: int) -> str:
+        """Take an order, and return the id of its job.
+
+        :param path: of a file on the device, absolute.
+        :param offset: of the update's first byte in the file.
+        :param document: of the job, without ``file``; it has ``size`` and ``sha256``.
+        :raises PermissionError: if the user may not decide.
+        :raises ValueError: if the order could never work.
+        :raises RuntimeError: if it cannot be taken now.
+        """
+
+
 @dataclass(frozen=True)
 class Agent:
     """Where the status comes from; each callable returns what holds now.
@@ -44,6 +59,8 @@ class Agent:
     :ivar state: returns the state of the machine.
     :ivar pause: returns what the machine's own timer waits for.
     :ivar policy: returns what the next step waits for.
+    :ivar install: returns the id of the install by hand that is not over.
+    :ivar turn: returns what an install by hand waits for, until it is its turn.
     """
 
     version: str
@@ -59,3 +76,6 @@ class Agent:
     hook: Callable[[], HookSnapshot | None]
     policy: Callable[[], Wait | None]
     decisions: Decisions
+    turn: Callable[[], Wait | None]
+    install: Callable[[], str | None]
+    installs: Installs

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from upparat.oneshot import OneShot
 
-from .agent import Decisions
+from .agent import Decisions, Installs
 from .peer import Credentials
 from .protocol import (
     ControlRequest,
@@ -18,6 +18,7 @@ from .protocol import (
     Message,
     RequestKind,
     RequestRefused,
+    accepted,
     checking,
     decision,
 )
@@ -77,9 +78,11 @@ class Desk:
         check_now: Callable[[], bool],
         logs: JobLogReader | None,
         decisions: Decisions,
+        installs: Installs,
     ) -> None:
         self.clock = clock
         self._decisions = decisions
+        self._installs = installs
         self.logs = logs
         self.clients: set[DeskClient] = set()
         self._status = status
@@ -102,6 +105,10 @@ class Desk:
     def status(self) -> Message:
         """Return the status of now."""
         return self._status.build()
+
+    def history(self) -> Message:
+        """Return the jobs that are over."""
+        return self._status.history()
 
     def check(self) -> Message:
         """Ask AWS for the jobs.
@@ -141,6 +148,24 @@ class Desk:
         if request.seconds is None:
             raise ValueError("seconds: must be more than 0")
         return self._decisions.defer(request.job, request.seconds, *user)
+
+    def install(self, request: ControlRequest, who: Credentials) -> Message:
+        """Take an order for an install by hand.
+
+        :raises RequestRefused: if it makes no sense, or cannot be taken now.
+        """
+        order = request.order
+        if order is None:
+            raise RequestRefused(ErrorCode.BAD_REQUEST, "path: is missing")
+        content = order.path, order.offset, order.document
+        try:
+            return accepted(self._installs.install(*content, who.uid, who.pid))
+        except PermissionError as error:
+            raise RequestRefused(ErrorCode.NOT_ALLOWED, str(error)) from None
+        except ValueError as error:
+            raise RequestRefused(ErrorCode.BAD_REQUEST, str(error)) from None
+        except RuntimeError as error:
+            raise RequestRefused(ErrorCode.BUSY, str(error)) from None
 
     def follow(self, client: DeskClient) -> None:
         """Send this client the status now and at each change."""

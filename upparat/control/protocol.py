@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -16,8 +16,8 @@ PROTOCOL = 1
 """The version of the protocol. It changes when an old client could misread a new message. New
 members of an object do not change it."""
 
-MAX_REQUEST = 4096
-"""The longest request, in bytes."""
+MAX_REQUEST = 65_536
+"""The longest request, in bytes: an install brings a job document."""
 
 Message = Mapping[str, Any]
 
@@ -28,11 +28,13 @@ class RequestKind(StrEnum):
     STATUS = "status"
     FOLLOW = "follow"
     CHECK_NOW = "check_now"
+    HISTORY = "history"
     LOG = "log"
     APPROVE = "approve"
     DEFER = "defer"
     PAUSE = "pause"
     RESUME = "resume"
+    INSTALL = "install"
 
 
 _OF_A_JOB = (RequestKind.LOG, RequestKind.APPROVE, RequestKind.DEFER)
@@ -65,6 +67,20 @@ class RequestRefused(Exception):
 
 
 @dataclass(frozen=True)
+class InstallRequest:
+    """An install by hand.
+
+    :ivar path: of a file on the device, absolute.
+    :ivar offset: of the update's first byte in the file.
+    :ivar document: of the job, without ``file``.
+    """
+
+    path: str
+    offset: int
+    document: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class ControlRequest:
     """A request.
 
@@ -73,6 +89,7 @@ class ControlRequest:
     :ivar follow: for ``log``: whether the lines that come later are wanted as well.
     :ivar step: for ``approve``: one of :data:`STEPS`, or none for the one that waits.
     :ivar seconds: for ``defer`` and ``pause``: how long.
+    :ivar order: for ``install``: what is to be installed.
     """
 
     kind: RequestKind
@@ -80,6 +97,7 @@ class ControlRequest:
     follow: bool = False
     step: str | None = None
     seconds: float | None = None
+    order: InstallRequest | None = None
 
     def message(self) -> Message:
         """Return the request as it is sent."""
@@ -92,6 +110,8 @@ class ControlRequest:
             message["step"] = self.step
         if self.kind in _WITH_A_TIME:
             message["seconds"] = self.seconds
+        if self.order is not None:
+            message.update(asdict(self.order))
         return message
 
 
@@ -115,7 +135,10 @@ def parse_request(line: bytes) -> ControlRequest:
     except ValueError:
         known = ", ".join(RequestKind)
         raise RequestRefused(ErrorCode.BAD_REQUEST, f"request: must be one of {known}") from None
-    return ControlRequest(kind, _job(message), _follow(message), _step(message), _seconds(message))
+    order = _order(message) if kind is RequestKind.INSTALL else None
+    return ControlRequest(
+        kind, _job(message), _follow(message), _step(message), _seconds(message), order
+    )
 
 
 def _object(line: bytes) -> dict[str, Any]:
@@ -159,6 +182,17 @@ def _seconds(message: Message) -> float | None:
     return float(seconds)
 
 
+def _order(message: Message) -> InstallRequest:
+    path, offset, document = (message.get(each) for each in ("path", "offset", "document"))
+    if not isinstance(path, str):
+        raise RequestRefused(ErrorCode.BAD_REQUEST, "path: must be a string")
+    if type(offset) is not int or not 0 <= offset < 1 << 53:
+        raise RequestRefused(ErrorCode.BAD_REQUEST, "offset: must be a number of bytes")
+    if not isinstance(document, dict):
+        raise RequestRefused(ErrorCode.BAD_REQUEST, "document: must be an object")
+    return InstallRequest(path, offset, document)
+
+
 # --- messages of the agent ------------------------------------------------------------------------
 
 
@@ -170,6 +204,11 @@ def checking() -> Message:
 def decision(text: str) -> Message:
     """The agent has taken a decision: one line on what holds now."""
     return {"protocol": PROTOCOL, "type": "decision", "text": text}
+
+
+def accepted(job_id: str) -> Message:
+    """The agent has taken an order: the id of its job."""
+    return {"protocol": PROTOCOL, "type": "install", "job": job_id}
 
 
 def log_line(line: str) -> Message:

@@ -137,6 +137,13 @@ def _history(jobs: list[Status]) -> Iterator[Row]:
         label = ""
 
 
+def past_job(job: Status) -> str:
+    """Return a job that is over as one line, with what it replaced and how long it took."""
+    replaced = f" from {_text(job['replaced'])}" if job.get("replaced") else ""
+    took = f", {span(job['seconds'])}" if job.get("seconds") is not None else ""
+    return f"{clock(job['time'])}  {_past(job)}{replaced}{took}"
+
+
 def _past(job: Status) -> str:
     status = f"{job['status']} " if job["status"] else ""
     version = f" {_text(job['version'])}" if job["version"] else ""

@@ -117,10 +117,20 @@ class ControlProtocol(LineOnlyReceiver):
         elif request.kind in _DECISIONS:
             self.send(self._desk.decide(request, self._who(self.transport)))
             self._outbox.finish()
-        else:
-            asked = request.kind is RequestKind.STATUS
-            self.send(self._desk.status() if asked else self._desk.check())
+        elif request.kind is RequestKind.INSTALL:
+            self.send(self._desk.install(request, self._who(self.transport)))
             self._outbox.finish()
+        else:
+            self.send(self._told(request.kind))
+            self._outbox.finish()
+
+    def _told(self, kind: RequestKind) -> Message:
+        match kind:
+            case RequestKind.STATUS:
+                return self._desk.status()
+            case RequestKind.HISTORY:
+                return self._desk.history()
+        return self._desk.check()
 
     def _send_log(self, request: ControlRequest) -> None:
         logs = self._desk.logs

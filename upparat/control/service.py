@@ -13,6 +13,7 @@ from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 
 from upparat.config.settings import ControlSettings
+from upparat.job import ExecutionKey
 from upparat.snapshots import EndedJob
 
 from .agent import Agent
@@ -74,6 +75,13 @@ class ControlService(Service):
             self._desk = self._make_desk()
         return self._desk
 
+    def job_begun(self, key: ExecutionKey) -> None:
+        """Take note that the agent works on a job."""
+        try:
+            self._loaded_history().begin(key)
+        except Exception:
+            self.log.failure("The history of the jobs has raised")
+
     def job_ended(self, ended: EndedJob) -> None:
         """Take note of the end of a job."""
         try:
@@ -102,5 +110,5 @@ class ControlService(Service):
 
         history = self._loaded_history()
         status = StatusBuilder(self._agent, lambda: history.jobs, self._now)
-        decisions = self._agent.decisions
-        return Desk(self._reactor, status, self._check_now, self._logs, decisions)
+        decisions, installs = self._agent.decisions, self._agent.installs
+        return Desk(self._reactor, status, self._check_now, self._logs, decisions, installs)

@@ -23,7 +23,7 @@ from upparat.snapshots import (
 from upparat.text import printable
 
 from .agent import Agent
-from .history import PastJob
+from .history import SHOWN, PastJob
 from .protocol import PROTOCOL, Message
 
 _QUIET_STATES = {
@@ -74,12 +74,18 @@ class StatusBuilder:
             "connection": self._connection(connection),
             "state": agent.state(),
             "job": self._job(job) if job else None,
+            "install": agent.install(),
             "download": _download(download) if download else None,
             "hook": _hook(hook) if hook else None,
             "waiting": [self._wait(each) for each in self._waits(connection, download, hook)],
-            "history": [_past(each) for each in self._history()],
+            "history": [past(each) for each in self._history()[:SHOWN]],
             "disk": _disk(agent.downloads),
         }
+
+    def history(self) -> Message:
+        """Return the message with all jobs that are kept."""
+        jobs = [past(each) for each in self._history()]
+        return {"protocol": PROTOCOL, "type": "history", "jobs": jobs}
 
     def _iso(self, seconds: float | None) -> str | None:
         """The time of day in so many seconds, which may be negative."""
@@ -126,6 +132,7 @@ class StatusBuilder:
             hook.wait if hook else None,
             self._agent.policy(),
             pause,
+            self._agent.turn(),
         )
         return [each for each in waits if each is not None]
 
@@ -178,7 +185,8 @@ def _hook(found: HookSnapshot) -> Message:
     }
 
 
-def _past(job: PastJob) -> Message:
+def past(job: PastJob) -> Message:
+    """Return a job of the history as it is sent."""
     return {
         "id": job.id,
         "execution": job.execution,
@@ -187,6 +195,9 @@ def _past(job: PastJob) -> Message:
         "state": job.state,
         "message": job.message,
         "time": job.time,
+        "replaced": job.replaced or None,
+        "begun": job.begun or None,
+        "seconds": job.seconds,
     }
 
 

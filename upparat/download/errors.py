@@ -14,11 +14,15 @@ class IdleTimeout(Exception):
     """Nothing, or too little, has come for too long; the message names the phase."""
 
 
+class MediumError(Exception):
+    """A file of the device itself cannot be read; the message says why."""
+
+
 def explain(problem: BaseException) -> str:
     """Describe an error of the network in a few words, without any URL."""
     for reason in getattr(problem, "reasons", None) or ():
         return explain(getattr(reason, "value", reason))
-    if isinstance(problem, IdleTimeout | ProxyError):
+    if isinstance(problem, IdleTimeout | MediumError | ProxyError):
         return str(problem)
     if isinstance(problem, VerificationError):
         return "TLS: the server's certificate is for another host"

@@ -36,6 +36,10 @@ BACKOFF = Backoff(base=1.0, cap=64.0)
 MAX_REFUSALS = 3
 """Refusals of fresh URLs in a row, without progress, until the download fails."""
 
+MEDIUM_ATTEMPTS = 8
+"""Attempts in a row to read a medium: it may not be mounted yet after a restart. They take up to
+two minutes."""
+
 DISK_ATTEMPTS = 3
 DISK_PAUSE = 10.0
 """Attempts with a disk that is full or fails, and seconds between them: others may make room."""
@@ -202,7 +206,8 @@ class Transfer:
     # --- attempts ---
 
     async def _attempts(self) -> FetchedFile | UrlExpired:
-        await self._work.run(self._context.load)
+        if not self.job.key.local:
+            await self._work.run(self._context.load)
         while True:
             before = self._budget.high_water_mark
             self._slow = False
@@ -269,7 +274,7 @@ class Transfer:
         exchanges: list[Exchange] = []
 
         def exchange() -> Exchange:
-            exchanges.append(self._context.exchange(self._work.scope))
+            exchanges.append(self._exchange())
             return exchanges[-1]
 
         def writer(exchange: Exchange) -> Writer:
@@ -285,8 +290,16 @@ class Transfer:
         self._work.scope.check()  # the writer takes its own time to end
         return outcome
 
+    def _exchange(self) -> Exchange:
+        if not self.job.key.local:
+            return self._context.exchange(self._work.scope)
+        from .medium import MediumExchange  # few jobs need it
+
+        return MediumExchange(self._context.reactor, self._work.scope)
+
     def _put(self, data: bytes) -> Deferred[None]:
-        self._context.on_data(len(data))
+        if not self.job.key.local:
+            self._context.on_data(len(data))
         return self._keep(data)
 
     def _keep(self, data: bytes) -> Deferred[None]:
@@ -312,7 +325,7 @@ class Transfer:
     async def _back_off(self, problem: Temporary, *, gained: bool) -> None:
         budget = self._budget
         budget.attempts = 0 if gained else budget.attempts + 1
-        if budget.attempts >= self._context.settings.max_attempts:
+        if budget.attempts >= self._max_attempts:
             message = f"{problem.reason} ({budget.attempts} attempts)"
             raise DownloadFailed(State.DOWNLOAD_FAILED, message)
         least = problem.after + problem.spread * self._context.random()
@@ -322,6 +335,11 @@ class Transfer:
         await self._work.scope.wait(deferLater(self._context.reactor, delay))
         self._pause = None
         self._speed = Speed()
+
+    @property
+    def _max_attempts(self) -> int:
+        most = self._context.settings.max_attempts
+        return min(most, MEDIUM_ATTEMPTS) if self.job.key.local else most
 
     def _refused(self, expired: UrlExpired) -> UrlExpired:
         self._budget.refusals += 1

@@ -16,6 +16,8 @@ _NO_URL = "redirects to what is no URL"
 def url_problem(job: Job, *, allow_http: bool) -> str:
     """Why the file of a job is not downloaded; empty if it is."""
     scheme = _scheme(job.file)
+    if job.key.local and scheme == "file":
+        return ""
     if scheme not in ("https", "http"):
         return f"{printable(scheme) or 'no scheme'} is neither https nor http"
     if problem := url_flaw(job.file):

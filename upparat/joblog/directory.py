@@ -20,7 +20,7 @@ from upparat.private import PrivateDirectory
 KEPT = 5
 """The number of executions whose logs are kept."""
 
-_JOB_ID = re.compile(r"[a-zA-Z0-9:_-]{1,64}")
+_JOB_ID = re.compile(r"[a-zA-Z0-9:_@-]{1,64}")
 _NUMBER = r"(0|[1-9]\d{0,18})"
 _FILE = re.compile(
     rf"{_NUMBER}\.({_JOB_ID.pattern})\.{_NUMBER}\.{_NUMBER}\.(?:{_NUMBER}\.log|upload|new)"

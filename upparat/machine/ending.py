@@ -120,11 +120,11 @@ def end(
     )
     core.ended.append(execution.key)
     facts = {**report.facts, "agent": core.policy.agent, **versions}
-    core.on_ended(_ended_job(execution, report))
+    core.on_ended(_ended_job(execution, report, versions.get("from", "")))
     core.jobs.report(execution, replace(report, facts=facts))
 
 
-def _ended_job(execution: JobExecution, report: Report) -> EndedJob:
+def _ended_job(execution: JobExecution, report: Report, replaced: str) -> EndedJob:
     document = execution.document
     version = document.get("version") if isinstance(document, dict) else None
     details = report.details
@@ -134,6 +134,7 @@ def _ended_job(execution: JobExecution, report: Report) -> EndedJob:
         report.status.value,
         details["state"],
         details["message"],
+        replaced,
     )
 
 

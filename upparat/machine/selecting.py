@@ -130,7 +130,7 @@ def _maybe_ours(core: Core, key: ExecutionKey) -> bool:
     return (
         key not in core.not_ours
         and key not in core.ended
-        and key.job_id.startswith(core.policy.job_id_prefix)
+        and (key.local or key.job_id.startswith(core.policy.job_id_prefix))
     )
 
 

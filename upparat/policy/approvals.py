@@ -41,7 +41,7 @@ class Approvals:
 
     def approve(self, step: str | None, job_id: str | None, uid: int, pid: int) -> str:
         """Let a step begin; without a step, the one that waits. A deferral of the job ends."""
-        self._admit(uid)
+        self.admit(uid)
         key = self._key(job_id)
         chosen = self._gate.waiting if step is None else JobStep(step)
         if chosen is None:
@@ -55,7 +55,7 @@ class Approvals:
 
     def defer(self, job_id: str | None, seconds: float, uid: int, pid: int) -> str:
         """Begin no step of the job for so long."""
-        self._admit(uid)
+        self.admit(uid)
         key = self._key(job_id)
         _limit(seconds)
         ledger = self._gate.ledger
@@ -65,7 +65,7 @@ class Approvals:
 
     def pause(self, seconds: float | None, uid: int, pid: int) -> str:
         """Begin no step of any job for so long; without a time, for a week."""
-        self._admit(uid)
+        self.admit(uid)
         length = LONGEST if seconds is None else seconds
         _limit(length)
         self._gate.ledger.pause(length)
@@ -73,11 +73,12 @@ class Approvals:
 
     def resume(self, uid: int, pid: int) -> str:
         """End a pause."""
-        self._admit(uid)
+        self.admit(uid)
         self._gate.ledger.pause(0)
         return self._done("the agent is not paused", uid, pid)
 
-    def _admit(self, uid: int) -> None:
+    def admit(self, uid: int) -> None:
+        """:raises PermissionError: if the user may not decide."""
         if uid not in (0, os.geteuid(), *self._users):
             raise PermissionError(f"user {uid} may not decide: see [policy] users")
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from upparat.job import ExecutionKey
 from upparat.private import PrivateDirectory, open_private
 
-_JOB_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_NAME = re.compile(r"([a-zA-Z0-9_-]{1,64})\.(0|[1-9]\d*)\.(0|[1-9]\d*)\.(?:part|json|json\.new)")
+_JOB_ID = re.compile(r"[a-zA-Z0-9_@-]{1,64}")
+_NAME = re.compile(r"([a-zA-Z0-9_@-]{1,64})\.(0|[1-9]\d*)\.(0|[1-9]\d*)\.(?:part|json|json\.new)")
 
 
 class UnsafeName(Exception):

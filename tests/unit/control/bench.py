@@ -84,6 +84,20 @@ class FakeDecisions:
         return f"done: {call[0]}"
 
 
+class FakeInstalls:
+    """Notes each order; raises ``problem``, if there is one."""
+
+    def __init__(self) -> None:
+        self.orders: list[tuple[object, ...]] = []
+        self.problem: Exception | None = None
+
+    def install(self, path: str, offset: int, document: dict[str, Any], uid: int, pid: int) -> str:
+        if self.problem is not None:
+            raise self.problem
+        self.orders.append((path, offset, document, uid, pid))
+        return "local@1"
+
+
 class FakeAgent:
     """What the status is made of."""
 
@@ -96,6 +110,9 @@ class FakeAgent:
         self.hook: HookSnapshot | None = None
         self.policy: Wait | None = None
         self.decisions = FakeDecisions()
+        self.turn: Wait | None = None
+        self.install: str | None = None
+        self.installs = FakeInstalls()
         self.history: tuple[PastJob, ...] = ()
         self.now = NOON
 
@@ -114,6 +131,9 @@ class FakeAgent:
             hook=lambda: self.hook,
             policy=lambda: self.policy,
             decisions=self.decisions,
+            turn=lambda: self.turn,
+            install=lambda: self.install,
+            installs=self.installs,
         )
 
     def builder(self, downloads: Path = Path("/nowhere/downloads")) -> StatusBuilder:
@@ -198,7 +218,12 @@ class ControlBench(SynchronousTestCase):
         self.connected = True
         self.checks = 0
         self.desk = Desk(
-            self.clock, self.agent.builder(), self.check_now, self.logs, self.agent.decisions
+            self.clock,
+            self.agent.builder(),
+            self.check_now,
+            self.logs,
+            self.agent.decisions,
+            self.agent.installs,
         )
 
     def check_now(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.control.bench import JOB, ControlBench
+from tests.unit.control.bench import JOB, PAST, ControlBench
 from upparat.control.desk import CHECK_INTERVAL, FOLLOW_INTERVAL, REFRESH_INTERVAL
 from upparat.snapshots import Wait, WaitKind
 
@@ -122,3 +122,42 @@ class DecisionTests(ControlBench):
         [status] = self.peer().asks("status")
         [wait] = status["waiting"]
         self.assertEqual((wait["for"], wait["seconds"]), ("approval", 60.0))
+
+
+class InstallTests(ControlBench):
+    def ask(self) -> dict[str, object]:
+        peer = self.peer()
+        [answer] = peer.asks("install", path="/a", offset=512, document={"version": "2.0"})
+        self.assertTrue(peer.closed)
+        return answer
+
+    def test_an_order_reaches_the_agent_with_who_has_given_it(self) -> None:
+        answer = self.ask()
+        self.assertEqual((answer["type"], answer["job"]), ("install", "local@1"))
+        self.assertEqual(self.agent.installs.orders, [("/a", 512, {"version": "2.0"}, 1000, 7)])
+
+    def test_a_refusal_says_why(self) -> None:
+        for problem, code in (
+            (PermissionError("user 1 may not"), "not_allowed"),
+            (ValueError("version: is missing"), "bad_request"),
+            (RuntimeError("local@1 is not over yet"), "busy"),
+        ):
+            self.agent.installs.problem = problem
+            answer = self.ask()
+            self.assertEqual((answer["error"], answer["message"]), (code, str(problem)))
+
+    def test_the_status_says_what_an_install_waits_for(self) -> None:
+        self.agent.install = "local@1"
+        self.agent.turn = Wait(WaitKind.OTHER_JOB, "local@1 waits until job a is over")
+        [status] = self.peer().asks("status")
+        self.assertEqual(status["install"], "local@1")
+        self.assertEqual([each["for"] for each in status["waiting"]], ["other_job"])
+
+
+class HistoryTests(ControlBench):
+    def test_the_jobs_that_are_over(self) -> None:
+        self.agent.history = (PAST,) * 20
+        [answer] = self.peer().asks("history")
+        self.assertEqual([job["id"] for job in answer["jobs"]], ["job-0"] * 20)
+        [status] = self.peer().asks("status")
+        self.assertEqual(len(status["history"]), 5)

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.anyjson import ANY_JSON, RELAXED
 from tests.support.ports import key
 from tests.unit.control.bench import NOON
-from upparat.control.history import KEPT, NAME, History, PastJob
+from upparat.control.history import KEPT, NAME, History, PastJob, read_history
 from upparat.snapshots import EndedJob
 
 
@@ -25,10 +25,11 @@ class HistoryTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.directory = Path(self.mktemp()).absolute()
         self.file = self.directory / NAME
+        self.now = NOON
         self.history = self.new()
 
     def new(self) -> History:
-        history = History(self.directory, lambda: NOON)
+        history = History(self.directory, lambda: self.now)
         history.load()
         return history
 
@@ -48,7 +49,7 @@ class HistoryTests(SynchronousTestCase):
     def test_the_newest_come_first_and_few_are_kept(self) -> None:
         for number in range(KEPT + 2):
             self.history.add(ended(f"job-{number}"))
-        self.assertEqual(self.ids(), ["job-6", "job-5", "job-4", "job-3", "job-2"])
+        self.assertEqual(self.ids(), [f"job-{number}" for number in range(KEPT + 1, 1, -1)])
 
     def test_a_job_that_ends_again_is_one_job(self) -> None:
         self.history.add(ended("a", state="download_failed"))
@@ -56,6 +57,49 @@ class HistoryTests(SynchronousTestCase):
         self.history.add(ended("a"))
         self.assertEqual(self.ids(), ["a", "b"])
         self.assertEqual(self.history.jobs[0].state, "complete_ready")
+
+    def test_how_long_a_job_took_over_a_restart(self) -> None:
+        self.history.begin(key("a"))
+        self.now += 30
+        self.history = self.new()
+        self.history.begin(key("a"))
+        self.now += 60
+        self.history.add(ended())
+        self.now += 5
+        self.history.add(ended())  # once more, after a crash
+        [job] = self.new().jobs
+        self.assertEqual((job.begun, job.seconds), ("2027-01-15T08:00:00+00:00", 95.0))
+
+    def test_the_beginning_belongs_to_one_job(self) -> None:
+        self.history.begin(key("a"))
+        self.history.add(ended("b"))
+        self.assertEqual(self.new().jobs[0].seconds, None)
+
+    def test_a_clock_that_was_set_meanwhile(self) -> None:
+        self.now = 100.0
+        self.history.begin(key("a"))
+        self.now = NOON
+        self.history.add(ended())
+        self.assertEqual(self.new().jobs[0].seconds, None)
+
+    def test_what_was_replaced(self) -> None:
+        self.history.add(ended(replaced="1.9"))
+        self.assertEqual(self.new().jobs[0].replaced, "1.9")
+
+    def test_a_file_of_an_older_agent(self) -> None:
+        self.history.add(ended())
+        content = json.loads(self.file.read_text())
+        for name in ("replaced", "begun"):
+            del content["jobs"][0][name]
+        self.file.write_text(json.dumps(content))
+        self.assertEqual([(job.id, job.replaced) for job in self.new().jobs], [("a", "")])
+
+    def test_reading_without_an_agent(self) -> None:
+        self.assertEqual(read_history(self.directory), ())
+        self.history.add(ended())
+        self.assertEqual(read_history(self.directory), self.history.jobs)
+        self.file.write_text('{"schema": 1}')
+        self.assertRaises(ValueError, read_history, self.directory)
 
     def test_no_secret_is_kept(self) -> None:
         self.history.add(
@@ -74,6 +118,8 @@ class HistoryTests(SynchronousTestCase):
             "[]",
             '{"schema": 1}',
             json.dumps({**good, "jobs": [{**good["jobs"][0], "version": 1}]}),
+            json.dumps({**good, "jobs": [{**good["jobs"][0], "begun": 1}]}),
+            json.dumps({**good, "begun": {"id": 1, "execution": 1, "queued": 1, "time": ""}}),
             json.dumps({**good, "jobs": [{**good["jobs"][0], "queued": "1"}]}),
         ):
             self.file.write_text(content)

@@ -15,6 +15,7 @@ from upparat.control import protocol
 from upparat.control.protocol import (
     ControlRequest,
     ErrorCode,
+    InstallRequest,
     RequestKind,
     RequestRefused,
     encode,
@@ -22,19 +23,21 @@ from upparat.control.protocol import (
 )
 from upparat.snapshots import WaitKind
 
-UNKNOWN = "request: must be one of status, follow, check_now, log, approve, defer, pause, resume"
+UNKNOWN = f"request: must be one of {', '.join(RequestKind)}"
 STEP = "step: must be one of download, install, restart, or null"
+OFFSET = "offset: must be a number of bytes"
 SECONDS = "seconds: must be more than 0, or null"
 
 
 class RequestTests(SynchronousTestCase):
     def test_each_goes_there_and_back(self) -> None:
         for request in (
-            *map(ControlRequest, RequestKind),
+            *(ControlRequest(kind) for kind in RequestKind if kind is not RequestKind.INSTALL),
             ControlRequest(RequestKind.LOG, "job-1", follow=True),
             ControlRequest(RequestKind.APPROVE, "job-1", step="install"),
             ControlRequest(RequestKind.DEFER, "job-1", seconds=7200.0),
             ControlRequest(RequestKind.PAUSE, seconds=0.5),
+            ControlRequest(RequestKind.INSTALL, order=InstallRequest("/a", 0, {"version": "2.0"})),
         ):
             check(request.message(), "request")
             self.assertEqual(parse_request(encode(request.message())), request)
@@ -74,6 +77,14 @@ class RequestTests(SynchronousTestCase):
             (b'{"protocol":1,"request":"pause","seconds":"2h"}', SECONDS),
             (b'{"protocol":1,"request":"pause","seconds":NaN}', SECONDS),
             (b'{"protocol":1,"request":"defer","seconds":1e999}', SECONDS),
+            (b'{"protocol":1,"request":"install"}', "path: must be a string"),
+            (b'{"protocol":1,"request":"install","path":"/a"}', OFFSET),
+            (b'{"protocol":1,"request":"install","path":"/a","offset":-1}', OFFSET),
+            (b'{"protocol":1,"request":"install","path":"/a","offset":true}', OFFSET),
+            (
+                b'{"protocol":1,"request":"install","path":"/a","offset":0,"document":[]}',
+                "document: must be an object",
+            ),
         ):
             self.assertEqual(self.refused(line), (ErrorCode.BAD_REQUEST, message))
 
@@ -99,6 +110,7 @@ class MessageTests(SynchronousTestCase):
             protocol.log_line("x"),
             protocol.end(),
             protocol.decision("x"),
+            protocol.accepted("local@1"),
         ):
             check(message)
 

@@ -62,6 +62,7 @@ class StatusTests(SynchronousTestCase):
                 },
                 "state": "monitor",
                 "job": None,
+                "install": None,
                 "download": None,
                 "hook": None,
                 "waiting": [],

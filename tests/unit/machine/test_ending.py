@@ -203,7 +203,9 @@ class ObservedTests(SynchronousTestCase):
         life = Life().installing()
         ended = self.watched(life)
         life.machine.hook_failed(Hook.INSTALL, "Exit code: 1", {})
-        failed = EndedJob(key("a"), "2.0", "FAILED", "installation_hook_failed", "Exit code: 1")
+        failed = EndedJob(
+            key("a"), "2.0", "FAILED", "installation_hook_failed", "Exit code: 1", "1.0"
+        )
         self.assertEqual(ended, [failed])
 
     def test_a_rejection(self) -> None:

@@ -67,6 +67,11 @@ class FindingTests(SynchronousTestCase):
         life.machine.pending([], [summary("a"), summary("upparat_b")])
         self.assertEqual(life.taken(), [("describe", "upparat_b")])
 
+    def test_the_prefix_is_for_jobs_of_aws(self) -> None:
+        life = Life(job_id_prefix="upparat_").started().quiet()
+        life.machine.pending([], [summary("local@1")])
+        self.assertEqual(life.taken(), [("describe", "local@1")])
+
     def test_an_ended_execution_is_skipped(self) -> None:
         life = Life().selecting().quiet()
         life.machine.described(execution(status=Status.CANCELED))

@@ -54,6 +54,13 @@ class UpdateModel(RuleBasedStateMachine):
         self.device.store.create_job(f"{kind}-{self.count}", job)
         self.device.agent.jobs.look()
 
+    @rule(version=VERSIONS, force=st.booleans())
+    def install_by_hand(self, version: str, force: bool) -> None:
+        installs = self.device.agent.installs
+        if installs.in_hand_id() is None:
+            self.count += 1
+            installs.order(self.count, version, force=force)
+
     @rule(
         kind=st.sampled_from(["cancel", "force", "delete", "retry", "hide", "show", "look"]),
         data=st.data(),
@@ -187,6 +194,8 @@ class UpdateModel(RuleBasedStateMachine):
         if self.until_it_waits(step):
             waiting = self.device.agent.gate.waiting
             assert waiting is not None
+            if waiting[1].key.local:
+                return
             if waiting[1].job_id in self.ours(Status.IN_PROGRESS):
                 self.device.store.cancel(waiting[1].job_id, force=True)
             self.device.agent.jobs.look()
@@ -227,6 +236,7 @@ class UpdateModel(RuleBasedStateMachine):
         whoever has announced a restart may have restarted."""
         if self.device.agent.core.in_hand or self.device.agent.jobs.reports:
             return
+        self.device.restarted |= self.device.by_hand
         for each in self.device.store.executions:
             self.device.restarted.add(ExecutionKey(each.job_id, each.number, each.queued_at))
         self.device.unconfirmed = set()  # as far as the agent can know
@@ -263,7 +273,11 @@ class UpdateModel(RuleBasedStateMachine):
         device.agent.hooks.fail()
         for _ in range(3):
             device.agent.step()
-        if again == "retry" and device.store.execution(job.job_id).status is Status.FAILED:
+        if (
+            again == "retry"
+            and not job.key.local
+            and device.store.execution(job.job_id).status is Status.FAILED
+        ):
             device.store.retry(job.job_id)
         elif again == "new job":
             self.count += 1
@@ -403,6 +417,8 @@ class UpdateModel(RuleBasedStateMachine):
         assert left == [], "stuck"
         assert not device.agent.core.in_hand
         assert not device.agent.core.memory
+        assert device.agent.installs.in_hand_id() is None
+        assert not (self.directory / "install.json").exists()
         assert device.agent.hooks.running is None
         assert device.agent.gate.waiting is None
         assert device.agent.downloads.job is None

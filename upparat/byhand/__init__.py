@@ -1,0 +1,1 @@
+"""Installs that somebody begins on the device: the machine takes them for jobs."""
