@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from upparat.delta.header import DeltaError
-from upparat.delta.local import make
+from upparat.delta.local import PROGRAM, make
 
 from .firmware import FirmwareFile, examine
 from .progress import Console
 from .request import BadArgument
+
+MISSING = f"the program {PROGRAM} is missing; Debian's package is zchunk"
+
+
+def can_make() -> bool:
+    """Whether the program is there."""
+    return shutil.which(PROGRAM) is not None
 
 
 def make_delta(file: Path, scratch: Path, console: Console) -> FirmwareFile:
