@@ -61,7 +61,8 @@ fuzz: $(VENV)/test.stamp
 	UPPARAT_SWEEP=1 UPPARAT_CASES=$(or $(CASES),100000) \
 		$(BIN)/python -m pytest -n auto --hypothesis-seed=$(SEED) \
 		tests/unit/test_job.py tests/unit/test_minisign.py tests/unit/download/test_response.py \
-		tests/unit/net/test_proxy.py tests/unit/net/test_http_connect.py
+		tests/unit/net/test_proxy.py tests/unit/net/test_http_connect.py \
+		tests/unit/delta/test_header.py tests/unit/delta/test_unpack.py
 
 # MODULES=upparat/job.py make mutants
 mutants: $(VENV)/test.stamp

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.zchunk import changed, image, requires_zck, zck
 from tests.unit.delta.bench import entry, lead, number, zchunk
+from tests.unit.delta.fuzzing import BoundedCase, damaged
 from upparat.delta.header import (
     LEAD,
     MAX_CHUNK,
@@ -22,6 +23,13 @@ from upparat.delta.header import (
 )
 
 CHUNKS = [b"one" * 50, b"two" * 60, b"three"]
+
+_WHOLE = zchunk(CHUNKS)
+BODY = _WHOLE[parse_lead(_WHOLE).length : parse_lead(_WHOLE).end]
+"""A header without its lead."""
+
+_LIMITS = [0, 1, 4, 42, MAX_CHUNKS, MAX_CHUNK, MAX_HEADER, 1 << 32, 1 << 62, 1 << 64]
+NUMBERS = st.sampled_from(_LIMITS).map(number) | st.just(bytes(32)) | st.binary(max_size=70)
 
 
 class HeaderTests(SynchronousTestCase):
@@ -131,3 +139,17 @@ class HeaderTests(SynchronousTestCase):
         except DeltaError:
             return
         self.assertLessEqual(found.end, LEAD + MAX_HEADER)
+
+
+class DamageTests(BoundedCase):
+    @given(damaged(BODY) | st.lists(NUMBERS, max_size=12).map(lambda all: b"".join(all)))
+    def test_any_header_whose_checksum_is_right(self, body: bytes) -> None:
+        try:
+            header = parse_header(lead(body) + body)
+        except DeltaError:
+            return
+        chunks = header.chunks
+        self.assertEqual(sum(chunk.length for chunk in chunks), header.size)
+        self.assertEqual(sum(chunk.packed for chunk in chunks), header.total - header.length)
+        self.assertTrue(all(0 < chunk.length <= MAX_CHUNK for chunk in chunks))
+        self.assertLessEqual(len(chunks), len(body) // 42)
