@@ -39,9 +39,27 @@ class Seeds:
                 if offset not in offsets:
                     offsets.append(offset)
 
+    def __bool__(self) -> bool:
+        """Whether there is a seed at all."""
+        return bool(self._paths)
+
     def promise(self, chunk: Chunk) -> bool:
         """Whether a seed should have this chunk."""
         return _short(chunk) in self._offsets
+
+    def probe(self, chunks: Sequence[Chunk]) -> int:
+        """Look for chunks at the places that the new file has them. Call it in a thread.
+
+        Returns how many were found. Those are promised from now on.
+        """
+        found = 0
+        with ExitStack() as stack:
+            seeds = list(self._opened(stack))
+            for chunk in chunks:
+                if any(self._holds(seed, chunk, chunk.offset) is not None for seed in seeds):
+                    self._offsets.setdefault(_short(chunk), []).append(chunk.offset)
+                    found += 1
+        return found
 
     def read(self, chunks: Sequence[Chunk]) -> list[bytes | None]:
         """Read chunks; ``None`` for one that no seed has any more. Call it in a thread."""
@@ -59,10 +77,15 @@ class Seeds:
     def _read(self, seeds: Sequence[int], chunk: Chunk) -> bytes | None:
         for offset in self._offsets.get(_short(chunk), ()):
             for seed in seeds:
-                data = _bytes_at(seed, chunk.length, offset)
-                if len(data) == chunk.length and self._checksum.of(data) == chunk.digest:
+                data = self._holds(seed, chunk, offset)
+                if data is not None:
                     return data
         return None
+
+    def _holds(self, seed: int, chunk: Chunk, offset: int) -> bytes | None:
+        data = _bytes_at(seed, chunk.length, offset)
+        right = len(data) == chunk.length and self._checksum.of(data) == chunk.digest
+        return data if right else None
 
 
 def _readable(path: Path) -> bool:

@@ -62,6 +62,14 @@ class SeedTests(SynchronousTestCase):
         self.assertEqual(Seeds([self.seed], tables, header).read(header.chunks), [None])
         self.assertEqual(read, [0, 5])
 
+    def test_chunks_at_the_places_of_the_new_file(self) -> None:
+        """No table knows them."""
+        self.seed.write_bytes(CHUNKS[2] + b"old" + CHUNKS[0])
+        seeds = Seeds([self.seed], [], NEW)
+        self.assertEqual(seeds.probe(NEW.chunks), 2)
+        self.assertEqual([seeds.promise(chunk) for chunk in NEW.chunks], [True, False, True])
+        self.assertEqual(seeds.read(NEW.chunks), [CHUNKS[2], None, CHUNKS[0]])
+
     def test_the_second_seed_has_it(self) -> None:
         first = Path(self.mktemp())
         first.write_bytes(bytes(1000))
@@ -72,3 +80,5 @@ class SeedTests(SynchronousTestCase):
         os.mkfifo(pipe)
         for path in (Path(pipe), Path("/dev/null"), Path("/missing"), Path("/")):
             self.assertFalse(self.seeds(path).promise(NEW.chunks[0]))
+            self.assertFalse(self.seeds(path))
+        self.assertTrue(self.seeds(self.seed))
