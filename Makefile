@@ -44,7 +44,7 @@ sweep: $(VENV)/test.stamp
 	UPPARAT_SWEEP=1 UPPARAT_SEED=$(SEED) \
 		$(BIN)/python -m pytest -n 4 --dist worksteal --hypothesis-seed=$(SEED) \
 		tests/unit tests/e2e/test_crash_points.py tests/e2e/test_fault_matrix.py \
-		tests/e2e/test_torture.py tests/e2e/test_packaging.py tests/integration/test_publish.py
+		tests/e2e/test_torture.py tests/e2e/test_torture_delta.py tests/e2e/test_packaging.py tests/integration/test_publish.py
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -54,6 +54,7 @@ check: $(VENV)/test.stamp
 # KILLS=500 SEED=1 make torture
 torture: $(VENV)/test.stamp
 	$(BIN)/python -m tests.torture $(if $(KILLS),--kills $(KILLS)) --seed $(SEED)
+	$(BIN)/python -m tests.torture_delta $(if $(KILLS),--kills $(KILLS)) --seed $(SEED)
 
 # CASES=100000 SEED=1 make fuzz
 fuzz: $(VENV)/test.stamp

@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 from tests.support.world import CLIENT_ID, THING, device_config
 
 collect_ignore = [
-    *([] if SWEEP else ["test_torture.py"]),
+    *([] if SWEEP else ["test_torture.py", "test_torture_delta.py"]),
     *([] if LONG else ["test_packaging.py"]),
 ]
 

@@ -17,7 +17,7 @@ class Seeds:
 
     Whatever a seed gives is hashed: one that has changed meanwhile costs chunks, and nothing else.
 
-    :param paths: in the order in which to ask them; one that cannot be read is skipped.
+    :param paths: one that cannot be read is skipped.
     :param tables: see :mod:`.tables`.
     """
 
@@ -74,13 +74,20 @@ class Seeds:
                 stack.callback(os.close, descriptor)
                 yield descriptor
 
-    def _read(self, seeds: Sequence[int], chunk: Chunk) -> bytes | None:
+    def _read(self, seeds: list[int], chunk: Chunk) -> bytes | None:
         for offset in self._offsets.get(_short(chunk), ()):
-            for seed in seeds:
+            for place, seed in enumerate(seeds):
                 data = self._holds(seed, chunk, offset)
                 if data is not None:
+                    self._prefer(seeds, place)
                     return data
         return None
+
+    def _prefer(self, seeds: list[int], place: int) -> None:
+        """Ask this seed first from now on: it is the slot that runs."""
+        if place and len(seeds) == len(self._paths):
+            seeds.insert(0, seeds.pop(place))
+            self._paths.insert(0, self._paths.pop(place))
 
     def _holds(self, seed: int, chunk: Chunk, offset: int) -> bytes | None:
         data = _bytes_at(seed, chunk.length, offset)
