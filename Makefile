@@ -44,7 +44,7 @@ sweep: $(VENV)/test.stamp
 	UPPARAT_SWEEP=1 UPPARAT_SEED=$(SEED) \
 		$(BIN)/python -m pytest -n 4 --dist worksteal --hypothesis-seed=$(SEED) \
 		tests/unit tests/e2e/test_crash_points.py tests/e2e/test_fault_matrix.py \
-		tests/e2e/test_torture.py
+		tests/e2e/test_torture.py tests/e2e/test_torture_delta.py
 	UPPARAT_LONG=1 $(BIN)/python -m pytest -n 4 --dist worksteal -m long tests
 
 check: $(VENV)/test.stamp
@@ -55,6 +55,7 @@ check: $(VENV)/test.stamp
 # KILLS=500 SEED=1 make torture
 torture: $(VENV)/test.stamp
 	$(BIN)/python -m tests.torture $(if $(KILLS),--kills $(KILLS)) --seed $(SEED)
+	$(BIN)/python -m tests.torture_delta $(if $(KILLS),--kills $(KILLS)) --seed $(SEED)
 
 # CASES=100000 SEED=1 make fuzz
 fuzz: $(VENV)/test.stamp
@@ -62,7 +63,8 @@ fuzz: $(VENV)/test.stamp
 	UPPARAT_SWEEP=1 UPPARAT_CASES=$(or $(CASES),100000) \
 		$(BIN)/python -m pytest -n auto --hypothesis-seed=$(SEED) \
 		tests/unit/test_job.py tests/unit/test_minisign.py tests/unit/download/test_response.py \
-		tests/unit/net/test_proxy.py tests/unit/net/test_http_connect.py
+		tests/unit/net/test_proxy.py tests/unit/net/test_http_connect.py \
+		tests/unit/delta/test_header.py tests/unit/delta/test_unpack.py
 
 # MODULES=upparat/job.py make mutants
 mutants: $(VENV)/test.stamp

@@ -22,7 +22,7 @@ from tests.support.sweep import SWEEP
 from tests.support.waiting import wait_until
 from tests.support.world import CLIENT_ID, THING, device_config
 
-collect_ignore = [] if SWEEP else ["test_torture.py"]
+collect_ignore = [] if SWEEP else ["test_torture.py", "test_torture_delta.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from tests.support.publishing import SECRET, PublishCommand, StallingRelay
 from tests.support.waiting import PATIENCE, wait_until
+from tests.support.zchunk import image, requires_zck
 from upparat.local import policies
 from upparat.local.aws import LocalAws
 from upparat.publish.boto import BotoAws
@@ -235,6 +236,33 @@ def test_a_dry_run_sends_nothing(aws: LocalAws, publish: PublishCommand, tmp_pat
         "put_object",
         "create_job",
     ]
+
+
+@requires_zck
+def test_a_delta_is_uploaded_once_beside_the_file(
+    aws: LocalAws, publish: PublishCommand, tmp_path: Path
+) -> None:
+    (file := tmp_path / "image.bin").write_bytes(image(300_000))
+    words = ["--thing", THING, "--delta"]
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    publish.environment["TMPDIR"] = str(scratch)
+    dry = publish.run(file, *words, "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    [made] = publish.json(file, *words)
+    zck = stored(aws, {"file": made["delta"]})
+    assert made["uploaded_bytes"] == 300_000 + len(zck)
+    document = json.loads(aws.iot.get_job_document(jobId=made["job_id"])["document"])
+    key = made["delta"].removeprefix(f"s3://{policies.BUCKET}/")
+    assert key.endswith("/image.bin.zck")
+    assert f"  Key: {key}\n" in dry.stdout
+    assert document["delta"] == aws.placeholder(key)
+    (tmp_path / "stored.zck").write_bytes(zck)
+    unpack = ["unzck", "--stdout", str(tmp_path / "stored.zck")]
+    assert subprocess.run(unpack, check=True, capture_output=True).stdout == image(300_000)
+    [again] = publish.json(file, *words)
+    assert (again["uploaded_bytes"], again["new"]) == (0, False), "zck makes the same file"
+    assert list(scratch.iterdir()) == []
 
 
 def test_an_interrupted_watch_leaves_the_job_alone(

@@ -66,7 +66,8 @@ def run(kind, *values):
         note(event="digest", job=os.environ["UPPARAT_JOB_ID"], digest=seen)
     elif kind == "swallow":
         left, FILE[0] = values[1], values[0]
-        with open(values[0], "wb") as target:
+        mode = "r+b" if len(values) > 2 and os.path.exists(values[0]) else "wb"
+        with open(values[0], mode) as target:
             while left and (piece := os.read(0, min(left, 65536))):
                 target.write(piece)
                 target.flush()
@@ -168,6 +169,11 @@ def swallow(path: Path, size: int = 1 << 40) -> Step:
     The end of stdin is noted.
     """
     return ["swallow", str(path), size]
+
+
+def overwrite(path: Path) -> Step:
+    """Like :func:`swallow`, onto what is there already, as with a block device."""
+    return ["swallow", str(path), 1 << 40, "keep"]
 
 
 def deafen() -> Step:

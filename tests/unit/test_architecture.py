@@ -111,7 +111,7 @@ ALLOWED = {
         "signing",
         "storage",
     ),
-    "publish": ("control", "iotjobs", "job", "signing", "text"),
+    "publish": ("control", "delta", "iotjobs", "job", "signing", "text"),
     # the roof
     "service": (
         "byhand",

@@ -314,6 +314,6 @@ class Site(SynchronousTestCase):
     def test_the_tour_is_the_tutorials(self) -> None:
         [tour] = re.findall(r"^## A tour\n(.*?)^## ", read("README.md"), re.DOTALL | re.MULTILINE)
         commands = re.findall(r"^```sh\n.*?^```$", tour, re.DOTALL | re.MULTILINE)
-        self.assertEqual(len(commands), 3)
+        self.assertEqual(len(commands), 4)
         for command in commands:
             self.assertIn(command, read("docs/tutorial.md"))

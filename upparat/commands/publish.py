@@ -9,6 +9,7 @@ import argparse
 import json
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -56,6 +57,7 @@ def _add_release(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--force-update", action="store_true", help="set 'force' of the document")
     group.add_argument("--log-url", default="", help="for logs: a URL, or s3://BUCKET/PREFIX")
     group.add_argument("--package", default="", help="the package of the catalog")
+    group.add_argument("--delta", action="store_true", help="devices fetch what has changed")
 
 
 def _add_devices(group: argparse._ArgumentGroup) -> None:
@@ -116,11 +118,12 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
     try:
         order = order_of(arguments)
         aws, region = connect(arguments.region, arguments.endpoint_url)
-        release = prepare(order, region, console)
-        if arguments.dry_run:
-            _print_requests(release, aws, as_objects=arguments.json)
-            return 0
-        published = _publish(release, aws, console)
+        with tempfile.TemporaryDirectory(prefix="upparat-") as scratch:
+            release = prepare(order, region, console, Path(scratch))
+            if arguments.dry_run:
+                _print_requests(release, aws, as_objects=arguments.json)
+                return 0
+            published = _publish(release, aws, console)
     except KeyboardInterrupt:
         told = "interrupted: the same command goes on where it has stopped"
         raise PublishFailed(told, EXIT_INTERRUPTED) from None
@@ -159,6 +162,7 @@ def order_of(arguments: argparse.Namespace) -> Order:
         force=arguments.force_update,
         log_url=arguments.log_url,
         job_id=arguments.job_id,
+        delta=arguments.delta,
     )
 
 
@@ -173,8 +177,6 @@ def _publish(release: Release, aws: BotoAws, console: Console) -> Published:
     publisher = Publisher(aws, console)
     release = publisher.check(release)
     sent = publisher.upload(release)
-    where = f"s3://{release.place.bucket}/{release.place.key}"
-    console.line(f"{where}: {'uploaded' if sent else 'was there already'}")
     new = publisher.make_job(release)
     made = "created" if new else "exists already, with the same document: it stays as it is"
     console.line(f"Job {release.job_id} {made}")

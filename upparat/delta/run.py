@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from upparat.download.response import Permanent
@@ -13,11 +14,14 @@ from upparat.job import ExecutionKey
 from .assemble import Assembly
 from .header import LEAD, DeltaError, Header, parse_header, parse_lead
 from .lines import LineFactory, NotFetched, Source, SpanFetcher, fetch_range
-from .plan import Span
+from .plan import Span, chunk_at, runs
 from .seeds import Seeds
 
 FIRST = 1 << 16
 """Bytes of the first request: the whole header of most files."""
+
+PROBED = 1 << 26
+"""Bytes that are read of each seed for nothing, at the most."""
 
 
 class DeltaRun:
@@ -69,13 +73,29 @@ class DeltaRun:
         header = await self._fetch_header(journey)
         if journey.job.size not in (None, header.size):
             raise DeltaError(f"it holds {header.size} bytes, and size is {journey.job.size}")
+        seeds = await journey.work.run(lambda: Seeds(self._paths, self._tables, header))
+        await self._probe(journey, header, seeds)
         # Its table serves the next update, even if this one is not worth the while.
-        self.assembly = await journey.work.run(
-            lambda: Assembly(header, Seeds(self._paths, self._tables, header))
-        )
+        self.assembly = await journey.work.run(lambda: Assembly(header, seeds))
         if not self.assembly.pays:
             raise DeltaError("it costs as many bytes as the file")
         return self.assembly
+
+    async def _probe(self, journey: Journey, header: Header, seeds: Seeds) -> None:
+        """Look for chunks that no table knows, until :data:`PROBED` bytes in a row are not there.
+
+        They are there if a stream into a seed was cut off, or the table is lost and little has
+        moved.
+        """
+        wanted = header.chunks[chunk_at(header.chunks, journey.partial.length) :]
+        unknown = [chunk for chunk in wanted if not seeds.promise(chunk)] if seeds else []
+        missed = 0
+        for run in runs(unknown, 0, len(unknown)):
+            chunks = unknown[run.first : run.last]
+            found = await journey.work.run(partial(seeds.probe, chunks))
+            missed = 0 if found else missed + sum(chunk.length for chunk in chunks)
+            if missed >= PROBED:
+                return
 
     async def _fetch_header(self, journey: Journey) -> Header:
         line, scope = self._connect(), journey.work.scope

@@ -17,7 +17,7 @@ class Seeds:
 
     Whatever a seed gives is hashed: one that has changed meanwhile costs chunks, and nothing else.
 
-    :param paths: in the order in which to ask them; one that cannot be read is skipped.
+    :param paths: one that cannot be read is skipped.
     :param tables: see :mod:`.tables`.
     """
 
@@ -39,9 +39,27 @@ class Seeds:
                 if offset not in offsets:
                     offsets.append(offset)
 
+    def __bool__(self) -> bool:
+        """Whether there is a seed at all."""
+        return bool(self._paths)
+
     def promise(self, chunk: Chunk) -> bool:
         """Whether a seed should have this chunk."""
         return _short(chunk) in self._offsets
+
+    def probe(self, chunks: Sequence[Chunk]) -> int:
+        """Look for chunks at the places that the new file has them. Call it in a thread.
+
+        Returns how many were found. Those are promised from now on.
+        """
+        found = 0
+        with ExitStack() as stack:
+            seeds = list(self._opened(stack))
+            for chunk in chunks:
+                if any(self._holds(seed, chunk, chunk.offset) is not None for seed in seeds):
+                    self._offsets.setdefault(_short(chunk), []).append(chunk.offset)
+                    found += 1
+        return found
 
     def read(self, chunks: Sequence[Chunk]) -> list[bytes | None]:
         """Read chunks; ``None`` for one that no seed has any more. Call it in a thread."""
@@ -56,13 +74,25 @@ class Seeds:
                 stack.callback(os.close, descriptor)
                 yield descriptor
 
-    def _read(self, seeds: Sequence[int], chunk: Chunk) -> bytes | None:
+    def _read(self, seeds: list[int], chunk: Chunk) -> bytes | None:
         for offset in self._offsets.get(_short(chunk), ()):
-            for seed in seeds:
-                data = _bytes_at(seed, chunk.length, offset)
-                if len(data) == chunk.length and self._checksum.of(data) == chunk.digest:
+            for place, seed in enumerate(seeds):
+                data = self._holds(seed, chunk, offset)
+                if data is not None:
+                    self._prefer(seeds, place)
                     return data
         return None
+
+    def _prefer(self, seeds: list[int], place: int) -> None:
+        """Ask this seed first from now on: it is the slot that runs."""
+        if place and len(seeds) == len(self._paths):
+            seeds.insert(0, seeds.pop(place))
+            self._paths.insert(0, self._paths.pop(place))
+
+    def _holds(self, seed: int, chunk: Chunk, offset: int) -> bytes | None:
+        data = _bytes_at(seed, chunk.length, offset)
+        right = len(data) == chunk.length and self._checksum.of(data) == chunk.digest
+        return data if right else None
 
 
 def _readable(path: Path) -> bool:

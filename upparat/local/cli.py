@@ -14,16 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from upparat.job import Status
-from upparat.publish.boto import BotoAws
 from upparat.publish.document import job_document
 from upparat.publish.firmware import FirmwareFile, examine
 from upparat.publish.place import Place
 from upparat.publish.request import AwsRefused, PublishFailed
-from upparat.publish.upload import FirmwareUpload
 
 from . import policies
 from .aws import Cloud, LocalAws, require_packages
 from .device import Device
+from .files import upload, upload_delta
 from .ministack import LocalAwsError
 
 DIRECTORY = "upparat-local"
@@ -143,11 +142,12 @@ def job(arguments: argparse.Namespace) -> int:
     aws, device = _connect(Path(arguments.directory))
     job_id = arguments.job_id or f"job-{time.time_ns() // 1_000_000}"
     firmware = examine(Path(arguments.file))
-    place = aws.place(f"{job_id}/{firmware.path.name}")
-    FirmwareUpload(BotoAws(aws.client), place, firmware).run()
     screen = Screen(sys.stdout)
+    place = upload(aws, job_id, firmware)
+    delta = upload_delta(aws, job_id, firmware.path, screen) if arguments.delta else None
     with Watcher(aws.mqtt_port, device.cafile, device.thing_name) as watcher:
-        aws.create_job(job_id, _document(arguments, firmware, place), [device.thing_name])
+        document = _document(arguments, firmware, place, delta)
+        aws.create_job(job_id, document, [device.thing_name])
         screen.line(f"Job {job_id} created for {device.thing_name}; Ctrl-C stops watching it")
         try:
             execution = follow(watcher, screen, lambda: aws.execution(job_id, device.thing_name))
@@ -167,7 +167,10 @@ def _connect(directory: Path) -> tuple[Cloud, Device]:
 
 
 def _document(
-    arguments: argparse.Namespace, firmware: FirmwareFile, place: Place
+    arguments: argparse.Namespace,
+    firmware: FirmwareFile,
+    place: Place,
+    delta: Place | None = None,
 ) -> dict[str, object]:
     return job_document(
         place.placeholder,
@@ -175,6 +178,7 @@ def _document(
         firmware,
         meta=arguments.meta or "",
         force=arguments.force,
+        delta=delta.placeholder if delta else "",
     )
 
 
@@ -197,6 +201,9 @@ def _parser() -> argparse.ArgumentParser:
     job_parser.add_argument("-d", "--directory", default=DIRECTORY, help=f"({DIRECTORY})")
     job_parser.add_argument("--job-id", help="(job-NUMBER)")
     job_parser.add_argument("--meta", help="passed to the hooks")
+    job_parser.add_argument(
+        "--delta", action="store_true", help="fetch only what has changed; needs zck"
+    )
     job_parser.add_argument("--force", action="store_true", help="skip version and download hook")
     return parser
 

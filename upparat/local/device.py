@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import shlex
 import stat
 import sysconfig
 from collections.abc import Mapping
@@ -56,6 +57,11 @@ class Device:
     def rootfs(self) -> Path:
         """The directory that the example hooks install to."""
         return self.directory / "rootfs"
+
+    @property
+    def firmware(self) -> Path:
+        """The file that the example hooks have installed."""
+        return self.rootfs / "firmware"
 
     def hook(self, hook: Hook) -> Path:
         return self.directory / "hooks" / hook
@@ -134,6 +140,7 @@ class Device:
         }
         if self.hook(Hook.INSTALL).exists():
             sections["hooks"] |= {hook: str(self.hook(hook)) for hook in HOOKS}
+            sections["delta"] = {"seeds": shlex.quote(str(self.firmware))}
         return {
             section: {option: value.replace("%", "%%") for option, value in values.items()}
             for section, values in sections.items()

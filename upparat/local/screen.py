@@ -58,8 +58,9 @@ def bar(message: str) -> str:
     try:
         progress = json.loads(message)
         done, total = int(progress["downloaded_bytes"]), int(progress.get("total_bytes") or 0)
+        reused = int(progress.get("reused_bytes") or 0)
     except (ValueError, TypeError, KeyError):
         return message
     if not total:
         return f"{done / 1e6:.1f} MB"
-    return byte_bar(done, total)
+    return byte_bar(done, total) + (f", {reused / 1e6:.1f} from the seed" if reused else "")

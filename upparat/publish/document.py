@@ -15,6 +15,7 @@ from upparat.job import (
     InvalidDocument,
     JobExecution,
     Status,
+    delta_url,
     log_url,
     parse_document,
 )
@@ -28,7 +29,13 @@ if TYPE_CHECKING:
 MOST_BYTES = 32 * 1024
 """The size of a job document that AWS admits."""
 
-_OPTIONS = {"version": "--version", "meta": "--meta", "log_url": "--log-url", "file": "FILE"}
+_OPTIONS = {
+    "version": "--version",
+    "meta": "--meta",
+    "log_url": "--log-url",
+    "file": "FILE",
+    "delta": "--delta",
+}
 _PLACEHOLDER = re.compile(r"\$\{aws:iot:s3-presigned-url(?:-v2|-upload)?:([^{}]|\$\{\w+\})*\}")
 
 
@@ -41,13 +48,15 @@ def job_document(
     meta: str = "",
     force: bool = False,
     log: str = "",
+    delta: str = "",
 ) -> dict[str, object]:
     """Make a document.
 
     :param file: the URL of the file, or a placeholder for it.
     :param log: the URL for the logs of the executions, or a placeholder for it; empty for none.
+    :param delta: the URL of the zchunk file of the file, or a placeholder for it; empty for none.
     """
-    optional = {"signature": signature, "meta": meta, "log_url": log}
+    optional = {"delta": delta, "signature": signature, "meta": meta, "log_url": log}
     return {
         "action": ACTION,
         "version": version,
@@ -83,6 +92,7 @@ def _check(document: Mapping[str, object]) -> None:
     try:
         parse_document(execution)
         log_url(execution)
+        delta_url(execution)
     except InvalidDocument as problem:
         key, _, text = str(problem).partition(": ")
         raise BadArgument(f"{_OPTIONS.get(key, key)}: {text}") from None

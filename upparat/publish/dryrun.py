@@ -15,14 +15,15 @@ from .upload import upload_requests
 
 
 def requests_of(release: Release) -> Iterator[AwsRequest]:
-    """Yield all requests in their order, as if S3 had nothing of the file."""
+    """Yield all requests in their order, as if S3 had nothing of the files."""
     order = release.order
     yield head_bucket(order.bucket)
     for target in order.targets:
         yield target.look_up
     if order.package_look_up:
         yield order.package_look_up
-    yield from upload_requests(release.place, release.firmware)
+    for place, file in release.uploads:
+        yield from upload_requests(place, file)
     yield release.create_job
 
 

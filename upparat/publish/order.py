@@ -71,6 +71,7 @@ class Order:
     :ivar key_file: the private key; ``None`` for no signature.
     :ivar meta: for the hooks; may be a secret.
     :ivar log_url: may be a secret.
+    :ivar delta: whether devices may fetch what has changed: a zchunk file goes with the file.
     :ivar job_id: empty for one that is made of the release and its targets.
     """
 
@@ -89,6 +90,7 @@ class Order:
     force: bool = False
     log_url: str = field(default="", repr=False)
     job_id: str = ""
+    delta: bool = False
 
     def __post_init__(self) -> None:
         """Check what does not need AWS.

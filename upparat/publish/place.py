@@ -21,6 +21,9 @@ class Place:
     bucket: str
     key: str
 
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
     @property
     def parameters(self) -> dict[str, object]:
         """The arguments of boto3 that name the object."""

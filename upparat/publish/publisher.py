@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .checks import check_bucket, check_package, check_targets
+from .deltafile import make_delta
 from .document import encoded, job_document, load_key, signature_of
 from .firmware import FirmwareFile, examine
 from .order import Order
@@ -27,6 +29,7 @@ class Release:
     """An order whose file was read: all that the requests need.
 
     :ivar region: of the job and its targets. The bucket of ``place`` may be in another one.
+    :ivar delta: the zchunk file, if the order wants one.
     """
 
     order: Order
@@ -34,10 +37,26 @@ class Release:
     region: str
     place: Place
     signature: str
+    delta: FirmwareFile | None = None
 
     @property
     def job_id(self) -> str:
         return self.order.job_id_of(self.firmware.sha256)
+
+    @property
+    def delta_place(self) -> Place | None:
+        """Where the zchunk file goes: beside the file, under its own digest."""
+        if self.delta is None:
+            return None
+        key = key_of(self.order.prefix, self.delta.sha256, self.delta.path.name)
+        return dataclasses.replace(self.place, key=key)
+
+    @property
+    def uploads(self) -> Iterator[tuple[Place, FirmwareFile]]:
+        """All that S3 has to have before the job is made."""
+        yield self.place, self.firmware
+        if self.delta is not None and self.delta_place is not None:
+            yield self.delta_place, self.delta
 
     @property
     def create_job(self) -> AwsRequest:
@@ -57,6 +76,7 @@ class Release:
             meta=self.order.meta,
             force=self.order.force,
             log=log_place(self.order.log_url, self.place.region),
+            delta=self.delta_place.placeholder if self.delta_place else "",
         )
 
 
@@ -79,14 +99,17 @@ class Published:
             "version": release.order.version,
             "sha256": release.firmware.sha256,
             "size": release.firmware.size,
-            "file": f"s3://{release.place.bucket}/{release.place.key}",
+            "file": str(release.place),
+            **({"delta": str(release.delta_place)} if release.delta_place else {}),
             "uploaded_bytes": self.sent,
             "new": self.new,
         }
 
 
-def prepare(order: Order, region: str, console: Console) -> Release:
+def prepare(order: Order, region: str, console: Console, scratch: Path | None = None) -> Release:
     """Read the file and sign it. Asks AWS nothing.
+
+    :param scratch: a directory for the zchunk file, which an order with ``delta`` needs.
 
     :raises BadArgument: if the file or the key cannot be used, or the document would be too large.
     """
@@ -96,6 +119,10 @@ def prepare(order: Order, region: str, console: Console) -> Release:
         raise BadArgument(f"FILE: {order.file} is empty")
     place = Place(region, order.bucket, key_of(order.prefix, firmware.sha256, order.file.name))
     release = Release(order, firmware, region, place, _signature(order, key, firmware))
+    _ = release.create_job
+    if not order.delta or scratch is None:
+        return release
+    release = dataclasses.replace(release, delta=make_delta(order.file, scratch, console))
     _ = release.create_job
     return release
 
@@ -124,15 +151,20 @@ class Publisher:
         return dataclasses.replace(release, place=dataclasses.replace(release.place, region=home))
 
     def upload(self, release: Release) -> int:
-        """Upload the file. Returns the bytes that were sent.
+        """Upload all files. Returns the bytes that were sent.
 
         :raises PublishFailed: if that fails; the next run goes on from there.
         """
+        return sum(self._upload(place, file) for place, file in release.uploads)
+
+    def _upload(self, place: Place, file: FirmwareFile) -> int:
         progress = ByteProgress(self._console, "Uploading")
         try:
-            return FirmwareUpload(self._aws, release.place, release.firmware, progress).run()
+            sent = FirmwareUpload(self._aws, place, file, progress).run()
         except AwsRefused as refused:
-            raise explained(refused, f"--bucket {release.place.bucket}") from None
+            raise explained(refused, f"--bucket {place.bucket}") from None
+        self._console.line(f"{place}: {'uploaded' if sent else 'was there already'}")
+        return sent
 
     def make_job(self, release: Release) -> bool:
         """Make the job. Returns false if it is there already, with the same document.

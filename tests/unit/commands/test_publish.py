@@ -58,6 +58,15 @@ class PublishTests(PublishBench):
         self.assertRegex(where, r"^s3://files/firmware/[0-9a-f]{64}/image.bin: uploaded$")
         self.assertEqual(made, "Job mine created")
 
+    def test_a_delta(self) -> None:
+        """Without ``zck`` nothing is asked."""
+        os.environ["PATH"] = str(self.directory)
+        self.assertEqual(
+            self.problem("--delta"),
+            "upparat publish: --delta: the program zck is missing; Debian's package is zchunk",
+        )
+        self.assertEqual(self.aws.operations, [])
+
     def test_all_options(self) -> None:
         key = make_keys(self.directory, "p256").private
         self.publish(

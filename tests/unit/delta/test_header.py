@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.zchunk import changed, image, requires_zck, zck
 from tests.unit.delta.bench import entry, lead, number, zchunk
+from tests.unit.delta.fuzzing import SEEDS, BoundedCase, damaged, dices
 from upparat.delta.header import (
     LEAD,
     MAX_CHUNK,
@@ -22,6 +24,20 @@ from upparat.delta.header import (
 )
 
 CHUNKS = [b"one" * 50, b"two" * 60, b"three"]
+
+_WHOLE = zchunk(CHUNKS)
+BODY = _WHOLE[parse_lead(_WHOLE).length : parse_lead(_WHOLE).end]
+"""A header without its lead."""
+
+_LIMITS = [0, 1, 4, 42, MAX_CHUNKS, MAX_CHUNK, MAX_HEADER, 1 << 32, 1 << 62, 1 << 64]
+
+
+def numbers(dice: random.Random) -> bytes:
+    """A header of digests and of numbers at the limits."""
+    return b"".join(
+        dice.choice([number(dice.choice(_LIMITS)), bytes(32), dice.randbytes(dice.randrange(70))])
+        for _ in range(dice.randrange(13))
+    )
 
 
 class HeaderTests(SynchronousTestCase):
@@ -131,3 +147,20 @@ class HeaderTests(SynchronousTestCase):
         except DeltaError:
             return
         self.assertLessEqual(found.end, LEAD + MAX_HEADER)
+
+
+class DamageTests(BoundedCase):
+    @given(SEEDS)
+    def test_any_header_whose_checksum_is_right(self, seed: int) -> None:
+        for dice in dices(seed):
+            body = damaged(dice, BODY) if dice.random() < 0.7 else numbers(dice)
+            try:
+                header = parse_header(lead(body) + body)
+            except DeltaError:
+                continue
+            chunks = header.chunks
+            self.assertEqual(sum(each.length for each in chunks), header.size)
+            most = header.total - header.length
+            self.assertLessEqual(sum(each.packed for each in chunks), most)
+            self.assertTrue(all(0 < each.length <= MAX_CHUNK for each in chunks))
+            self.assertLessEqual(len(chunks), len(body) // 42)

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.downloads import KEY
 from tests.unit.delta.bench import zchunk
 from tests.unit.delta.lines_bench import URL, FakeServer, MemorySink, Reply, make_journey
-from upparat.delta import plan
+from upparat.delta import plan, run
 from upparat.delta.header import DeltaError, parse_header
 from upparat.delta.lines import NotFetched
 from upparat.delta.run import FIRST, DeltaRun
@@ -64,6 +64,26 @@ class RunTests(SynchronousTestCase):
         self.assertEqual(self.sink.content, NEW)
         assert self.run_.assembly is not None
         self.assertEqual(self.run_.assembly.reused, 5000)
+
+    def test_a_seed_without_a_table(self) -> None:
+        """A stream that was cut off has left it, for one."""
+        seed = Path(self.mktemp())
+        seed.write_bytes(NEW[:5000] + bytes(3000))
+        self.run_ = self.make(seed)
+        self.assertIsNone(self.attempt())
+        self.assertEqual(self.sink.content, NEW)
+        assert self.run_.assembly is not None
+        self.assertEqual(self.run_.assembly.reused, 5000)
+
+    def test_a_seed_that_has_nothing_is_not_read_for_ever(self) -> None:
+        self.patch(plan, "PIECE", 1000)
+        self.patch(run, "PROBED", 2000)
+        seed = Path(self.mktemp())
+        seed.write_bytes(b"?" * 3000 + NEW[3000:])
+        self.run_ = self.make(seed)
+        self.assertIsNone(self.attempt())
+        assert self.run_.assembly is not None
+        self.assertEqual((self.sink.content, self.run_.assembly.reused), (NEW, 0))
 
     def test_a_long_header(self) -> None:
         """The first request does not bring all of it."""

@@ -62,6 +62,30 @@ class SeedTests(SynchronousTestCase):
         self.assertEqual(Seeds([self.seed], tables, header).read(header.chunks), [None])
         self.assertEqual(read, [0, 5])
 
+    def test_the_seed_that_has_chunks_is_asked_first(self) -> None:
+        other = Path(self.mktemp())
+        other.write_bytes(bytes(1000))
+        seeds = self.seeds(other, self.seed)
+        read: list[str] = []
+        pread = os.pread
+
+        def noted(descriptor: int, length: int, offset: int) -> bytes:
+            read.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+            return pread(descriptor, length, offset)
+
+        self.patch(os, "pread", noted)
+        for _ in range(2):
+            self.assertEqual(seeds.read(NEW.chunks), [CHUNKS[2], None, CHUNKS[0]])
+        self.assertEqual(read, [other.name, *[self.seed.name] * 4])
+
+    def test_chunks_at_the_places_of_the_new_file(self) -> None:
+        """No table knows them."""
+        self.seed.write_bytes(CHUNKS[2] + b"old" + CHUNKS[0])
+        seeds = Seeds([self.seed], [], NEW)
+        self.assertEqual(seeds.probe(NEW.chunks), 2)
+        self.assertEqual([seeds.promise(chunk) for chunk in NEW.chunks], [True, False, True])
+        self.assertEqual(seeds.read(NEW.chunks), [CHUNKS[2], None, CHUNKS[0]])
+
     def test_the_second_seed_has_it(self) -> None:
         first = Path(self.mktemp())
         first.write_bytes(bytes(1000))
@@ -72,3 +96,5 @@ class SeedTests(SynchronousTestCase):
         os.mkfifo(pipe)
         for path in (Path(pipe), Path("/dev/null"), Path("/missing"), Path("/")):
             self.assertFalse(self.seeds(path).promise(NEW.chunks[0]))
+            self.assertFalse(self.seeds(path))
+        self.assertTrue(self.seeds(self.seed))

@@ -69,6 +69,9 @@ class CommandLine(Base):
         )
         arguments = cli._parser().parse_args(["job", "f", "1.0"])
         self.assertNotIn("meta", cli._document(arguments, firmware, place))
+        delta = aws.Cloud("", 0).place("j/f.zck")
+        document = cli._document(arguments, firmware, place, delta)
+        self.assertEqual(document["delta"], delta.placeholder)
 
     def test_a_dead_ministack_is_noticed(self) -> None:
         local = aws.LocalAws(self.directory)

@@ -41,6 +41,7 @@ class DeviceFiles(Base):
         self.assertTrue(settings.broker.tls)
         self.assertTrue(settings.download.allow_http)
         self.assertEqual(settings.service.state_dir, device.directory / "state")
+        self.assertEqual(settings.delta.seeds, (device.firmware,))
         self.assertEqual(
             settings.hooks.commands, {hook: (str(device.hook(hook)),) for hook in HOOKS}
         )

@@ -54,6 +54,10 @@ class Display(SynchronousTestCase):
         self.assertIn("100 %", rest)
         self.assertEqual(rest.splitlines()[1:], ["done"])
 
+    def test_what_the_seed_had(self) -> None:
+        told = '{"downloaded_bytes": 9, "total_bytes": 9, "reused_bytes": 5000000}'
+        self.assertTrue(screen.bar(told).endswith("0.0 of 0.0 MB, 5.0 from the seed"))
+
     def test_without_a_total_there_is_no_bar(self) -> None:
         self.assertEqual(screen.bar('{"downloaded_bytes": 1500000}'), "1.5 MB")
 

@@ -37,10 +37,18 @@ class DocumentTests(PublishBench):
 
     def test_what_it_may_have(self) -> None:
         log = PLACE.upload_placeholder
-        made = self.made(signature="AAAA", meta="slot B", force=True, log=log)
-        more = {key: made[key] for key in ("signature", "meta", "force", "log_url")}
+        delta = PLACE.placeholder
+        made = self.made(signature="AAAA", meta="slot B", force=True, log=log, delta=delta)
+        more = {key: made[key] for key in ("signature", "meta", "force", "log_url", "delta")}
         self.assertEqual(
-            more, {"signature": "AAAA", "meta": "slot B", "force": True, "log_url": log}
+            more,
+            {
+                "signature": "AAAA",
+                "meta": "slot B",
+                "force": True,
+                "log_url": log,
+                "delta": delta,
+            },
         )
         self.assertEqual(json.loads(encoded(made)), made)
 
@@ -58,6 +66,7 @@ class DocumentTests(PublishBench):
             self.problem(self.made(log="ftp://h")), "--log-url: must be an https: or http: URL"
         )
         self.assertIn("--log-url: holds a placeholder", self.problem(self.made(log="${x}")))
+        self.assertIn("--delta: holds a placeholder", self.problem(self.made(delta="${x}")))
 
     def test_the_size_that_aws_admits(self) -> None:
         room = module.MOST_BYTES - len(encoded(self.made(meta="x")))

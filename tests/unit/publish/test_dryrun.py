@@ -11,6 +11,7 @@ from upparat.publish.progress import Console
 from upparat.publish.publisher import Release, prepare
 
 from .bench import GROUP, MODEL, REGION, THING, PublishBench
+from .test_deltafile import DeltaBench
 
 
 class DryRunTests(PublishBench):
@@ -65,3 +66,15 @@ class DryRunTests(PublishBench):
         *_, create = requests_of(self.release(log_url="s3://files/logs"))
         document = json.loads(shown(create)["parameters"]["document"])
         self.assertIn("/files/logs/${thingName}/", document["log_url"])
+
+
+class DeltaTests(DeltaBench):
+    def test_the_zchunk_file_goes_with_the_file(self) -> None:
+        self.file()
+        release = prepare(self.order(delta=True), REGION, Console(self.told), self.scratch)
+        requests = list(requests_of(release))
+        *_, head, put, create = requests
+        self.assertEqual([each.operation for each in (head, put)], ["head_object", "put_object"])
+        self.assertIn('"delta": "${aws:iot:s3-presigned-url:', as_text(create))
+        for request in requests:
+            MODEL.check(request)

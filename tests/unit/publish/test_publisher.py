@@ -12,6 +12,7 @@ from upparat.publish.publisher import Published, Publisher, Release, prepare
 from upparat.publish.request import BadArgument, PublishFailed
 
 from .bench import REGION, ROLE, PublishBench
+from .test_deltafile import DeltaBench
 
 
 class PublisherBench(PublishBench):
@@ -109,6 +110,13 @@ class PublisherTests(PublisherBench):
             error = self.assertRaises(PublishFailed, self.publisher.make_job, release)
             self.assertTrue(str(error).startswith(told), str(error))
 
+    def test_each_upload_is_told(self) -> None:
+        told = io.StringIO()
+        release = self.release()
+        self.aws.refuse("head_object", "404")
+        Publisher(self.aws, Console(told)).upload(release)
+        self.assertEqual(told.getvalue().splitlines()[-1], f"{release.place}: uploaded")
+
     def test_what_was_done_as_json(self) -> None:
         release = self.release(job_id="mine")
         self.assertEqual(
@@ -123,3 +131,44 @@ class PublisherTests(PublisherBench):
                 "new": True,
             },
         )
+
+
+class DeltaTests(DeltaBench):
+    def setUp(self) -> None:
+        super().setUp()
+        self.publisher = Publisher(self.aws, Console(self.told))
+
+    def release(self, **more: Any) -> Release:
+        self.file()
+        order = self.order(delta=True, **more)
+        return prepare(order, REGION, Console(self.told), self.scratch)
+
+    def test_both_files_and_then_the_job(self) -> None:
+        self.aws.refuse("head_object", "404")
+        release = self.release()
+        assert release.delta is not None
+        sent = self.publisher.upload(release)
+        self.assertEqual(sent, 8 + release.delta.size)
+        self.publisher.make_job(release)
+        first, second = [each for each in self.aws.requests if each.operation == "put_object"]
+        self.assertEqual(first.parameters["Key"], release.place.key)
+        key = f"firmware/{release.delta.sha256}/image.bin.zck"
+        self.assertEqual(second.parameters["Key"], key)
+        document = json.loads(self.aws.requests[-1].parameters["document"])
+        self.assertEqual(document["file"], release.place.placeholder)
+        self.assertIn(f"/files/{key}}}", document["delta"])
+        self.assertEqual(Published(release, sent, True).as_json()["delta"], f"s3://files/{key}")
+
+    def test_its_url_names_the_region_of_the_bucket(self) -> None:
+        self.aws.answers["head_bucket"] = {"BucketRegion": "eu-west-1"}
+        release = self.publisher.check(self.release())
+        document = json.loads(release.create_job.parameters["document"])
+        self.assertIn("https://s3.eu-west-1.amazonaws.com/", document["delta"])
+
+    def test_a_document_that_the_delta_makes_too_large(self) -> None:
+        self.file()
+        plain = prepare(self.order(), REGION, Console(self.told))
+        room = 32 * 1024 - len(plain.create_job.parameters["document"]) - len(', "meta": ""')
+        prepare(self.order(meta="x" * room), REGION, Console(self.told))
+        error = self.assertRaises(BadArgument, self.release, meta="x" * room)
+        self.assertIn("--meta: the job document has", str(error))
