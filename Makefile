@@ -17,7 +17,7 @@ OLDEST_E2E := tests/integration/test_mqtt.py tests/integration/test_download.py 
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test coverage oldest sweep check docs deb bundle diagram house torture fuzz \
-	mutants bench clean
+	mutants bench device device-test clean
 
 demo: $(VENV)/local.stamp
 	$(BIN)/python -m upparat.local.demo
@@ -72,6 +72,16 @@ mutants: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m benchmarks.downloads
 	$(BIN)/python -m benchmarks.agent
+
+# What the test device boots, in build/device. Needs root: see docs/device.md
+device: deb
+	tests/device/build dist/upparat_*_all.deb
+
+# Updates of a machine that boots, and power cuts. It takes about half an hour
+# CUTS=100 SEED=1 make device-test
+device-test: $(VENV)/test.stamp device
+	UPPARAT_DEVICE=1 $(BIN)/python -m pytest $(if $(SHORT),-k an_update) tests/device
+	$(BIN)/python -m tests.device.cuts --cuts $(or $(CUTS),30) --seed $(SEED)
 
 diagram: $(VENV)/test.stamp
 	$(BIN)/python -m upparat.machine.diagram
