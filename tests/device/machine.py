@@ -80,7 +80,7 @@ class Machine:
         self._server.wait_until_idle()
         return self._disk.cut_power(dice)
 
-    def wait(self, condition: Callable[[], object], what: str, timeout: float = 300.0) -> None:
+    def wait(self, condition: Callable[[], object], what: str, timeout: float = 900.0) -> None:
         """Wait until the condition holds.
 
         :raises AssertionError: after ``timeout`` seconds, or if QEMU has ended.
@@ -91,7 +91,7 @@ class Machine:
             assert time.monotonic() < deadline, f"{what} does not happen: {self.console_file}"
             time.sleep(0.1)
 
-    def wait_for(self, pattern: str, since: int = 0, timeout: float = 300.0) -> None:
+    def wait_for(self, pattern: str, since: int = 0, timeout: float = 900.0) -> None:
         """Wait until the console shows a pattern behind the position ``since``."""
         self.wait(lambda: re.search(pattern, self.console[since:]), f"'{pattern}'", timeout)
 

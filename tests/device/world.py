@@ -77,7 +77,7 @@ class DeviceWorld:
         assert execution is not None
         return execution
 
-    def wait_for_end(self, job_id: str, timeout: float = 600.0) -> ExecutionStatus:
+    def wait_for_end(self, job_id: str, timeout: float = 1800.0) -> ExecutionStatus:
         """Wait until the job has ended, and the guest can be asked."""
         self.machine.wait(
             lambda: self.execution(job_id).status.ended, f"the end of {job_id}", timeout
