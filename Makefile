@@ -17,7 +17,7 @@ OLDEST_E2E := tests/integration/test_mqtt.py tests/integration/test_download.py 
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test coverage oldest sweep check docs deb bundle diagram house torture fuzz \
-	mutants bench clean
+	mutants bench device device-test clean
 
 demo: $(VENV)/local.stamp
 	$(BIN)/python -m upparat.local.demo
@@ -75,6 +75,14 @@ mutants: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m benchmarks.downloads
 	$(BIN)/python -m benchmarks.agent
+
+# What the test device boots, in build/device. Needs root: see docs/device.md
+device: deb
+	tests/device/build dist/upparat_*_all.deb
+
+# An update of a machine that boots. It takes minutes
+device-test: $(VENV)/test.stamp device
+	UPPARAT_DEVICE=1 $(BIN)/python -m pytest tests/device
 
 diagram: $(VENV)/test.stamp
 	$(BIN)/python -m upparat.machine.diagram

@@ -53,7 +53,7 @@ NAVIGATION = {
         "CHANGELOG",
     ],
     "Explanation": ["docs/design", "docs/security", "docs/benchmarks"],
-    "Development": ["CONTRIBUTING", "tests/simulator/README"],
+    "Development": ["CONTRIBUTING", "tests/simulator/README", "docs/device"],
 }
 """Every page but the first, in order. A page that is missing here fails the build."""
 

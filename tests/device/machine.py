@@ -1,0 +1,133 @@
+"""A machine in QEMU whose power can be cut."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+from upparat.local.die_with_parent import dying_with_parent
+
+from .cache import CachedDisk, Loss
+from .guest import Guest
+from .nbd import NbdServer
+
+QEMU = shutil.which("qemu-system-x86_64")
+MEMORY = 384
+"""MiB."""
+CONSOLE = "console=ttyS0 panic=1 quiet loglevel=4 systemd.show_status=no random.trust_cpu=1"
+
+
+class Machine:
+    """A device of one disk. Its console is a file, its network ends at this computer.
+
+    :param build: the directory of kernel and initrd.
+    :param directory: for the console, the sockets and the disk, which is ``disk``.
+    :param clock: the time of the real-time clock at each start, as QEMU's ``-rtc base`` takes it.
+    """
+
+    def __init__(self, build: Path, directory: Path, clock: str = "utc") -> None:
+        self._build = build
+        self._directory = directory
+        self.clock = clock
+        self._disk = CachedDisk(directory / "disk")
+        self._server = NbdServer(self._disk, directory / "disk.sock")
+        self._process: subprocess.Popen[bytes] | None = None
+        self.console_file = directory / "console.log"
+        self.console_file.touch()
+        self.guest = Guest(directory / "guest.sock")
+
+    def __enter__(self) -> Machine:
+        self._server.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kill()
+        self._server.__exit__()
+        self._disk.__exit__()
+
+    @property
+    def console(self) -> str:
+        return self.console_file.read_text(errors="replace")
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Switch the power on."""
+        with self.console_file.open("a") as console:
+            console.write("\n=== power on ===\n")
+        with (self._directory / "qemu.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                dying_with_parent(self._command()),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def cut_power(self, dice: Random) -> Loss:
+        """Kill QEMU, and with it all memory of the guest. Then lose the cache of the disk."""
+        self._kill()
+        self._server.wait_until_idle()
+        return self._disk.cut_power(dice)
+
+    def wait(self, condition: Callable[[], object], what: str, timeout: float = 900.0) -> None:
+        """Wait until the condition holds.
+
+        :raises AssertionError: after ``timeout`` seconds, or if QEMU has ended.
+        """
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert self.running, f"QEMU has ended: {self._directory / 'qemu.log'}"
+            assert time.monotonic() < deadline, f"{what} does not happen: {self.console_file}"
+            time.sleep(0.1)
+
+    def wait_for(self, pattern: str, since: int = 0, timeout: float = 900.0) -> None:
+        """Wait until the console shows a pattern behind the position ``since``."""
+        self.wait(lambda: re.search(pattern, self.console[since:]), f"'{pattern}'", timeout)
+
+    def _kill(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _command(self) -> list[str]:
+        return [
+            str(QEMU),
+            *("-machine", f"q35,accel={accelerator()}", "-m", str(MEMORY), "-smp", "2"),
+            *("-cpu", "host" if accelerator() == "kvm" else "qemu64"),
+            *("-nodefaults", "-no-user-config", "-display", "none"),
+            *("-rtc", f"base={self.clock}"),
+            *("-kernel", str(self._build / "kernel"), "-initrd", str(self._build / "initrd")),
+            *("-append", CONSOLE),
+            *("-chardev", f"file,id=console,path={self.console_file},append=on"),
+            *("-serial", "chardev:console"),
+            *(
+                "-drive",
+                f"if=none,id=disk,format=raw,cache=none,file=nbd+unix:///?socket={self._server.path}",
+            ),
+            *("-device", "virtio-blk-pci,drive=disk"),
+            *("-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="),
+            *("-device", "virtio-rng-pci", "-device", "virtio-serial-pci"),
+            *(
+                "-chardev",
+                f"socket,id=guest,server=on,wait=off,path={self._directory / 'guest.sock'}",
+            ),
+            *("-device", "virtserialport,chardev=guest,name=org.qemu.guest_agent.0"),
+        ]
+
+
+@functools.cache
+def accelerator() -> str:
+    """``kvm`` if it works here, or else ``tcg``."""
+    return os.environ.get("UPPARAT_ACCELERATOR", "tcg")
