@@ -262,10 +262,18 @@ class HookRuns(SynchronousTestCase):
         self.assertEqual(self.calls(), ["fw_setenv try_slot rootfs-b", "systemctl reboot"])
 
     def test_ready_confirms_a_system_that_has_started(self) -> None:
-        (self.directory / "next-slot").write_text("rootfs-b\n")
+        """It confirms what runs, whatever was to be tried."""
+        (self.directory / "next-slot").write_text("rootfs-a\n")
+        runs = {"RUNNING": self.directory / "rootfs-b"}
         for state, status in (("starting", 3), ("degraded", 1), ("running", 0)):
-            self.assertEqual(self.run_hook("ready", 0, 0, "", SYSTEM=state).returncode, status)
+            ran = self.run_hook("ready", 0, 0, "", SYSTEM=state, **runs)
+            self.assertEqual(ran.returncode, status)
         self.assertEqual(self.calls()[-2:], ["fw_setenv slot rootfs-b", "fw_setenv try_slot"])
+
+    def test_ready_confirms_no_unknown_slot(self) -> None:
+        ran = self.run_hook("ready", 0, 0, "", SYSTEM="running", RUNNING=self.file)
+        self.assertEqual(ran.returncode, 1)
+        self.assertEqual(self.calls(), ["systemctl is-system-running"])
 
     def test_the_inventory_is_what_aws_admits(self) -> None:
         printed = self.run_hook("inventory", 0, 0, "").stdout.splitlines()
