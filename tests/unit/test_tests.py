@@ -17,6 +17,7 @@ ELSEWHERE: Mapping[str, str] = {
     "download/client": "needs a server: tests/integration/test_download.py",
     "joblog/client": "needs a server: tests/integration/joblog/test_http.py",
     "local/agent": "needs processes: tests/integration/test_local_cli.py, test_aws_walkthrough.py",
+    "local/files": "needs a local AWS: tests/integration/test_local_cli.py",
     "local/policies": "compared with examples/: tests/unit/test_examples.py",
 }
 """Modules with logic and no tests of their name, each with the reason and the tests it has."""
