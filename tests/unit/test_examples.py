@@ -264,9 +264,9 @@ class HookRuns(SynchronousTestCase):
     def test_ready_confirms_a_system_that_has_started(self) -> None:
         """It confirms what runs, whatever was to be tried."""
         (self.directory / "next-slot").write_text("rootfs-a\n")
-        runs = {"RUNNING": self.directory / "rootfs-b"}
+        runs = self.directory / "rootfs-b"
         for state, status in (("starting", 3), ("degraded", 1), ("running", 0)):
-            ran = self.run_hook("ready", 0, 0, "", SYSTEM=state, **runs)
+            ran = self.run_hook("ready", 0, 0, "", SYSTEM=state, RUNNING=runs)
             self.assertEqual(ran.returncode, status)
         self.assertEqual(self.calls()[-2:], ["fw_setenv slot rootfs-b", "fw_setenv try_slot"])
 

@@ -10,8 +10,8 @@ from upparat.job import Hook, Job, JobExecution, Report, State
 from upparat.ports import Ending, Memory, Rollback
 from upparat.snapshots import EndedJob
 
-from .model import BY_OTHERS, OTHERS, Aftermath, Artifact, Core, Downloading, Inputs, Work
-from .restarts import GOING_DOWN
+from .model import BY_OTHERS, OTHERS, Aftermath, Artifact, Check, Core, Downloading, Inputs, Work
+from .restarts import GOING_DOWN, LINGER_POLL, settling
 from .rollback import fail_installation
 from .states import (
     INSTALLED,
@@ -33,9 +33,6 @@ from .states import (
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 NOTHING_MORE = "nothing more is done for it"
-
-LINGER_POLL = 1.0
-"""Seconds between two looks, at the least, at a restart hook that an earlier agent has left."""
 
 
 def finish(inputs: Inputs, core: Core, work: Work, report: Report) -> None:
@@ -149,6 +146,9 @@ def fail_installed(
 ) -> None:
     if isinstance(work, Artifact) and work.renewing:
         core.timer.cancel()
+    if isinstance(work, Check) and hook is Hook.VERSION and (left := settling(core, work)) > 0:
+        core.wait_for(GOING_DOWN, left)
+        return
     fail_installation(inputs, core, work.job, Report(hook.failure, message, facts))
 
 

@@ -260,11 +260,13 @@ class Check(Work):
         clock, in seconds.
     :ivar verified: the success to report if the version still matches: an earlier agent has seen it
         in this boot, and could not deliver its report.
+    :ivar settled: the device may be going down up to this time of the timer's clock, in seconds.
     """
 
     restart: Restart
     until: float
     verified: State | None = None
+    settled: float = 0.0
 
 
 @dataclass

@@ -9,6 +9,9 @@ from upparat.snapshots import WaitKind
 from .deciding import begin
 from .model import Check, Core, HeldJob, Inputs, Pause, Restart
 
+LINGER_POLL = 1.0
+"""Seconds between two looks, at the least, at a restart hook that an earlier agent has left."""
+
 GOING_DOWN = Pause(WaitKind.RESTART_GRACE, "the device may be going down")
 
 
@@ -34,7 +37,20 @@ def check_after_start(core: Core, job: Job) -> Check:
     restart = _how_far(memory)
     final_version = not memory.same_boot or memory.verified or restart is Restart.NEVER_BEGUN
     until = now if final_version else now + core.policy.restart_timeout
-    return Check(job, restart, until, memory.verified if memory.same_boot else None)
+    verified = memory.verified if memory.same_boot else None
+    settled = now + core.policy.restart_grace if going_down(memory) and not verified else now
+    return Check(job, restart, until, verified, settled)
+
+
+def settling(core: Core, check: Check) -> float:
+    """Seconds for which the device may still be going down: a hook that fails meanwhile says
+    nothing, and no other job may begin."""
+    now, grace = core.timer.now(), core.policy.restart_grace
+    if not core.hooks.restart_lingers():
+        return check.settled - now
+    wait = max(grace, LINGER_POLL)
+    check.settled = now + wait + grace  # the time counts from the hook's end
+    return wait
 
 
 def _check_without_memory(core: Core, job: Job) -> Check:

@@ -236,6 +236,43 @@ class VerifyInstallationTests(SynchronousTestCase):
             ],
         )
 
+    def test_a_version_hook_that_fails_while_the_device_may_go_down_says_nothing(self) -> None:
+        """And another job must not begin meanwhile."""
+        for done in (False, True):
+            memory = Memory(key(), True, same_boot=True, restart_attempts=1, restart_done=done)
+            life = self.rebooted(USUAL_HOOKS, memory).quiet()
+            life.timer.time += 4
+            life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
+            self.assertEqual(life.taken(), [("timer", 6.0)])
+            life.timer.time += 6
+            life.machine.timeout()
+            self.assertEqual(life.taken(), [("run", "version", "a")])
+            life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
+            self.assertEqual(life.taken(), ended("a", "version_hook_failed", "Exit code: 7"))
+
+    def test_nor_while_the_restart_hook_still_runs_and_a_while_afterwards(self) -> None:
+        memory = Memory(key(), True, same_boot=True, restart_attempts=1)
+        life = self.rebooted(USUAL_HOOKS, memory).quiet()
+        life.hooks.lingering = True
+        for _ in range(3):
+            life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
+            self.assertEqual(life.taken(), [("timer", 10.0)])
+            life.timer.time += 10
+            life.machine.timeout()
+            self.assertEqual(life.taken(), [("run", "version", "a")])
+        life.hooks.lingering = False
+        life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
+        self.assertEqual(life.taken(), [("timer", 10.0)])
+        life.timer.time += 10
+        life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
+        self.assertEqual(life.taken(), ended("a", "version_hook_failed", "Exit code: 7"))
+
+    def test_after_a_reboot_it_has_failed(self) -> None:
+        memory = Memory(key(), True, same_boot=False, restart_attempts=1, restart_done=True)
+        life = self.rebooted(USUAL_HOOKS, memory).quiet()
+        life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
+        self.assertEqual(life.taken(), ended("a", "version_hook_failed", "Exit code: 7"))
+
     def test_hooks_fail(self) -> None:
         for hook, state in (
             (Hook.VERSION, "version_hook_failed"),

@@ -338,6 +338,18 @@ class UpdateModel(RuleBasedStateMachine):
         self.device.agent.jobs.look()
         self.device.agent.hooks.finish()
 
+    @rule()
+    def fail_while_the_device_may_go_down(self) -> None:
+        """The agent dies before the device does, its version hook fails, and another job waits."""
+        if self.until_it_runs(Hook.RESTART):
+            self.device.agent.hooks.finish()
+            self.device.crash()
+            if self.until_it_runs(Hook.VERSION):
+                self.device.agent.hooks.fail()
+            self.count += 1
+            self.device.store.create_job(f"ours-{self.count}", document("3.0"))
+            self.go_on(8)
+
     @rule(kind=st.sampled_from(["force", "delete", "retry"]))
     def end_the_job_after_its_restart_hook(self, kind: str) -> None:
         """The agent dies before the device does, and another job waits."""
