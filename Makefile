@@ -74,6 +74,7 @@ mutants: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m benchmarks.downloads
 	$(BIN)/python -m benchmarks.agent
+	$(BIN)/python -m benchmarks.delta
 
 diagram: $(VENV)/test.stamp
 	$(BIN)/python -m upparat.machine.diagram
