@@ -75,6 +75,7 @@ mutants: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m benchmarks.downloads
 	$(BIN)/python -m benchmarks.agent
+	$(BIN)/python -m benchmarks.delta
 
 # What the test device boots, in build/device. Needs root: see docs/device.md
 device: deb

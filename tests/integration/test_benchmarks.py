@@ -10,6 +10,8 @@ from unittest import mock
 import pytest
 
 from benchmarks import agent as bench_agent
+from benchmarks import delta as bench_delta
+from benchmarks import delta_data
 from benchmarks.downloads import (
     CONGESTION,
     HEAD,
@@ -25,6 +27,7 @@ from tests.support.certs import make_certs
 from tests.support.mosquitto import requires_mosquitto
 from tests.support.nginx import Nginx, requires_nginx
 from tests.support.shaped import requires_shaping
+from tests.support.zchunk import requires_zck
 
 pytestmark = pytest.mark.long
 
@@ -73,6 +76,20 @@ def test_a_slow_line_that_cannot_be_had(tmp_path: Path) -> None:
     with mock.patch("benchmarks.downloads.can_be_shaped", return_value=False):
         [told] = shaped(tmp_path, 1, 1)
     assert "Not measured" in told
+
+
+@requires_zck
+@requires_nginx
+def test_deltas(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    few = mock.patch.object(delta_data, "SOURCES", (Path("/usr/bin"),))
+    with few, mock.patch.object(delta_data, "CHANGES", (5,)):
+        delta_data.make(data, 24)
+        _, head, *rows = bench_delta.near(tmp_path / "near", data, 24)
+    assert {row.count("|") for row in rows} == {head.splitlines()[0].count("|")}
+    cells = [row.split(" | ") for row in rows]
+    sent = {name: float(size.removesuffix(" MiB")) for _, name, size, *_ in cells}
+    assert 0 < sent["upparat, a delta"] < sent["upparat, the whole file"]
 
 
 def test_cold_start_and_idleness(tmp_path: Path) -> None:

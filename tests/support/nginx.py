@@ -32,8 +32,8 @@ error_log stderr warn;
 pid {directory}/nginx.pid;
 events {{}}
 http {{
-    log_format status "$status";
-    access_log {directory}/access.log status;
+    log_format answer "$status $bytes_sent";
+    access_log {directory}/access.log answer;
     sendfile on;
     {temporary}
     server {{
@@ -91,7 +91,11 @@ class Nginx:
 
     def statuses(self) -> list[int]:
         """The status of each answer since the last :meth:`forget`, once it has been sent."""
-        return [int(line) for line in self._answers_log.read_text().splitlines()]
+        return [int(line.split()[0]) for line in self._answers_log.read_text().splitlines()]
+
+    def sent(self) -> int:
+        """The bytes of these answers, with their heads."""
+        return sum(int(line.split()[1]) for line in self._answers_log.read_text().splitlines())
 
     def forget(self) -> None:
         os.truncate(self._answers_log, 0)
