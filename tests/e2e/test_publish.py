@@ -16,6 +16,8 @@ from tests.support.publishing import PublishCommand
 from tests.support.scripts import Hooks, complain, leave
 from upparat.local.aws import LocalAws
 
+pytestmark = pytest.mark.long
+
 _numbers = itertools.count(1)
 
 

@@ -159,6 +159,7 @@ def test_the_printed_aws_commands_work(tmp_path: Path) -> None:
     assert '"status": "QUEUED"' in ran.stdout
 
 
+@pytest.mark.long
 def test_the_printed_agent_command_is_the_devices(tmp_path: Path) -> None:
     with command(tmp_path, "upparat.local.cli") as local:
         wait_until(lambda: "Ctrl-C" in local.printed)

@@ -29,6 +29,9 @@ def _table(path: str) -> list[list[str]]:
     return [line.split() for line in Path(path).read_text().splitlines()[1:]]
 
 
+pytestmark = pytest.mark.long
+
+
 def test_it_listens_on_the_loopback_only(tmp_path: Path) -> None:
     with LocalAws(tmp_path) as aws:
         assert aws.ministack.pid is not None
