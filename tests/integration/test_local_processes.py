@@ -17,6 +17,8 @@ from upparat.local import agent, demo, ministack, screen
 from upparat.local.aws import LocalAws
 from upparat.local.device import Device
 
+pytestmark = pytest.mark.long
+
 
 def listeners(pid: int) -> set[str]:
     """The local addresses, as the kernel writes them, that a process listens on."""
@@ -27,9 +29,6 @@ def listeners(pid: int) -> set[str]:
 
 def _table(path: str) -> list[list[str]]:
     return [line.split() for line in Path(path).read_text().splitlines()[1:]]
-
-
-pytestmark = pytest.mark.long
 
 
 def test_it_listens_on_the_loopback_only(tmp_path: Path) -> None:
