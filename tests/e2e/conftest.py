@@ -5,6 +5,7 @@ What must hold whatever a test does is checked when it is over.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -40,6 +41,14 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     with Mosquitto(tmp_path, options=BROKER_OPTIONS) as broker:
         yield broker
     assert broker_breaches(broker.log, CLIENT_ID, THING) == []
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    """A socket in a directory that every user can enter, and whose path is short."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory, "control.sock")
 
 
 @pytest.fixture

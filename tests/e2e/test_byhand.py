@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +24,6 @@ NOWHERE = {"port": 1}
 """A broker that nobody can reach."""
 
 Started = Callable[..., Agent]
-
-
-@pytest.fixture
-def path() -> Iterator[Path]:
-    """A socket in a directory that every user can enter, and whose path is short."""
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o755)
-        yield Path(directory, "control.sock")
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +31,6 @@ def asked(step: str) -> Step:
 
 def opens(step: str, when: str) -> Step:
     return ("IN_PROGRESS", "waiting_for_window", f"{step} waits: the window opens at {when} UTC")
-
-
-@pytest.fixture
-def path() -> Iterator[Path]:
-    """A socket in a directory that every user can enter, and whose path is short."""
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o755)
-        yield Path(directory, "control.sock")
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +32,6 @@ SCHEMA = json.loads(
 NOBODY = 65534
 
 Status = dict[str, Any]
-
-
-@pytest.fixture
-def path() -> Iterator[Path]:
-    """A socket in a directory that every user can enter, and whose path is short."""
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o755)
-        yield Path(directory, "control.sock")
 
 
 @pytest.fixture
