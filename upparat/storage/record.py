@@ -361,7 +361,9 @@ class FileRecord:
             return None
         verified = _STATES[last.state] if last.state in _VERIFIED else None
         if verified is None:
-            self._save(owed=tuple(owed), update=None, tries=(), uncleaned=None)
+            # Whatever becomes of the job, its cleanup hook was begun, and has to come to its end.
+            again = _Update(*last.key) if self._content.uncleaned is not None else None
+            self._save(owed=tuple(owed), update=again, tries=(), uncleaned=None)
             return None
         again = _Update(
             *last.key,

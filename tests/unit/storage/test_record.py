@@ -312,6 +312,15 @@ class CleanupTests(RecordBench):
             self.assertIsNone(self.record().uncleaned())
             self.record().clear()
 
+    def test_the_hook_has_to_end_though_the_end_is_taken_back(self) -> None:
+        """Others may end the job meanwhile, and the agent would not know that it was in hand."""
+        for report in (VERIFIED, PRESENT):
+            self.cleaning(report)
+            memory = self.record().load()
+            assert memory is not None
+            self.assertEqual(memory.key, key("a"))
+            self.record().clear()
+
 
 class BootTests(RecordBench):
     def same_boot(self) -> bool:
