@@ -81,7 +81,7 @@ bench: $(VENV)/test.stamp
 device: deb
 	tests/device/build dist/upparat_*_all.deb
 
-# An update of a machine that boots. It takes minutes
+# Updates of a machine that boots. They take minutes
 device-test: $(VENV)/test.stamp device
 	UPPARAT_DEVICE=1 $(BIN)/python -m pytest tests/device
 

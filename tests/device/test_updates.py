@@ -1,4 +1,4 @@
-"""An update of a machine that boots."""
+"""Updates of a machine that boots."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from upparat.job import Status
 
-from .world import DeviceWorld, Slots
+from .world import DeviceWorld, Slots, violations
 
 FIRST = Slots("1.0", "rootfs-a", "rootfs-a", "")
 SECOND = Slots("2.0", "rootfs-b", "rootfs-b", "")
@@ -23,14 +23,32 @@ def test_an_update(world: DeviceWorld) -> None:
     assert (ended.status, ended.state) == (Status.SUCCEEDED, "complete_ready")
     assert world.slots() == SECOND
     assert violations(world, "job-1", "2.0") == []
-    boots = re.findall("(?m)^boot: (.*)", machine.console)
-    assert [line.strip() for line in boots] == ["rootfs-a, permanent", "rootfs-b, trial"]
+    assert boots(world) == ["rootfs-a, permanent", "rootfs-b, trial"]
     assert silent_units(world) == ""
 
     # A reboot later, the boot loader takes the new slot for the permanent one.
     since = len(machine.console)
     machine.guest.run("systemd-run --on-active=1 systemctl reboot")
     machine.wait_for("boot: rootfs-b, permanent", since)
+
+
+def test_a_version_that_does_not_boot(world: DeviceWorld) -> None:
+    """Init ends, the kernel panics, the boot loader falls back. The job ends with the truth."""
+    world.release("job-1", "3.0", "broken")
+    world.machine.start()
+    ended = world.wait_for_end("job-1")
+    assert (ended.status, ended.state) == (Status.FAILED, "version_mismatch")
+    assert ended.details["message"] == "Expected version '3.0', got '1.0'"
+    assert (ended.details["rollback"], ended.details["running"]) == ("done", "1.0")
+    assert world.slots() == FIRST
+    assert violations(world, "job-1", "1.0") == []
+    assert boots(world) == ["rootfs-a, permanent", "rootfs-b, trial", "rootfs-a, permanent"]
+    assert "Kernel panic" in world.machine.console
+
+
+def boots(world: DeviceWorld) -> list[str]:
+    """What the boot loader has started, in order. The kernel writes lines that end in "reboot:"."""
+    return [line.strip() for line in re.findall("(?m)^boot: (.*)", world.machine.console)]
 
 
 def silent_units(world: DeviceWorld) -> str:
@@ -40,19 +58,3 @@ def silent_units(world: DeviceWorld) -> str:
         "systemctl list-units --failed --plain --no-legend"
     )
     return ran.stdout
-
-
-def violations(world: DeviceWorld, job_id: str, version: str) -> list[str]:
-    """What does not hold when a job has ended and the guest is up."""
-    wrong = []
-    slots = world.slots()
-    if slots.version != version:
-        wrong.append(f"{world.execution(job_id)}, and {slots.version} runs")
-    if slots.permanent != slots.running or slots.trial:
-        wrong.append(f"the boot loader will not start what runs: {slots}")
-    left = world.machine.guest.run("find /var/lib/upparat -name '*.part' -o -name '*.file'").stdout
-    if left:
-        wrong.append(f"left: {left}")
-    if re.search(r"X-Amz|Signature=", world.machine.console):
-        wrong.append("the console shows a signed URL")
-    return [f"{job_id}: {each}" for each in wrong]

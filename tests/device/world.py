@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import hashlib
 import io
+import re
 import shutil
 import socket
 import struct
@@ -151,6 +152,22 @@ def slots(guest: Guest) -> Slots:
     return Slots(
         version, {"/dev/vda2": "rootfs-a", "/dev/vda3": "rootfs-b"}[device], permanent, trial
     )
+
+
+def violations(world: DeviceWorld, job_id: str, version: str) -> list[str]:
+    """What does not hold when a job has ended and the guest is up."""
+    wrong = []
+    slots = world.slots()
+    if slots.version != version:
+        wrong.append(f"{world.execution(job_id)}, and {slots.version} runs")
+    if slots.permanent != slots.running or slots.trial:
+        wrong.append(f"the boot loader will not start what runs: {slots}")
+    left = world.machine.guest.run("find /var/lib/upparat -name '*.part' -o -name '*.file'").stdout
+    if left:
+        wrong.append(f"left: {left}")
+    if re.search(r"X-Amz|Signature=", world.machine.console):
+        wrong.append("the console shows a signed URL")
+    return [f"{job_id}: {each}" for each in wrong]
 
 
 def make_disk(disk: Path, image: Path, data: Path) -> None:
