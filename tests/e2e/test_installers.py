@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import shlex
+import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -13,7 +15,11 @@ from tests.e2e.updates import SUCCEEDED, Updates
 from tests.support.files import FileServer
 from tests.support.waiting import wait_until
 
-APPLICATION = Path(__file__).parent.parent.parent / "examples" / "application"
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+APPLICATION = EXAMPLES / "application"
+requires_dpkg = pytest.mark.skipif(
+    shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed"
+)
 SYSTEMCTL = """#!/bin/sh
 cd {root}
 case $1 in
@@ -66,6 +72,66 @@ class Device:
         return (self.root / "current").readlink().name
 
 
+class DpkgRoot:
+    """Debian packages in a root of their own, by the real ``dpkg``.
+
+    :param path: the root.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        database = path / "var" / "lib" / "dpkg"
+        for name in ("info", "updates", "triggers"):
+            (database / name).mkdir(parents=True)
+        for name in ("status", "available", "lock-frontend"):
+            (database / name).touch()
+        for program, force in (("dpkg", " --force-not-root"), ("dpkg-query", "")):
+            script = path / "tools" / program
+            script.parent.mkdir(exist_ok=True)
+            script.write_text(f'#!/bin/sh\nexec /usr/bin/{program} --root={path}{force} "$@"\n')
+            script.chmod(0o755)
+
+    def build(self, version: str) -> Path:
+        """Return a package ``upparat-tool`` of this version."""
+        tree = self.path.with_name(f"tool-{version}")
+        content = tree / "usr" / "share" / "upparat-tool" / "version"
+        content.parent.mkdir(parents=True)
+        content.write_text(version)
+        (tree / "DEBIAN").mkdir()
+        (tree / "DEBIAN" / "control").write_text(
+            f"Package: upparat-tool\nVersion: {version}\nArchitecture: all\n"
+            "Maintainer: A Maker <maker@example.com>\nDescription: a test\n"
+        )
+        package = tree.with_suffix(".deb")
+        self._run("dpkg-deb", "--build", str(tree), str(package))
+        return package
+
+    def install(self, package: Path) -> None:
+        self._run(str(self.path / "tools" / "dpkg"), "--install", str(package))
+
+    @property
+    def installed(self) -> str:
+        query = str(self.path / "tools" / "dpkg-query")
+        return self._run(
+            query, "--show", "--showformat=${db:Status-Status} ${Version}", "upparat-tool"
+        )
+
+    @property
+    def hooks(self) -> dict[str, object]:
+        lock = self.path / "var" / "lib" / "dpkg" / "lock-frontend"
+        path = f"PATH={self.path}/tools:/usr/sbin:/usr/bin:/sbin:/bin"
+        env = ["/usr/bin/env", path, f"DPKG_LOCK={lock}"]
+        hooks = EXAMPLES / "hooks"
+        return {
+            "version": shlex.join([*env, str(hooks / "version-dpkg"), "upparat-tool"]),
+            "install": shlex.join([*env, str(hooks / "install-dpkg")]),
+        }
+
+    @staticmethod
+    def _run(*command: str) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.fixture
 def device(tmp_path: Path) -> Device:
     return Device(tmp_path / "application")
@@ -98,3 +164,23 @@ def test_a_file_that_is_no_archive(updates: Updates, device: Device) -> None:
     updates.start(hooks=device.hooks)
     assert updates.run()[-1][:2] == ("FAILED", "installation_hook_failed")
     wait_until(lambda: device.versions == {"1.0-factory"})
+
+
+@requires_dpkg
+def test_a_debian_package(updates: Updates, files: FileServer, tmp_path: Path) -> None:
+    root = DpkgRoot(tmp_path / "root")
+    root.install(root.build("1.0"))
+    updates.file = files.add("/tool-2.0.deb", root.build("2.0").read_bytes())
+    updates.start(hooks=root.hooks)
+    assert updates.run()[-1] == SUCCEEDED[-1]
+    assert root.installed == "installed 2.0"
+    assert (root.path / "usr/share/upparat-tool/version").read_text() == "2.0"
+
+
+@requires_dpkg
+def test_a_file_that_is_no_debian_package(updates: Updates, tmp_path: Path) -> None:
+    root = DpkgRoot(tmp_path / "root")
+    root.install(root.build("1.0"))
+    updates.start(hooks=root.hooks)
+    assert updates.run()[-1][:2] == ("FAILED", "installation_hook_failed")
+    assert root.installed == "installed 1.0"
