@@ -1,0 +1,189 @@
+"""The examples of installers, run by the real agent."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.updates import SUCCEEDED, Updates
+from tests.support.files import FileServer
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.long
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+APPLICATION = EXAMPLES / "application"
+requires_dpkg = pytest.mark.skipif(
+    shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed"
+)
+SYSTEMCTL = """#!/bin/sh
+cd {root}
+case $1 in
+    restart) cp -L current/state running ;;
+    is-active) cat running ;;
+esac
+"""
+
+
+def package(state: str) -> bytes:
+    """An application whose service is in this state when it was started."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        member = tarfile.TarInfo("state")
+        member.size = len(state)
+        archive.addfile(member, io.BytesIO(state.encode()))
+    return stream.getvalue()
+
+
+class Device:
+    """Version 1.0 of an application runs; ``systemctl`` is all that is not real.
+
+    :param root: what is ``/opt/application`` elsewhere.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        old = root / "versions" / "1.0-factory"
+        old.mkdir(parents=True)
+        (old / ".version").write_text("1.0\n")
+        (old / "state").write_text("active")
+        (root / "current").symlink_to("versions/1.0-factory")
+        systemctl = root / "bin" / "systemctl"
+        systemctl.parent.mkdir()
+        systemctl.write_text(SYSTEMCTL.format(root=shlex.quote(str(root))))
+        systemctl.chmod(0o755)
+
+    @property
+    def hooks(self) -> dict[str, object]:
+        path = f"PATH={self.root}/bin:/usr/bin:/bin"
+        env = ["/usr/bin/env", path, f"APPLICATION={self.root}"]
+        return {hook.name: shlex.join([*env, str(hook)]) for hook in APPLICATION.iterdir()}
+
+    @property
+    def versions(self) -> set[str]:
+        return {path.name for path in (self.root / "versions").iterdir()}
+
+    @property
+    def current(self) -> str:
+        return (self.root / "current").readlink().name
+
+
+class DpkgRoot:
+    """Debian packages in a root of their own, by the real ``dpkg``.
+
+    :param path: the root.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        database = path / "var" / "lib" / "dpkg"
+        for name in ("info", "updates", "triggers"):
+            (database / name).mkdir(parents=True)
+        for name in ("status", "available", "lock-frontend"):
+            (database / name).touch()
+        own = f"--force-not-root --log={path}/dpkg.log"
+        for program, options in (("dpkg", own), ("dpkg-query", "")):
+            script = path / "tools" / program
+            script.parent.mkdir(exist_ok=True)
+            script.write_text(f'#!/bin/sh\nexec /usr/bin/{program} --root={path} {options} "$@"\n')
+            script.chmod(0o755)
+
+    def build(self, version: str) -> Path:
+        """Return a package ``upparat-tool`` of this version."""
+        tree = self.path.with_name(f"tool-{version}")
+        content = tree / "usr" / "share" / "upparat-tool" / "version"
+        content.parent.mkdir(parents=True)
+        content.write_text(version)
+        (tree / "DEBIAN").mkdir()
+        (tree / "DEBIAN" / "control").write_text(
+            f"Package: upparat-tool\nVersion: {version}\nArchitecture: all\n"
+            "Maintainer: A Maker <maker@example.com>\nDescription: a test\n"
+        )
+        package = tree.with_suffix(".deb")
+        self._run("dpkg-deb", "--build", str(tree), str(package))
+        return package
+
+    def install(self, package: Path) -> None:
+        self._run(str(self.path / "tools" / "dpkg"), "--install", str(package))
+
+    @property
+    def installed(self) -> str:
+        query = str(self.path / "tools" / "dpkg-query")
+        return self._run(
+            query, "--show", "--showformat=${db:Status-Status} ${Version}", "upparat-tool"
+        )
+
+    @property
+    def hooks(self) -> dict[str, object]:
+        lock = self.path / "var" / "lib" / "dpkg" / "lock-frontend"
+        path = f"PATH={self.path}/tools:/usr/sbin:/usr/bin:/sbin:/bin"
+        env = ["/usr/bin/env", path, f"DPKG_LOCK={lock}"]
+        hooks = EXAMPLES / "hooks"
+        return {
+            "version": shlex.join([*env, str(hooks / "version-dpkg"), "upparat-tool"]),
+            "install": shlex.join([*env, str(hooks / "install-dpkg")]),
+        }
+
+    @staticmethod
+    def _run(*command: str) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Device:
+    return Device(tmp_path / "application")
+
+
+def test_an_application(updates: Updates, files: FileServer, device: Device) -> None:
+    updates.file = files.add("/application-2.0.tar.gz", package("active"))
+    updates.start(hooks=device.hooks)
+    assert updates.run()[-1] == SUCCEEDED[-1]
+    assert device.current == "2.0-job-1"
+    assert (device.root / "running").read_text() == "active"
+    wait_until(lambda: device.versions == {"2.0-job-1"})
+
+
+def test_an_application_that_does_not_start(
+    updates: Updates, files: FileServer, device: Device
+) -> None:
+    updates.file = files.add("/application-2.0.tar.gz", package("failed"))
+    updates.start(hooks=device.hooks)
+    last = updates.run()[-1]
+    assert last[:2] == ("FAILED", "ready_hook_failed")
+    details = updates.cloud.updates("job-1")[-1].details
+    assert (details["rollback"], details["running"]) == ("done", "1.0")
+    assert (device.root / "running").read_text() == "active"
+    assert device.current == "1.0-factory"
+    wait_until(lambda: device.versions == {"1.0-factory"})
+
+
+def test_a_file_that_is_no_archive(updates: Updates, device: Device) -> None:
+    updates.start(hooks=device.hooks)
+    assert updates.run()[-1][:2] == ("FAILED", "installation_hook_failed")
+    wait_until(lambda: device.versions == {"1.0-factory"})
+
+
+@requires_dpkg
+def test_a_debian_package(updates: Updates, files: FileServer, tmp_path: Path) -> None:
+    root = DpkgRoot(tmp_path / "root")
+    root.install(root.build("1.0"))
+    updates.file = files.add("/tool-2.0.deb", root.build("2.0").read_bytes())
+    updates.start(hooks=root.hooks)
+    assert updates.run()[-1] == SUCCEEDED[-1]
+    assert root.installed == "installed 2.0"
+    assert (root.path / "usr/share/upparat-tool/version").read_text() == "2.0"
+
+
+@requires_dpkg
+def test_a_file_that_is_no_debian_package(updates: Updates, tmp_path: Path) -> None:
+    root = DpkgRoot(tmp_path / "root")
+    root.install(root.build("1.0"))
+    updates.start(hooks=root.hooks)
+    assert updates.run()[-1][:2] == ("FAILED", "installation_hook_failed")
+    assert root.installed == "installed 1.0"
