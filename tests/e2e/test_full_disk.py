@@ -65,6 +65,7 @@ def the_next_job_works(updates: Updates) -> None:
     assert updates.run("job-2")[-1] == SUCCEEDED[-1]
 
 
+@pytest.mark.long
 def test_a_file_that_will_not_fit(mount: Mount, updates: Updates) -> None:
     """The size is known before: nothing of it is written."""
     disk = mount("disk")

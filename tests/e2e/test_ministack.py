@@ -186,6 +186,7 @@ def test_why_a_hook_has_failed(aws: LocalAws, device: Device, hooks: Hooks) -> N
     }
 
 
+@pytest.mark.long
 def test_a_reboot(aws: LocalAws, device: Device, hooks: Hooks, reports: Reports) -> None:
     hooks.standard(restart=hooks.kill_agent())
     with running(device, hooks, mutual_tls(aws, device), supervised=True) as agent:
@@ -197,6 +198,7 @@ def test_a_reboot(aws: LocalAws, device: Device, hooks: Hooks, reports: Reports)
     assert hooks.names() == ALL_CALLS
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("agent")
 def test_a_version_that_runs_already(aws: LocalAws, device: Device, hooks: Hooks) -> None:
     job = document(aws.upload("old.bin", CONTENT), version="1.0")
@@ -207,6 +209,7 @@ def test_a_version_that_runs_already(aws: LocalAws, device: Device, hooks: Hooks
     assert hooks.names() == ["version"]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("agent")
 def test_a_file_that_is_not_in_s3(
     aws: LocalAws, device: Device, hooks: Hooks, reports: Reports
@@ -219,6 +222,7 @@ def test_a_file_that_is_not_in_s3(
     assert "install" not in hooks.names()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("agent")
 def test_a_document_that_can_never_work(
     aws: LocalAws, device: Device, hooks: Hooks, reports: Reports
@@ -234,6 +238,7 @@ def test_a_document_that_can_never_work(
     assert hooks.names() == ALL_CALLS
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("agent")
 def test_a_foreign_job(aws: LocalAws, device: Device, reports: Reports) -> None:
     """It stays at the head of the queue as it is, and hides nothing."""
@@ -272,6 +277,7 @@ def test_cancelled_in_mid_download(
     assert hooks.names().count("install") == 1
 
 
+@pytest.mark.long
 def test_a_job_that_was_created_while_the_agent_was_away(
     aws: LocalAws, device: Device, hooks: Hooks, reports: Reports
 ) -> None:
@@ -301,6 +307,7 @@ def test_the_log_of_a_failed_job_is_in_s3(
     assert not re.search(r"X-Amz|Signature=", text + agent.log)
 
 
+@pytest.mark.long
 def test_stopped_in_mid_download(
     aws: LocalAws, device: Device, hooks: Hooks, reports: Reports, agent: Agent, files: FileServer
 ) -> None:

@@ -156,6 +156,7 @@ def _body(page: Page) -> str:
 # --- a browser ------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @requires_chromium
 def test_chromium_follows_the_page(
     updates: Updates, start: Callable[..., Agent], page: Page, tmp_path: Path
