@@ -26,6 +26,8 @@ def free_port() -> int:
     """A loopback port that nobody listens on, and that no other test is given."""
     for port in _ports:
         with socket.socket() as probe, suppress(OSError):
+            # A thread that forks at this moment keeps a copy of the probe until its exec.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             return port
     raise AssertionError("ports have no end")
