@@ -192,6 +192,19 @@ def _aftermath(core: Core, memory: Memory, execution: JobExecution | None) -> Af
     return Aftermath(memory.key, restarting, job, undo, rollback)
 
 
+def _must_end(memory: Memory) -> bool:
+    """Whether another job must wait for what is under way: a restart, or a rollback."""
+    return going_down(memory) or memory.rollback is not None
+
+
+def _displaced(core: Core, memory: Memory) -> Aftermath:
+    """What is left to do for an update that gives way to another job. Its rollback comes to its
+    end first: a device that is half taken back is no place for an installation."""
+    if memory.rollback is None:
+        return Aftermath(memory.key, restarting=True)
+    return _aftermath(core, memory, None)
+
+
 def _ended_job(memory: Memory, execution: JobExecution | None) -> Job:
     """Return the job of an ended execution, from its document or from memory."""
     if execution is not None and execution.key == memory.key:
@@ -232,11 +245,11 @@ def _continue_one(inputs: Inputs, core: Core, executions: Sequence[JobExecution]
 def _take(inputs: Inputs, core: Core, execution: JobExecution) -> None:
     """Work on this execution, or reject it because its document can never work."""
     memory = core.memory
-    if memory is not None and going_down(memory) and memory.key != execution.key:
+    if memory is not None and memory.key != execution.key and _must_end(memory):
         core.log.warn(
             "{job_id}: AWS does not describe it; another job is next", job_id=memory.key.job_id
         )
-        inputs._abandon(Aftermath(memory.key, restarting=True))
+        inputs._abandon(_displaced(core, memory))
         return
     try:
         installed = restarted(core, execution) or _is_taken_back(core, execution)

@@ -127,6 +127,25 @@ class StartTests(RollbackBench):
         self.assertEqual(life.jobs.facts["rollback"], "failed")
 
 
+class AnotherJobTests(SynchronousTestCase):
+    def test_the_rollback_comes_to_its_end_first(self) -> None:
+        """AWS does not say what has become of its job. Nothing is installed on what is half taken
+        back, and its file is not left behind."""
+        memory = Memory(key(), restart_accepted=True, rollback=FAILED)
+        life = Life(ALL_HOOKS).started(memory).quiet()
+        life.machine.pending([], [summary("b")])
+        life.machine.describe_failed("a", False)
+        life.machine.described(execution("b"))
+        self.assertEqual(life.state, "wind_down")
+        life.quiet().machine.released()
+        reason = ("ended_by_others", "others have ended the job")
+        self.assertIn(("run", "rollback", "a", *reason), life.taken())
+        life.machine.rolled_back(False)
+        life.quiet().machine.version_known("1.0")
+        self.assertEqual(life.state, "cleanup")
+        self.assertIn(("discard", "a"), life.taken())
+
+
 class LostRecordTests(SynchronousTestCase):
     def end(self, message: str) -> Life:
         life = Life(ALL_HOOKS).started()
