@@ -48,9 +48,8 @@ def check_document(document: object) -> None:
     """:raises InvalidDocument: with all problems at once, by key."""
     if not isinstance(document, dict) or document.get("action") != ACTION:
         raise InvalidDocument(f"action: must be {ACTION!r}")
-    nothing = JobExecution(ExecutionKey("", 0, 0), Status.QUEUED, 0)
-    key, status, version = nothing.key, nothing.status, nothing.version_number
-    parse_document(JobExecution(key, status, version, document={**document, "file": _NOWHERE}))
+    whole = {**document, "file": _NOWHERE}
+    parse_document(JobExecution(ExecutionKey("", 0, 0), Status.QUEUED, 0, document=whole))
 
 
 def read_minisig(path: Path) -> str:

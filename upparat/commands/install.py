@@ -21,6 +21,7 @@ from upparat.control.client import (
 from upparat.control.protocol import ControlRequest, InstallRequest, RequestKind
 from upparat.control.render import line, past_job, rows
 from upparat.control.screen import StatusScreen
+from upparat.job import LOCAL
 from upparat.text import printable
 
 from . import asking, updating
@@ -141,7 +142,7 @@ class _Watch:
     def _ended(self, status: Status) -> Status | None:
         in_hand = status.get("install")
         if self._job_id is None:
-            last = (job["id"] for job in status["history"] if job["id"].startswith("local@"))
+            last = (job["id"] for job in status["history"] if job["id"].startswith(LOCAL))
             self._job_id = in_hand or next(last, None)
         if self._job_id is None:
             raise AskingFailed("nothing was installed by hand of late", 1)
