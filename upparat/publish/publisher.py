@@ -110,7 +110,6 @@ def prepare(order: Order, region: str, console: Console, scratch: Path | None = 
     """Read the file and sign it. Asks AWS nothing.
 
     :param scratch: a directory for the zchunk file, which an order with ``delta`` needs.
-
     :raises BadArgument: if the file or the key cannot be used, or the document would be too large.
     """
     key = load_key(order.key_file) if order.key_file else None
@@ -119,9 +118,11 @@ def prepare(order: Order, region: str, console: Console, scratch: Path | None = 
         raise BadArgument(f"FILE: {order.file} is empty")
     place = Place(region, order.bucket, key_of(order.prefix, firmware.sha256, order.file.name))
     release = Release(order, firmware, region, place, _signature(order, key, firmware))
-    _ = release.create_job
-    if not order.delta or scratch is None:
+    _ = release.create_job  # raises if the document would be too large, before the delta is made
+    if not order.delta:
         return release
+    if scratch is None:
+        raise ValueError("an order with delta needs a directory for the zchunk file")
     release = dataclasses.replace(release, delta=make_delta(order.file, scratch, console))
     _ = release.create_job
     return release

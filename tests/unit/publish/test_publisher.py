@@ -159,6 +159,11 @@ class DeltaTests(DeltaBench):
         self.assertIn(f"/files/{key}}}", document["delta"])
         self.assertEqual(Published(release, sent, True).as_json()["delta"], f"s3://files/{key}")
 
+    def test_a_delta_is_not_left_out_in_silence(self) -> None:
+        self.file()
+        with self.assertRaises(ValueError):
+            prepare(self.order(delta=True), REGION, Console(self.told))
+
     def test_its_url_names_the_region_of_the_bucket(self) -> None:
         self.aws.answers["head_bucket"] = {"BucketRegion": "eu-west-1"}
         release = self.publisher.check(self.release())
