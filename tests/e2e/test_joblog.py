@@ -262,7 +262,7 @@ def test_killed_between_the_report_and_the_upload(updates: Updates, log: File) -
     log.status(503)
     device = updates.start()
     assert updates.run(log_url=signed(log))[-1] == HOOK_FAILED
-    device.wait_for_log("job-1: reported installation_hook_failed")
+    wait_until(lambda: "job-1: reported installation_hook_failed" in job_log(device))
     device.kill()
     assert len(pending(device)) == 1
     device.start()
