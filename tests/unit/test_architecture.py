@@ -145,6 +145,7 @@ ALLOWED = {
         "control",
         "delta",
         "doctor",
+        "job",
         "log",
         "policy",
         "private",
