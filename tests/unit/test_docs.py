@@ -100,6 +100,24 @@ class WhichHookWhen(SynchronousTestCase):
             self.assertIn(label.strip(), drawn)
 
 
+class Readme(SynchronousTestCase):
+    """A newcomer's map is whole."""
+
+    text = read("README.md")
+
+    def test_each_wing_has_its_row(self) -> None:
+        named = re.findall(r"`upparat/(\w+)/`", self.text)
+        wings = {path.parent.name for path in ROOT.glob("upparat/*/__init__.py")}
+        self.assertEqual(sorted(named), sorted(wings))
+
+    def test_each_hook_has_its_row(self) -> None:
+        self.assertEqual(set(re.findall(r"^\| `(\w+)` \|", self.text, re.MULTILINE)), set(Hook))
+
+    def test_each_section_of_the_configuration_is_named(self) -> None:
+        for section in SECTIONS:
+            self.assertIn(f"[{section}]", self.text)
+
+
 class Configuration(SynchronousTestCase):
     def test_every_option_is_documented_and_no_other(self) -> None:
         documented = {section: set(options) for section, options in documented_options().items()}
