@@ -306,7 +306,7 @@ class UpparatService(Service):
         control = ControlService(
             self._reactor,
             settings,
-            self._agent(),
+            self._make_agent,
             self._jobs.check_now,
             service.state_dir,
             self._logs,
@@ -314,7 +314,7 @@ class UpparatService(Service):
         self._core.on_ended = control.job_ended
         return control
 
-    def _agent(self) -> Agent:
+    def _make_agent(self) -> Agent:
         from .byhand.desk import InstallDesk
         from .control.agent import Agent
         from .policy.approvals import Approvals
@@ -358,7 +358,7 @@ class UpparatService(Service):
             control.job_ended(job)
 
         self._core.on_ended = ended
-        metrics = Metrics(self._agent(), tally, lambda: self._downloads.fetched)
+        metrics = Metrics(self._make_agent(), tally, lambda: self._downloads.fetched)
         return WebService(self._reactor, address, lambda: control.desk, metrics)
 
     def _make_core(self) -> Core:

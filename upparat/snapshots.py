@@ -5,8 +5,8 @@ Times are seconds from the moment of the snapshot, because the clock of the agen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from .job import ExecutionKey, Hook
 
@@ -30,8 +30,7 @@ class WaitKind(StrEnum):
     OTHER_JOB = "other_job"
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(NamedTuple):
     """Something that the agent waits for.
 
     :ivar seconds: until it goes on; ``None`` if nobody knows.
@@ -44,8 +43,7 @@ class Wait:
     limit: float | None = None
 
 
-@dataclass(frozen=True)
-class ConnectionSnapshot:
+class ConnectionSnapshot(NamedTuple):
     """The connection to the broker.
 
     :ivar seconds: since the connection stands; ``None`` if it does not.
@@ -58,8 +56,7 @@ class ConnectionSnapshot:
     retry: float | None = None
 
 
-@dataclass(frozen=True)
-class DownloadSnapshot:
+class DownloadSnapshot(NamedTuple):
     """A download that is under way.
 
     :ivar received: bytes that are here.
@@ -73,8 +70,7 @@ class DownloadSnapshot:
     wait: Wait | None = None
 
 
-@dataclass(frozen=True)
-class HookSnapshot:
+class HookSnapshot(NamedTuple):
     """A hook that runs, or waits for its next run.
 
     :ivar run: the number of this run, or of the next one; the first is 1.
@@ -91,8 +87,7 @@ class HookSnapshot:
     wait: Wait | None = None
 
 
-@dataclass(frozen=True)
-class JobSnapshot:
+class JobSnapshot(NamedTuple):
     """The job in hand, without its secrets."""
 
     key: ExecutionKey
@@ -101,8 +96,7 @@ class JobSnapshot:
     size: int | None
 
 
-@dataclass(frozen=True)
-class EndedJob:
+class EndedJob(NamedTuple):
     """A job that is over.
 
     :ivar version: empty if the agent has never read it.

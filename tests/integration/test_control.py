@@ -36,7 +36,7 @@ class World:
         self.service = ControlService(
             reactor,
             ControlSettings(socket=self.path),
-            self.agent.agent(),
+            self.agent.agent,
             lambda: True,
             directory / "state",
             self.logs,

@@ -68,6 +68,14 @@ class OptionsTests(TapTestCase):
 
 
 class NoGarbageTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.addCleanup(gc.unfreeze)
+
+    def test_the_collector_leaves_alone_what_was_made(self) -> None:
+        with tap.no_garbage():
+            made = ["what is imported"]
+        self.assertFalse(any(each is made for each in gc.get_objects()))
+
     def test_the_collector_goes_on(self) -> None:
         with tap.no_garbage():
             self.assertFalse(gc.isenabled())

@@ -73,11 +73,10 @@ def path(doc: str) -> str:
 
 def pattern(default: str, doc: str, allowed: str, whose: str, *, shows: str = "") -> str:
     """A text of the characters that ``allowed`` admits; ``whose`` names them in the problem."""
-    expression = re.compile(allowed)
 
     def wrong(value: str) -> str:
         problem = f"{value!r} holds other characters than those {whose}"
-        return "" if expression.fullmatch(value) else problem
+        return "" if re.fullmatch(allowed, value) else problem
 
     return _field(default, Option(doc, shows or shown(default), wrong=wrong))
 

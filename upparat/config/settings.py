@@ -1,6 +1,7 @@
 """Settings: each option of the configuration file with its default, as frozen values.
 
-The reader reports problems in the order of the fields.
+The reader reports problems in the order of the fields. There is no ``repr``: it could tell a
+secret, and each start of the agent would have to make it.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class StepTimeout(StrEnum):
     AUTO = "auto"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ServiceSettings:
     """``[service]``; both directories belong to the agent alone."""
 
@@ -129,7 +130,7 @@ class ServiceSettings:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BrokerSettings:
     """``[broker]``: the connection uses TLS if and only if the three files are set."""
 
@@ -180,7 +181,7 @@ _HOOKS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HookSettings:
     """``[hooks]``: commands are argument lists with an absolute executable."""
 
@@ -225,7 +226,7 @@ class HookSettings:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DownloadSettings:
     """``[download]``."""
 
@@ -265,7 +266,7 @@ class Require(StrEnum):
     SIGNATURE = "signature"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class VerifySettings:
     """``[verify]``: any of ``keys`` may match; ``authorities`` vouch for other signers."""
 
@@ -299,7 +300,7 @@ class VerifySettings:
 _RULES = "`always`, `window`, `ask` or `ask-or-window`"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PolicySettings:
     """``[policy]``: when the steps of a job may begin; times are in seconds.
 
@@ -328,7 +329,7 @@ class PolicySettings:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class InventorySettings:
     """``[inventory]``: off without a package."""
 
@@ -341,7 +342,7 @@ class InventorySettings:
     hook: tuple[str, ...] = own((), "Prints attributes of the package: lines of `key=value`.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ControlSettings:
     """``[control]``; without a path the socket is off, without an address the page."""
 
@@ -358,7 +359,7 @@ class ControlSettings:
     http_anywhere: bool = flag(False, "Whether `http` may be an address that others can reach.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DeltaSettings:
     """``[delta]``: off without seeds and ``keep``."""
 
@@ -373,7 +374,7 @@ class DeltaSettings:
         return bool(self.seeds) or self.keep
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Settings:
     """The settings of all sections.
 

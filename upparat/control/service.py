@@ -16,11 +16,11 @@ from upparat.config.settings import ControlSettings
 from upparat.job import ExecutionKey
 from upparat.snapshots import EndedJob
 
-from .agent import Agent
 from .listener import ControlListener
 from .reactor import ControlReactor
 
 if TYPE_CHECKING:
+    from .agent import Agent
     from .desk import Desk, JobLogReader
     from .history import History
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class ControlService(Service):
     """Serves the control socket while it runs. Nothing of it raises into the agent.
 
-    :param agent: where the status comes from.
+    :param make_agent: makes what the status comes from, when somebody asks first.
     :param check_now: asks AWS for the jobs; returns ``False`` if there is no connection.
     :param state_dir: the directory for the history of the jobs.
     :param logs: the logs of the jobs, if the agent keeps them.
@@ -41,14 +41,14 @@ class ControlService(Service):
         self,
         reactor: ControlReactor,
         settings: ControlSettings,
-        agent: Agent,
+        make_agent: Callable[[], Agent],
         check_now: Callable[[], bool],
         state_dir: Path,
         logs: JobLogReader | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._reactor = reactor
-        self._agent = agent
+        self._make_agent = make_agent
         self._check_now = check_now
         self._state_dir = state_dir
         self._logs = logs
@@ -109,6 +109,7 @@ class ControlService(Service):
         from .status import StatusBuilder
 
         history = self._loaded_history()
-        status = StatusBuilder(self._agent, lambda: history.jobs, self._now)
-        decisions, installs = self._agent.decisions, self._agent.installs
+        agent = self._make_agent()
+        status = StatusBuilder(agent, lambda: history.jobs, self._now)
+        decisions, installs = agent.decisions, agent.installs
         return Desk(self._reactor, status, self._check_now, self._logs, decisions, installs)

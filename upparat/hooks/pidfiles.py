@@ -97,12 +97,12 @@ def find_installers(agent: str, proc: Path = PROC) -> set[PidfileEntry]:
 
 def _installers(process: Path, agent: str) -> Iterator[PidfileEntry]:
     with suppress(OSError, ValueError):  # it has ended, or is another user's
-        stat = _Stat(process)
-        marks = {AGENT: agent, GROUP: str(stat.group)}
+        marks = {AGENT: agent, GROUP: process.name}
         variables = set((process / "environ").read_bytes().split(b"\0"))
-        marked = variables >= {os.fsencode(f"{name}={mark}") for name, mark in marks.items()}
-        ours = set(_user_ids(process)) == {os.geteuid()}
-        if marked and ours and process.name == str(stat.group):
+        if not variables >= {os.fsencode(f"{name}={mark}") for name, mark in marks.items()}:
+            return
+        stat = _Stat(process)
+        if process.name == str(stat.group) and set(_user_ids(process)) == {os.geteuid()}:
             for hook in Hook:
                 if hook.writes and os.fsencode(f"{HOOK}={hook.value}") in variables:
                     yield PidfileEntry(stat.group, hook, stat.started)

@@ -27,7 +27,7 @@ class ServiceTests(ControlBench):
         return ControlService(
             self.clock,  # type: ignore[arg-type]
             ControlSettings(socket=None),
-            self.agent.agent(),
+            self.agent.agent,
             self.check_now,
             self.directory,
             self.logs,
