@@ -93,7 +93,9 @@ def _agent(directory: Path, port: int, *, console: bool = False) -> Agent:
     """One with the settings of a device that has none of its own."""
     places = {"download_location": directory / "downloads", "state_dir": directory / "state"}
     broker = {"host": "127.0.0.1", "port": port, "thing_name": THING}
-    return Agent(directory, {"service": places, "broker": broker}, console=console)
+    agent = Agent(directory, {"service": places, "broker": broker}, console=console)
+    agent.forked = False  # a device shares no imports
+    return agent
 
 
 # --- cold start ----------------------------------------------------------------------------------
@@ -182,6 +184,7 @@ class Device:
 
     def __init__(self, directory: Path) -> None:
         self.world = World(directory, {"service": {"log_level": "WARNING"}}, size=0)
+        self.world.agent.forked = False
         version = directory / "version"
         version.write_text("#!/bin/sh\necho 2.0\n")
         version.chmod(0o755)

@@ -56,6 +56,7 @@ class Agent:
         self.reboots_when_killed = True
         self.tolerates_tracebacks = False
         self.clock = ""  # the time of day of each start, if it is not the real one
+        self.forked = True  # shares its imports with other agents: see forkserver
         self.exits: list[int] = []
         self._lock = threading.RLock()
         self._wanted = False
@@ -210,19 +211,18 @@ class Agent:
         environment = {**_environment(), MARK: str(self.directory), "PYTHONFAULTHANDLER": "1"}
         if self.clock:
             environment |= shown_by_clock(self.clock)
-        self._process = self._forked(environment) if self._forks else self._executed(environment)
+        self._process = self._fork(environment) if self._forks else self._execute(environment)
         if self.console:  # it has no option for this
             self.pidfile.write_text(str(self._process.pid))
 
     @property
     def _forks(self) -> bool:
-        """Whether its imports are shared with other agents of the tests."""
-        return not (self.console or self.clock or SWEEP)
+        return self.forked and not (self.console or self.clock or SWEEP)
 
-    def _forked(self, environment: Mapping[str, str]) -> ForkedProcess:
+    def _fork(self, environment: Mapping[str, str]) -> ForkedProcess:
         return fork_server().start(self.command(), self.directory, self.output_file, environment)
 
-    def _executed(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _execute(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         with self.output_file.open("ab") as output:
             return subprocess.Popen(
                 self.command(),
