@@ -41,7 +41,7 @@ CONFIGS = ("aws.conf", "bridge.conf", "local.conf")
 HOOKS = sorted((EXAMPLES / "hooks").iterdir())
 INSTALLERS = sorted(
     path
-    for name in ("application", "rauc")
+    for name in ("application", "rauc", "swupdate")
     for path in (EXAMPLES / name).iterdir()
     if not path.suffix
 )
