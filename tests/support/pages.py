@@ -29,7 +29,8 @@ class Installer:
         [self._text] = re.findall(pattern, page, re.DOTALL | re.MULTILINE)
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / "examples").symlink_to(ROOT / "examples")
+        if not (directory / "examples").exists():
+            (directory / "examples").symlink_to(ROOT / "examples")
         self.make_keys()
 
     @property
@@ -42,11 +43,10 @@ class Installer:
             if DEVICE not in block and VERSION not in block:
                 self._run(block, {})
 
-    def make(self, version: str, **environment: str) -> None:
-        """Run the commands for a version there."""
-        for block in self._blocks("sh"):
-            if VERSION in block:
-                self._run(block.replace(VERSION, version), environment)
+    def make(self, version: str, **environment: str) -> str:
+        """Run the commands for a version there, and return what they print."""
+        blocks = [block for block in self._blocks("sh") if VERSION in block]
+        return "".join(self._run(block.replace(VERSION, version), environment) for block in blocks)
 
     def set_up(self, environment: Mapping[str, str]) -> None:
         """Run the commands on the device."""
@@ -74,7 +74,7 @@ class Installer:
     def _here(self, text: str) -> str:
         return re.sub(r"(?<!\S)/etc/", f"{self.etc}/", text)
 
-    def _run(self, block: str, environment: Mapping[str, str]) -> None:
+    def _run(self, block: str, environment: Mapping[str, str]) -> str:
         self.etc.mkdir(exist_ok=True)
         ran = subprocess.run(
             ["sh", "-euc", block],
@@ -85,3 +85,4 @@ class Installer:
             check=False,
         )
         assert ran.returncode == 0, (block, ran.stdout, ran.stderr)
+        return ran.stdout
