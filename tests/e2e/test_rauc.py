@@ -79,6 +79,19 @@ def test_two_updates(fleet: Fleet, device: RaucDevice) -> None:
     assert (device.booted, device.slot("B")) == ("A", NEW)
 
 
+def test_nothing_switches_before_the_restart(fleet: Fleet, device: RaucDevice) -> None:
+    """A device that loses power while the restart waits boots what it ran."""
+    (device.root / "busy").touch()
+    fleet.offer(NEW)
+    fleet.updates.create()
+    agent = fleet.updates.agent
+    assert agent is not None
+    agent.wait_for_log("restart hook: the device is in use")
+    assert (device.slot("B"), device.primary) == (NEW, "A")
+    (device.root / "busy").unlink()
+    assert fleet.told()[-1] == ("SUCCEEDED", "complete_ready", "none")
+
+
 def test_a_version_that_does_not_boot(fleet: Fleet, device: RaucDevice) -> None:
     fleet.offer(image("panic", "2.0"))
     fleet.updates.create()
