@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 from tests.e2e.updates import INSTALLING, RESTARTING, STARTED, Step, Updates
 from tests.support.files import FileServer
-from tests.support.rauc import RaucDevice, image, requires_rauc
+from tests.support.rauc import SIZE, RaucDevice, image, requires_rauc
 from tests.support.waiting import wait_until
+from tests.support.world import signed
+from tests.support.zchunk import changed, requires_zck, zck
 
 pytestmark = [pytest.mark.long, requires_rauc]
 
@@ -150,3 +153,23 @@ def test_an_installation_that_outlives_its_hook(fleet: Fleet, device: RaucDevice
     (device.root / "hold").unlink()
     assert fleet.told()[-1] == ("SUCCEEDED", "complete_ready", "none")
     assert (device.booted, device.slot("B")) == ("B", NEW)
+
+
+@requires_zck
+def test_a_delta_of_a_bundle(fleet: Fleet, device: RaucDevice, tmp_path: Path) -> None:
+    """The last bundle is kept, and the next one costs what has changed in the image."""
+    updates, noise = fleet.updates, random.Random(1).randbytes(SIZE)
+    updates.start(supervised=True, reboots=True, hooks=device.hooks, delta={"keep": "yes"})
+    for job_id, version, content in (
+        ("job-1", "2.0", image("running", "2.0", noise)),
+        ("job-2", "3.0", image("running", "3.0", changed(noise, 1_000_000))),
+    ):
+        bundle = device.bundle(version, content)
+        file = fleet.files.add(f"/{version}.raucb", bundle)
+        delta = fleet.files.add(f"/{version}.zck", zck(tmp_path, bundle))
+        members = {"file": signed(file), "delta": signed(delta), "sha256": file.sha256}
+        updates.create(job_id, version=version, size=len(bundle), **members)
+        assert fleet.told(job_id)[-1] == ("SUCCEEDED", "complete_ready", "none")
+    assert device.slot("A")[: len(content)] == content
+    assert file.sent == 0
+    assert 0 < delta.sent < SIZE // 10

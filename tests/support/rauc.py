@@ -68,12 +68,12 @@ esac
 """
 
 
-def image(state: str, version: str) -> bytes:
+def image(state: str, version: str, content: bytes = b"") -> bytes:
     """A root file system, as far as this device knows: the state of a system that has booted it.
 
     :param state: as ``systemctl is-system-running`` prints it, or ``panic`` if it does not boot.
     """
-    return f"{state}\n{version}\n".encode().ljust(SIZE, b"\0")
+    return f"{state}\n{version}\n".encode() + content.ljust(SIZE, b"\0")
 
 
 class RaucDevice:
