@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.long, requires_swupdate]
 
-NEW = image("2.0", "running", random.Random(1).randbytes(2_500_000))
+NEW = image("2.0", "running", random.Random(1).randbytes(3_000_000))
 SUCCEEDED = [STARTED, INSTALLING, RESTARTING, ("SUCCEEDED", "complete_ready", "none")]
 both = pytest.mark.parametrize("streamed", [False, True], ids=["stored", "streamed"])
 
@@ -22,6 +23,15 @@ both = pytest.mark.parametrize("streamed", [False, True], ids=["stored", "stream
 @pytest.fixture
 def device(tmp_path: Path) -> SwupdateDevice:
     return SwupdateDevice(tmp_path / "device", tmp_path / "agent" / "agent.pid")
+
+
+@pytest.fixture
+def leaver(device: SwupdateDevice) -> None:
+    """SWUpdate leaves a process behind, as the real one may do with a wrong file."""
+    child = device.root / "child" / "swupdate"
+    child.parent.mkdir()
+    shutil.copy("/bin/sleep", child)
+    device.script("swupdate", f'#!/bin/sh\n{child} 600 &\nexec /usr/bin/swupdate "$@"\n')
 
 
 class Fleet:
@@ -76,19 +86,40 @@ def test_an_update(streamed: bool, fleet: Fleet, device: SwupdateDevice) -> None
     assert fleet.progress[-1] == "2.0 is in rootfs-b"
 
 
-def test_the_image_is_written_and_its_progress_told_while_it_comes(
-    fleet: Fleet, device: SwupdateDevice
-) -> None:
+def test_the_image_is_written_while_it_comes(fleet: Fleet, device: SwupdateDevice) -> None:
     fleet.offer(NEW, streamed=True)
     fleet.updates.file.stall(2_000_000)
     fleet.updates.create()
     wait_until(lambda: device.slot("rootfs-b", 1_000_000) == NEW[:1_000_000])
-    agent = fleet.updates.agent
-    assert agent is not None
-    wait_until(lambda: device.tells_progress)
     fleet.updates.file.release()
     assert fleet.told() == SUCCEEDED
+
+
+def test_progress_is_told_in_per_cent(fleet: Fleet) -> None:
+    """The file comes slowly, because SWUpdate tells the last of many steps at once."""
+    fleet.offer(NEW, streamed=True)
+    fleet.updates.file.slow(500_000)
+    fleet.updates.create()
+    agent = fleet.updates.agent
+    assert agent is not None
     agent.wait_for_log("% (rootfs.img)")
+    assert fleet.told() == SUCCEEDED
+
+
+def test_a_program_for_progress_that_ends_at_once(fleet: Fleet, device: SwupdateDevice) -> None:
+    """Its end is not that of the installation."""
+    device.script("swupdate-progress", "#!/bin/sh\nexit 1\n")
+    fleet.offer(NEW, streamed=True)
+    fleet.updates.create()
+    assert fleet.told() == SUCCEEDED
+
+
+@pytest.mark.usefixtures("leaver")
+def test_a_process_that_swupdate_leaves_behind(fleet: Fleet) -> None:
+    """The hook ends it: the device has none of it after its job."""
+    fleet.offer(NEW, streamed=False)
+    fleet.updates.create()
+    assert fleet.told() == SUCCEEDED
 
 
 @both
@@ -114,3 +145,15 @@ def test_a_file_for_another_board(fleet: Fleet, device: SwupdateDevice) -> None:
     (device.page.etc / "hwrevision").write_text("board 2.0\n")
     fleet.offer(NEW, streamed=False)
     fleet.refused()
+
+
+def test_a_stream_whose_digest_is_another_one(fleet: Fleet, device: SwupdateDevice) -> None:
+    """It is in the slot by then, but for its end: nothing switches to it."""
+    fleet.offer(NEW, streamed=True)
+    fleet.updates.file.stall(2_000_000)
+    fleet.updates.create(sha256="0" * 64)
+    wait_until(lambda: device.slot("rootfs-b", 1_000_000) == NEW[:1_000_000])
+    fleet.updates.file.release()
+    assert fleet.told()[-1][:2] == ("FAILED", "verification_failed")
+    assert device.slot("rootfs-b", len(NEW)) != NEW
+    assert (device.booted, device.permanent) == ("rootfs-a", "rootfs-a")

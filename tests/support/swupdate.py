@@ -14,7 +14,7 @@ from .pages import Installer
 from .waiting import PATIENCE
 
 SIZE = 3_000_000
-MISSING = [name for name in ("swupdate", "cpio", "stdbuf") if shutil.which(name) is None]
+MISSING = [name for name in ("swupdate", "cpio", "pkill", "stdbuf") if shutil.which(name) is None]
 QUICK = {"retry_interval": 0.2, "max_retries": 300, "restart_timeout": PATIENCE}
 
 requires_swupdate = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}")
@@ -56,14 +56,15 @@ class SwupdateDevice:
         (root / "slot").write_text("rootfs-a\n")
         (root / "booted").write_text("rootfs-a\n")
         (root / "os-release").write_text("IMAGE_VERSION=1.0\n")
-        self._script("systemctl", SYSTEMCTL.format(root=root, agent=agent))
-        self._script("fw_setenv", FW_SETENV.format(root=root))
-        self._script("fw_printenv", f'#!/bin/sh\ncat "{root}/$2"\n')
-        self._script("findmnt", f'#!/bin/sh\necho "{root}/$(cat {root}/booted)"\n')
+        self.script("systemctl", SYSTEMCTL.format(root=root, agent=agent))
+        self.script("fw_setenv", FW_SETENV.format(root=root))
+        self.script("fw_printenv", f'#!/bin/sh\ncat "{root}/$2"\n')
+        self.script("findmnt", f'#!/bin/sh\necho "{root}/$(cat {root}/booted)"\n')
         self.page = Installer("SWUpdate", root / "checkout")
         self.page.set_up(self.environment)
 
-    def _script(self, name: str, text: str) -> None:
+    def script(self, name: str, text: str) -> None:
+        """Put a program before those of this machine."""
         path = self.root / "bin" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
@@ -88,11 +89,6 @@ class SwupdateDevice:
     def slot(self, name: str, size: int) -> bytes:
         """The first bytes of a slot."""
         return (self.root / name).read_bytes()[:size]
-
-    @property
-    def tells_progress(self) -> bool:
-        """Whether SWUpdate has a listener: its socket is there twice then."""
-        return Path("/proc/net/unix").read_text().count(f"{self.root}/run/swupdateprog\n") > 1
 
     @property
     def environment(self) -> dict[str, str]:
