@@ -76,6 +76,7 @@ bench: $(VENV)/test.stamp
 	$(BIN)/python -m benchmarks.downloads
 	$(BIN)/python -m benchmarks.agent
 	$(BIN)/python -m benchmarks.delta
+	$(BIN)/python -m benchmarks.bundles
 
 # What the test device boots, in build/device. Needs root: see docs/device.md
 device: deb

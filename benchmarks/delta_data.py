@@ -62,13 +62,13 @@ def make(directory: Path, size: int) -> None:
     if (directory / "made").exists():
         return
     tree = directory / "tree"
-    files = list(_fill(tree, size * MIB * 3 // 4))
-    _image(tree, old(directory), size)
+    files = list(fill(tree, size * MIB * 3 // 4))
+    make_image(tree, old(directory), size)
     total, done = sum(each.stat().st_size for each in files), 0
     for change in CHANGES:
         while files and done < total * change // 100:
-            done += _change(files.pop())
-        _image(tree, version := new(directory, change), size)
+            done += change_file(files.pop())
+        make_image(tree, version := new(directory, change), size)
         if shutil.which("xdelta3"):
             _run(
                 "xdelta3",
@@ -85,7 +85,7 @@ def make(directory: Path, size: int) -> None:
     (directory / "made").touch()
 
 
-def _fill(tree: Path, size: int) -> Iterator[Path]:
+def fill(tree: Path, size: int) -> Iterator[Path]:
     """Copy files of this machine, in an order that chance makes."""
     found = [path for source in SOURCES for path in sorted(source.rglob("*")) if _usable(path)]
     random.Random(1).shuffle(found)
@@ -103,14 +103,14 @@ def _usable(path: Path) -> bool:
     return path.is_file() and not path.is_symlink() and 1000 < path.stat().st_size < 2 * MIB
 
 
-def _change(file: Path) -> int:
+def change_file(file: Path) -> int:
     """Change a file. Returns how many bytes it had."""
     content = file.read_bytes()
     file.write_bytes(content.translate(OTHER) + content[:100])
     return len(content)
 
 
-def _image(tree: Path, version: Version, size: int) -> None:
+def make_image(tree: Path, version: Version, size: int) -> None:
     for path in [tree, *tree.rglob("*")]:
         os.utime(path, (1_600_000_000, 1_600_000_000))
     options = ["-m", "0", "-O", "^has_journal", "-U", "00000000-0000-0000-0000-000000000001", "-E"]

@@ -304,13 +304,13 @@ def tell(name: str, lines: Iterable[str], *, keep: bool) -> None:
         write(name, told)
 
 
-def write(name: str, lines: Sequence[str]) -> None:
+def write(name: str, lines: Sequence[str], docs: Path = DOCS) -> None:
     """Keep these lines in the docs, between the marks of this name."""
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    before, rest = DOCS.read_text(encoding="utf-8").split(begin)
+    before, rest = docs.read_text(encoding="utf-8").split(begin)
     after = rest.split(end)[1]
     text = "\n".join(lines)
-    DOCS.write_text(f"{before}{begin}\n{text}\n\n{end}{after}", encoding="utf-8")
+    docs.write_text(f"{before}{begin}\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -39,6 +39,7 @@ NAVIGATION = {
         "docs/offline",
         "docs/signing",
         "docs/delta",
+        "docs/installers",
         "docs/doctor",
     ],
     "Reference": [

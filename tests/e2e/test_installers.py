@@ -1,24 +1,25 @@
-"""The examples of installers, run by the real agent."""
+"""The examples of installers, as ``docs/installers.md`` sets them up, run by the real agent."""
 
 from __future__ import annotations
 
-import io
+import os
 import shlex
 import shutil
 import subprocess
-import tarfile
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.updates import SUCCEEDED, Updates
 from tests.support.files import FileServer
+from tests.support.pages import Installer
+from tests.support.rauc import image, requires_rauc
 from tests.support.waiting import wait_until
+from tests.support.zchunk import requires_zck
 
 pytestmark = pytest.mark.long
 
-EXAMPLES = Path(__file__).parent.parent.parent / "examples"
-APPLICATION = EXAMPLES / "application"
 requires_dpkg = pytest.mark.skipif(
     shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed"
 )
@@ -29,16 +30,6 @@ case $1 in
     is-active) cat running ;;
 esac
 """
-
-
-def package(state: str) -> bytes:
-    """An application whose service is in this state when it was started."""
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        member = tarfile.TarInfo("state")
-        member.size = len(state)
-        archive.addfile(member, io.BytesIO(state.encode()))
-    return stream.getvalue()
 
 
 class Device:
@@ -58,12 +49,21 @@ class Device:
         systemctl.parent.mkdir()
         systemctl.write_text(SYSTEMCTL.format(root=shlex.quote(str(root))))
         systemctl.chmod(0o755)
+        self._page = Installer("An application", root.with_name("checkout"))
+        self._page.set_up({})
 
     @property
     def hooks(self) -> dict[str, object]:
-        path = f"PATH={self.root}/bin:/usr/bin:/bin"
-        env = ["/usr/bin/env", path, f"APPLICATION={self.root}"]
-        return {hook.name: shlex.join([*env, str(hook)]) for hook in APPLICATION.iterdir()}
+        path = f"{self.root}/bin:/usr/bin:/bin"
+        return self._page.hooks({"PATH": path, "APPLICATION": str(self.root)})
+
+    def package(self, state: str) -> bytes:
+        """An application whose service is in this state when it was started."""
+        here = self._page.directory
+        (here / "application").mkdir()
+        (here / "application" / "state").write_text(state)
+        self._page.make("2.0")
+        return (here / "application-2.0.tar.gz").read_bytes()
 
     @property
     def versions(self) -> set[str]:
@@ -121,13 +121,16 @@ class DpkgRoot:
 
     @property
     def hooks(self) -> dict[str, object]:
-        lock = self.path / "var" / "lib" / "dpkg" / "lock-frontend"
-        path = f"PATH={self.path}/tools:/usr/sbin:/usr/bin:/sbin:/bin"
-        env = ["/usr/bin/env", path, f"DPKG_LOCK={lock}"]
-        hooks = EXAMPLES / "hooks"
+        page = Installer("Debian packages", self.path.with_name("checkout"))
+        page.set_up({})
+        options = page.hooks(
+            {
+                "PATH": f"{self.path}/tools:/usr/sbin:/usr/bin:/sbin:/bin",
+                "DPKG_LOCK": str(self.path / "var" / "lib" / "dpkg" / "lock-frontend"),
+            }
+        )
         return {
-            "version": shlex.join([*env, str(hooks / "version-dpkg"), "upparat-tool"]),
-            "install": shlex.join([*env, str(hooks / "install-dpkg")]),
+            key: str(value).replace("my-program", "upparat-tool") for key, value in options.items()
         }
 
     @staticmethod
@@ -141,7 +144,7 @@ def device(tmp_path: Path) -> Device:
 
 
 def test_an_application(updates: Updates, files: FileServer, device: Device) -> None:
-    updates.file = files.add("/application-2.0.tar.gz", package("active"))
+    updates.file = files.add("/application-2.0.tar.gz", device.package("active"))
     updates.start(hooks=device.hooks)
     assert updates.run()[-1] == SUCCEEDED[-1]
     assert device.current == "2.0-job-1"
@@ -152,7 +155,7 @@ def test_an_application(updates: Updates, files: FileServer, device: Device) -> 
 def test_an_application_that_does_not_start(
     updates: Updates, files: FileServer, device: Device
 ) -> None:
-    updates.file = files.add("/application-2.0.tar.gz", package("failed"))
+    updates.file = files.add("/application-2.0.tar.gz", device.package("failed"))
     updates.start(hooks=device.hooks)
     last = updates.run()[-1]
     assert last[:2] == ("FAILED", "ready_hook_failed")
@@ -187,3 +190,16 @@ def test_a_file_that_is_no_debian_package(updates: Updates, tmp_path: Path) -> N
     updates.start(hooks=root.hooks)
     assert updates.run()[-1][:2] == ("FAILED", "installation_hook_failed")
     assert root.installed == "installed 1.0"
+
+
+@requires_rauc
+@requires_zck
+def test_what_a_delta_of_a_bundle_costs(tmp_path: Path) -> None:
+    rauc, delta = Installer("RAUC", tmp_path), Installer("What a delta costs", tmp_path)
+    for version in ("1.0", "2.0"):
+        (tmp_path / f"rootfs-{version}.img").write_bytes(image("running", version))
+    rauc.make("1.0", FORMAT="plain")
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    told = delta.make("2.0", FORMAT="plain", PATH=programs)
+    assert "chunks are new" in told
+    assert "bytes in all" in told

@@ -39,6 +39,12 @@ from upparat.version import older
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 CONFIGS = ("aws.conf", "bridge.conf", "local.conf")
 HOOKS = sorted((EXAMPLES / "hooks").iterdir())
+INSTALLERS = sorted(
+    path
+    for name in ("application", "rauc", "swupdate")
+    for path in (EXAMPLES / name).iterdir()
+    if not path.suffix
+)
 PACKAGED_HOOKS = sorted((Path(policies.__file__).parent / "hooks").iterdir())
 
 
@@ -109,11 +115,19 @@ class Hooks(SynchronousTestCase):
             self.assertEqual(wanted - {path.name for path in hooks}, set())
 
     def test_every_one_is_an_executable_shell_script(self) -> None:
-        for path in (*HOOKS, *PACKAGED_HOOKS):
+        for path in (*HOOKS, *PACKAGED_HOOKS, *INSTALLERS):
             self.assertTrue(path.stat().st_mode & stat.S_IXUSR, path)
             self.assertTrue(path.read_text().startswith("#!/bin/sh\n"), path)
             checked = subprocess.run(["sh", "-n", path], capture_output=True, check=False)
             self.assertEqual((checked.returncode, checked.stderr), (0, b""), path)
+
+
+class Readme(SynchronousTestCase):
+    def test_it_names_each_file(self) -> None:
+        text = read("README.md")
+        files = [path for path in EXAMPLES.glob("*/*") if path.is_file()]
+        for path in files:
+            self.assertIn(f"]({path.relative_to(EXAMPLES)})", text)
 
 
 class HookRuns(SynchronousTestCase):
