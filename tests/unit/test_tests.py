@@ -27,6 +27,7 @@ WITHOUT_MODULE = {
     "docs": "README.md and docs/",
     "examples": "examples/",
     "packaging": "packaging/, tests/reference/ and tests/oldest.py",
+    "rauc_hooks": "examples/rauc/",
     "tests": "this module",
     "machine/world": "a model of the world around the machine",
 }
