@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -73,7 +74,7 @@ def image(state: str, version: str, content: bytes = b"") -> bytes:
 
     :param state: as ``systemctl is-system-running`` prints it, or ``panic`` if it does not boot.
     """
-    return f"{state}\n{version}\n".encode() + content.ljust(SIZE, b"\0")
+    return (f"{state}\n{version}\n".encode() + content).ljust(SIZE, b"\0")[:SIZE]
 
 
 class RaucDevice:
@@ -142,11 +143,19 @@ class RaucDevice:
         self._wanted.clear()
         (self.root / "hold").unlink(missing_ok=True)
         if (self.root / "rauc.pid").exists():
-            os.kill(int((self.root / "rauc.pid").read_text()), 15)
+            os.kill(int((self.root / "rauc.pid").read_text()), signal.SIGTERM)
         self._turns.join(PATIENCE)
         assert self._bus is not None
         self._bus.terminate()
         self._bus.wait(PATIENCE)
+
+    def power_cut(self) -> None:
+        """End RAUC's service as nobody can see, and what it has begun."""
+        os.kill(int((self.root / "rauc.pid").read_text()), signal.SIGKILL)
+        (self.root / "hold").unlink(missing_ok=True)
+        for mount in (self.root / "mnt").iterdir():
+            subprocess.run(["umount", str(mount)], capture_output=True, check=False)
+        wait_until(lambda: self.status() is not None)
 
     def _boot_again_and_again(self) -> None:
         pidfile = self.root / "rauc.pid"
