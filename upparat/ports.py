@@ -84,6 +84,12 @@ class Jobs(Protocol):
 STREAM = "-"
 """Stands for the path of a file that the install hook reads from its stdin."""
 
+LOOPBACK = "url"
+"""Stands for the path of a file that the install hook fetches itself, from a URL of the agent."""
+
+BY_INSTALLER = "verification: installer"
+"""The message of ``installation_start`` then: the agent does not see the file in order."""
+
 
 class DownloadEvents(Protocol):
     """Reports of a download."""
@@ -97,9 +103,11 @@ class DownloadEvents(Protocol):
     def downloaded(self, path: str) -> None:
         """The file is complete, verified, and safe on the disk."""
 
-    def stream_ready(self) -> None:
-        """Comes instead of ``downloaded``, with ``[hooks] install_stream``: run the install hook
-        with :data:`STREAM` for a file, and it reads the file as it comes.
+    def stream_ready(self, place: str = STREAM) -> None:
+        """Comes instead of ``downloaded``, with ``[hooks] install_stream`` or ``install_url``: run
+        the install hook with ``place`` for a file, and it gets the file as it comes.
+
+        :param place: :data:`STREAM` or :data:`LOOPBACK`.
 
         While it runs, ``progressed`` and ``url_expired`` report on the download. When the file will
         not come, ``download_failed`` reports that, once nothing of the hook runs any more.
@@ -186,8 +194,8 @@ class Hooks(Protocol):
         An install, restart or rollback hook first waits for the one that an earlier agent has left
         running.
 
-        :param file: for the install hook: a path, or :data:`STREAM`. For the rollback and the
-            cleanup hook: the state that the job has come to.
+        :param file: for the install hook: a path, :data:`STREAM` or :data:`LOOPBACK`. For the
+            rollback and the cleanup hook: the state that the job has come to.
         :param reason: for these two: why it has.
         """
 

@@ -43,7 +43,7 @@ from .policy.gate import PolicyGate
 from .snapshots import EndedJob
 from .storage.lock import Claim
 from .storage.record import FileRecord
-from .streaming import StreamProducer
+from .streaming import StreamProducer, UrlLender
 from .systemd import ServiceManager
 from .timer import ReactorTimer
 
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .download.streamed import StreamDownloader
     from .inventory.inventory import Inventory
     from .metrics.tally import Tally
+    from .relay.downloader import UrlDownloader
     from .web.service import WebService
 
 FAREWELL = 2.0
@@ -113,13 +114,14 @@ class UpparatService(Service):
         )
         spool = InstallSpool(settings.service.state_dir)
         self._all_jobs = InstallJobs(self._jobs, spool, self._record, self._execution)
-        self._downloads, source = self._make_downloads()
+        self._downloads, source, lender = self._make_downloads()
         self._inventory = self._make_inventory() if settings.inventory.package else None
         self._hooks = HookRunner(
             reactor,
             settings.hooks,
             agent=str(settings.service.state_dir),
             source=source,
+            lender=lender,
             file_problem=self._downloads.file_problem,
             attempts=self._tally.counting(self._record) if self._tally else self._record,
             make_way=self._make_way,
@@ -220,6 +222,8 @@ class UpparatService(Service):
                 "asks for no password, and [verify] require is not signature",
                 host=broker.host,
             )
+        if self._settings.hooks.install_url and self._settings.delta.on:
+            self.log.warn("[delta] is ignored: with [hooks] install_url the agent makes no file")
 
     def _start_sentry(self) -> None:
         service, broker = self._settings.service, self._settings.broker
@@ -227,20 +231,30 @@ class UpparatService(Service):
             service.sentry_dsn, f"upparat@{__version__}", secrets=[broker.password]
         )
 
-    def _make_downloads(self) -> tuple[Downloader | StreamDownloader, StreamProducer | None]:
-        """Make the downloads; also as the source of streamed files, if files are streamed."""
+    def _make_downloads(
+        self,
+    ) -> tuple[
+        Downloader | StreamDownloader | UrlDownloader, StreamProducer | None, UrlLender | None
+    ]:
+        """Make the downloads; also as the source of streamed files, if files are streamed, or as
+        the lender of URLs."""
         settings = self._settings
         arguments = (self._reactor, settings.download, settings.service.download_location)
         verifier = Verifier(settings.verify, unfit=settings.unfit)
+        if settings.hooks.install_url:
+            from .relay.downloader import UrlDownloader  # few devices need it
+
+            lender = UrlDownloader(*arguments, verifier=verifier)
+            return lender, None, lender
         shortcut = self._make_shortcut(verifier) if settings.delta.on else None
         if not settings.hooks.install_stream:
             renew = self._claim.renew if self._claim is not None else lambda: None
             stored = Downloader(*arguments, verifier=verifier, renew=renew, shortcut=shortcut)
-            return stored, None
+            return stored, None, None
         from .download.streamed import StreamDownloader  # few devices need it
 
         streams = StreamDownloader(*arguments, verifier=verifier, shortcut=shortcut)
-        return streams, streams
+        return streams, streams, None
 
     def _make_shortcut(self, verifier: Verifier) -> Shortcut:
         from .delta.client import HttpLines  # few devices need it

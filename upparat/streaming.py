@@ -1,10 +1,12 @@
-"""The contract between a download and an install hook that reads the file from its stdin.
+"""The contract between a download and an install hook that gets the file while it runs.
 
-A run of the install hook consumes the file, the downloads produce it.
+With a stream, a run of the install hook consumes the file, and the downloads produce it. With a
+URL, the downloads lend it to the run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -39,3 +41,20 @@ class StreamProducer(Protocol):
 
     def cancel_stream(self, consumer: StreamConsumer) -> None:
         """Stop, because this consumer has ended."""
+
+
+class UrlLender(Protocol):
+    """Lends a URL of the agent to one run of the install hook at a time."""
+
+    def lend(self, job: Job) -> str:
+        """Serve the job's file at the URL that is returned.
+
+        :raises OSError: if no port is to be had.
+        """
+
+    def take_back(self) -> Callable[[], None] | None:
+        """Serve nothing any more; it is no error if nothing is lent.
+
+        If the file could not be had, the call that is returned reports that: make it when the hook
+        has failed, and is no longer heard.
+        """

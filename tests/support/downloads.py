@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 
 from upparat.job import ExecutionKey, Job, JobExecution, State, Status
-from upparat.ports import DownloadEvents
+from upparat.ports import STREAM, DownloadEvents
 from upparat.streaming import StreamConsumer
 
 KEY = ExecutionKey("job", 1, 1700000000)
@@ -41,8 +41,8 @@ class Heard:
     def downloaded(self, path: str) -> None:
         self._note("downloaded", path)
 
-    def stream_ready(self) -> None:
-        self._note("stream_ready")
+    def stream_ready(self, place: str = STREAM) -> None:
+        self._note("stream_ready", *([] if place == STREAM else [place]))
 
     def url_expired(self, reason: str) -> None:
         self._note("url_expired", reason)

@@ -95,6 +95,17 @@ ALLOWED = {
     ),
     "byhand": ("download", "job", "ports", "private", "snapshots"),
     "delta": ("config", "disk", "download", "job", "private"),
+    "relay": (
+        "config",
+        "disk",
+        "download",
+        "job",
+        "ports",
+        "snapshots",
+        "storage",
+        "streaming",
+        "text",
+    ),
     "joblog": ("backoff", "config", "disk", "download", "job", "log", "private", "text"),
     "inventory": ("config", "hooks", "iotjobs", "job", "mqtt", "oneshot", "text"),
     "control": ("config", "job", "log", "oneshot", "private", "snapshots", "text"),
@@ -129,6 +140,7 @@ ALLOWED = {
         "metrics",
         "mqtt",
         "policy",
+        "relay",
         "sentry",
         "snapshots",
         "storage",
@@ -290,12 +302,13 @@ class Architecture(SynchronousTestCase):
     def test_an_agent_without_a_job_holds_only_what_it_needs(self) -> None:
         http = {"treq", "h2", "twisted.web.client"}
         streams = {"upparat.download.streamed", "upparat.hooks.streamed"}
+        urls = {"upparat.relay", "upparat.hooks.lent"}
         inventory = {"upparat.inventory", "upparat.mqtt.fanout"}
         control = {"upparat.control.service", "upparat.control.server"}
         page = {"upparat.web", "upparat.metrics", "twisted.web.http", "prometheus_client"}
         rare = {"upparat.delta", "upparat.doctor", "upparat.signing", "upparat.download.kept"}
         windows = {"upparat.policy.windows", "zoneinfo"}
-        wings = {*streams, *inventory, *control, *windows, *page, *rare}
+        wings = {*streams, *urls, *inventory, *control, *windows, *page, *rare}
         heavy = {*http, *wings, "difflib", "sentry_sdk", "zstandard"}
         count = f"import sys, upparat.tap, upparat.service; print({heavy!r} & sys.modules.keys())"
         loaded = subprocess.run([sys.executable, "-c", count], capture_output=True, check=True)

@@ -221,6 +221,7 @@ class _SettingsReader:
             "hooks",
             commands=self._commands,
             install_stream=self._install_stream,
+            install_url=self._install_url,
             timeouts=lambda: MappingProxyType(
                 {hook: self.ini.value("hooks", f"timeout_{hook}", timeout) for hook in Hook}
             ),
@@ -241,6 +242,14 @@ class _SettingsReader:
         if install_stream and not self.ini.text("hooks", Hook.INSTALL):
             self.ini.problem("hooks", "install_stream", "needs install")
         return install_stream
+
+    def _install_url(self) -> bool:
+        install_url = self.ini.value("hooks", "install_url", False)
+        if install_url and not self.ini.text("hooks", Hook.INSTALL):
+            self.ini.problem("hooks", "install_url", "needs install")
+        if install_url and self.ini.value("hooks", "install_stream", False):
+            self.ini.problem("hooks", "install_url", "does not go with install_stream")
+        return install_url
 
     def download(self) -> DownloadSettings:
         return self.ini.section(
@@ -282,6 +291,7 @@ class _SettingsReader:
             keys=self._public_keys,
             authorities=self._signing_authorities,
             product=self._product,
+            installer_verifies=self._installer_verifies,
             allow_downgrade=self._allow_downgrade,
         )
 
@@ -289,7 +299,21 @@ class _SettingsReader:
         require = self.ini.value("verify", "require", Require.NONE)
         if require is Require.SIGNATURE and not self._names_signers():
             self.ini.problem("verify", "require", "signature needs public_keys or cafile")
+        if require is not Require.NONE and self._nobody_verifies():
+            what = f"{require} cannot be checked with [hooks] install_url"
+            how = "needs installer_verifies = yes, and an installer that does"
+            self.ini.problem("verify", "require", f"{what}: {how}")
         return require
+
+    def _nobody_verifies(self) -> bool:
+        installer_verifies = self.ini.value("verify", "installer_verifies", False)
+        return self.ini.value("hooks", "install_url", False) and not installer_verifies
+
+    def _installer_verifies(self) -> bool:
+        installer_verifies = self.ini.value("verify", "installer_verifies", False)
+        if installer_verifies and not self.ini.value("hooks", "install_url", False):
+            self.ini.problem("verify", "installer_verifies", "needs [hooks] install_url")
+        return installer_verifies
 
     def _names_signers(self) -> bool:
         return any(self.ini.text("verify", option) for option in ("public_keys", "cafile"))
@@ -434,6 +458,9 @@ class _SettingsReader:
 
     def _keep(self) -> bool:
         keep = self.ini.value("delta", "keep", False)
+        if keep and self.ini.value("hooks", "install_url", False):
+            self.ini.problem("delta", "keep", "is of no use with install_url, which stores no file")
+            return False
         if keep and self.ini.value("hooks", "install_stream", False):
             self.ini.problem(
                 "delta", "keep", "is of no use with install_stream, which stores no file"

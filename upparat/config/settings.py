@@ -191,6 +191,9 @@ class HookSettings:
     install_stream: bool = flag(
         False, "Whether the install hook reads the file from its stdin. Needs `install`."
     )
+    install_url: bool = flag(
+        False, "Whether the install hook fetches the file from a URL of the agent. Needs `install`."
+    )
     timeouts: Mapping[Hook, float] = several(
         lambda: dict.fromkeys(Hook, HOOK_TIMEOUT),
         {
@@ -291,6 +294,9 @@ class VerifySettings:
         "The product that a signature must name. Needs keys or `cafile`, and `bind_version`.",
         r"([A-Za-z0-9._:+-]([A-Za-z0-9._:+ -]{0,126}[A-Za-z0-9._:+-])?)?",
         "of a product: 1 to 128 letters, digits and ._:+- with blanks in between",
+    )
+    installer_verifies: bool = flag(
+        False, "With `install_url`: that the installer verifies the file, as `require` says."
     )
     allow_downgrade: Downgrades = choice(
         Downgrades.YES, "Whether an older version may be installed: `yes`, `forced` or `no`."

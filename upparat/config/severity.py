@@ -12,7 +12,12 @@ from .ini import Problem
 _DISPENSABLE = ("keepalive", "connect_timeout")
 """Options of ``[broker]`` whose defaults serve every broker."""
 
-_TRUSTED = (("download", "cafile"), ("download", "proxy"), ("hooks", "install_stream"))
+_TRUSTED = (
+    ("download", "cafile"),
+    ("download", "proxy"),
+    ("hooks", "install_stream"),
+    ("hooks", "install_url"),
+)
 """Options whose defaults could bring a file from, or to, where it must not be."""
 
 

@@ -157,8 +157,8 @@ def _parsed(url: str) -> tuple[bytes, int, int]:
 
 
 def _begin(headers: Mapping[str, str]) -> int:
-    """The first byte that is asked for, see :attr:`.response.ResumePoint.headers`."""
-    return int(headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+    """The first byte that is asked for. The last one does not count: who asks stops there."""
+    return int(headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
 
 
 def _response(begin: int, size: int, etag: str, wanted: str | None) -> Head:

@@ -61,6 +61,12 @@ class Verifier:
         """Whether a digest or a signature identifies the job's file."""
         return job.digested or self._signed(job)
 
+    def needs_file(self, job: Job) -> bool:
+        """Whether there is a signature that only the bytes of the file can be checked with, so that
+        :meth:`objection` says nothing of it."""
+        told = self._settings.bind_version and job.sha256 is not None
+        return self._signed(job) and not told
+
     def digests(self, job: Job) -> set[str]:
         """The algorithms whose digests :meth:`check` may ask for, by their names in hashlib."""
         names = {"sha256"} if job.sha512 is None else {"sha256", "sha512"}

@@ -16,6 +16,7 @@ class Call:
 
     :ivar file: the path for an install hook, or the state that a job has come to.
     :ivar reason: why it has.
+    :ivar url: for an install hook that fetches the file itself.
     :ivar agent: the agent's state directory.
     """
 
@@ -26,6 +27,7 @@ class Call:
     elapsed: int = 0
     agent: str = ""
     reason: str = ""
+    url: str = ""
 
     @property
     def force(self) -> str:
@@ -36,7 +38,7 @@ class Call:
         """Seconds since the first attempt, retry count, meta, and the argument of this hook."""
         words = [str(self.elapsed), str(self.retry), self.job.meta]
         if self.hook in (Hook.INSTALL, Hook.ROLLBACK, Hook.CLEANUP):
-            words.append(self.file)
+            words.append(self.url or self.file)
         elif self.hook is Hook.RESTART:
             words.append(self.force)
         return [_encode(word) for word in words]
@@ -46,7 +48,7 @@ class Call:
         facts = {
             "UPPARAT_JOB_ID": self.job.job_id,
             "UPPARAT_VERSION": self.job.version,
-            "UPPARAT_FILE": self.file if self.hook is Hook.INSTALL else "",
+            "UPPARAT_FILE": (self.url or self.file) if self.hook is Hook.INSTALL else "",
             "UPPARAT_META": self.job.meta,
             "UPPARAT_FORCE": self.force,
             "UPPARAT_RETRY": str(self.retry),
@@ -54,6 +56,7 @@ class Call:
             HOOK: self.hook.value,
             AGENT: self.agent,
             **self._end(),
+            **self._facts_for_installer(),
         }
         return {**os.environb, **{name.encode(): _encode(value) for name, value in facts.items()}}
 
@@ -64,6 +67,18 @@ class Call:
         if self.hook is Hook.CLEANUP:
             return {"UPPARAT_STATE": self.file, "UPPARAT_REASON": self.reason}
         return {}
+
+    def _facts_for_installer(self) -> dict[str, str]:
+        """What an installer that fetches the file has to verify it with."""
+        if not self.url:
+            return {}
+        size = self.job.size
+        return {
+            "UPPARAT_URL": self.url,
+            "UPPARAT_SIZE": "" if size is None else str(size),
+            "UPPARAT_SHA256": self.job.sha256 or "",
+            "UPPARAT_SHA512": self.job.sha512 or "",
+        }
 
 
 def _encode(text: str) -> bytes:

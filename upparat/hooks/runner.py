@@ -12,9 +12,9 @@ from twisted.logger import Logger
 
 from upparat.config.settings import HookSettings
 from upparat.job import Hook, Job
-from upparat.ports import STREAM, HookEvents, Hooks
+from upparat.ports import LOOPBACK, STREAM, HookEvents, Hooks
 from upparat.snapshots import HookSnapshot
-from upparat.streaming import StreamProducer
+from upparat.streaming import StreamProducer, UrlLender
 from upparat.text import printable
 
 from .call import Call
@@ -34,6 +34,7 @@ class HookRunner:
     """Runs hooks one at a time and reports to :class:`upparat.ports.HookEvents`.
 
     :param source: streams the file to an install hook that reads it from stdin.
+    :param lender: lends a URL to an install hook that fetches the file itself.
     :param agent: the agent's state directory, with the pidfiles by which a later agent finds the
         hooks.
     :param file_problem: returns why the file at a path must not be installed; empty if it may.
@@ -54,6 +55,7 @@ class HookRunner:
         agent: str,
         attempts: HookAttempts,
         source: StreamProducer | None = None,
+        lender: UrlLender | None = None,
         file_problem: Callable[[str], str] = lambda file: "",
         pidfiles: Pidfiles | None = None,
         orphans: Orphans | None = None,
@@ -64,6 +66,7 @@ class HookRunner:
         self._settings = settings
         self._agent = agent
         self._source = source
+        self._lender = lender
         self._attempts = attempts
         self._file_problem = file_problem
         self._pidfiles = pidfiles or Pidfiles(Path(agent))
@@ -105,6 +108,10 @@ class HookRunner:
             from .streamed import StreamedRun  # few devices need it
 
             kind = partial(StreamedRun, self._source)
+        elif self._lender is not None and call.file == LOOPBACK:
+            from .lent import LentRun  # few devices need it
+
+            kind = partial(LentRun, self._lender)
         return kind(
             self._reactor,
             self._settings,

@@ -59,6 +59,8 @@ class HookLimits(Protocol):
     def restart_attempts(self) -> int: ...
     @property
     def install_stream(self) -> bool: ...
+    @property
+    def install_url(self) -> bool: ...
 
 
 class DownloadLimits(Protocol):
@@ -86,7 +88,7 @@ def step_minutes(hooks: HookLimits, download: DownloadLimits) -> Steps:
 
     attempt = download.connect_timeout + download.idle_timeout + PAUSE
     fetching, installing = download.max_attempts * attempt, runs(Hook.INSTALL)
-    if hooks.install_stream:  # the hook reads the file while it comes
+    if hooks.install_stream or hooks.install_url:  # the hook gets the file while it comes
         fetching = installing = max(fetching, installing)
     restarting = hooks.restart_attempts * runs(Hook.RESTART) + hooks.restart_grace
     checking = hooks.restart_timeout + runs(Hook.VERSION) + runs(Hook.READY)

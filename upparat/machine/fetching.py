@@ -139,8 +139,8 @@ def have_file(inputs: Inputs, core: Core, transfer: Downloading, path: str) -> N
 
 
 @download.upon(Inputs.stream_ready).loop()
-def have_stream(inputs: Inputs, core: Core, transfer: Downloading) -> None:
-    begin_install(inputs, core, transfer.job, STREAM)
+def have_stream(inputs: Inputs, core: Core, transfer: Downloading, place: str = STREAM) -> None:
+    begin_install(inputs, core, transfer.job, place)
 
 
 def report_download(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from automat import TypeMachineBuilder
 
 from upparat.job import Hook, Job, Report, State
-from upparat.ports import JobStep, Rollback, Stage
+from upparat.ports import BY_INSTALLER, LOOPBACK, JobStep, Rollback, Stage
 
 from .deciding import begin_download, waits_again
 from .model import (
@@ -71,7 +71,8 @@ def prepare_download(inputs: Inputs, core: Core, job: Job) -> Downloading:
 def install_file(inputs: Inputs, core: Core, artifact: Artifact) -> Artifact:
     if Hook.INSTALL in core.policy.hooks:
         note_installation(core, artifact.job, Stage.INSTALLING)
-        core.jobs.report(artifact.job.execution, Report(State.INSTALLATION_START))
+        said = (BY_INSTALLER,) if artifact.path == LOOPBACK else ()
+        core.jobs.report(artifact.job.execution, Report(State.INSTALLATION_START, *said))
         core.hooks.run(Hook.INSTALL, artifact.job, artifact.path)
     else:
         inputs._finish(Report(State.NO_INSTALLATION_HOOK_PROVIDED))

@@ -139,6 +139,39 @@ allow_http = 2
             self.problem("hooks", "install_stream = yes"), "[hooks] install_stream: needs install"
         )
 
+    def test_install_url(self) -> None:
+        self.assertIs(self.option("hooks", "install_url = yes", "install = sh").install_url, True)
+        self.assertEqual(
+            self.problem("hooks", "install_url = yes"), "[hooks] install_url: needs install"
+        )
+        self.assertEqual(
+            self.problem("hooks", "install = sh\ninstall_stream = yes\ninstall_url = yes"),
+            "[hooks] install_url: does not go with install_stream",
+        )
+
+    def test_who_verifies_a_file_that_the_hook_fetches(self) -> None:
+        hooks = "[hooks]\ninstall = sh\ninstall_url = yes\n"
+        self.assertEqual(
+            list(self.problems(f"{hooks}[verify]\nrequire = digest\n")),
+            [
+                "[verify] require: digest cannot be checked with [hooks] install_url: needs "
+                "installer_verifies = yes, and an installer that does"
+            ],
+        )
+        said = f"{hooks}[verify]\nrequire = digest\ninstaller_verifies = yes\n"
+        self.assertIs(self.load(said).verify.installer_verifies, True)
+        self.assertEqual(
+            self.problem("verify", "installer_verifies = yes"),
+            "[verify] installer_verifies: needs [hooks] install_url",
+        )
+
+    def test_a_file_that_the_hook_fetches_is_not_kept(self) -> None:
+        text = "[hooks]\ninstall = sh\ninstall_url = yes\n[delta]\nkeep = yes\n"
+        self.assertEqual(
+            list(self.problems(text)),
+            ["[delta] keep: is of no use with install_url, which stores no file"],
+        )
+
     def test_a_least_rate_that_the_highest_does_not_admit(self) -> None:
         self.assertEqual(
             self.problem("download", "max_rate = 1000\nmin_rate = 1001"),

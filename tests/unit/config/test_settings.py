@@ -80,6 +80,7 @@ restart_timeout = 90
 restart_attempts = 5
 kill_on_cancel = yes
 install_stream = yes
+install_url = no
 
 [download]
 connect_timeout = 3
@@ -98,6 +99,7 @@ cafile = {certs.cafile}
 bind_version = yes
 product = board A:1.0+x_y
 allow_downgrade = forced
+installer_verifies = no
 
 [inventory]
 package = my.app_1-x
@@ -158,6 +160,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "restart_attempts": 3,
         "kill_on_cancel": False,
         "install_stream": False,
+        "install_url": False,
     },
     "download": {
         "connect_timeout": 30.0,
@@ -175,6 +178,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "authorities": (),
         "bind_version": True,
         "product": "",
+        "installer_verifies": False,
         "allow_downgrade": Downgrades.YES,
     },
     "inventory": {"package": "", "hook": ()},

@@ -115,6 +115,8 @@ class SeverityTests(ConfigBench):
             "[download]\ncafile = /none\n",
             "[download]\nproxy = ftp://h\n",
             "[hooks]\ninstall_stream = ys\n",
+            "[hooks]\ninstall_url = ys\n",
+            "[hooks]\ninstall = sh\ninstall_url = yes\n[verify]\nrequire = digest\n",
             "[policy]\nrestart = at night\n",
             "[policy]\nrestart = window\n",
             "[policy]\nwindow = 2-5\n",

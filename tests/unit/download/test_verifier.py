@@ -91,6 +91,19 @@ class StreamTests(Bench):
         self.assertTrue(Verifier(self.settings()).identifies(self.job(signature=b"x")))
         self.assertTrue(Verifier(VerifySettings()).identifies(self.job(sha512=SHA512)))
 
+    def test_what_needs_the_file(self) -> None:
+        """Without it such a signature would go unchecked."""
+        keys, loose = self.settings(), self.settings(bind_version=False)
+        for settings, values, expected in (
+            (VerifySettings(), {"signature": b"s"}, False),
+            (keys, {"sha256": SHA256}, False),
+            (keys, {"sha256": SHA256, "signature": b"s"}, False),
+            (keys, {"signature": b"s"}, True),
+            (loose, {"sha256": SHA256, "signature": b"s"}, True),
+        ):
+            job = self.job(**values)
+            self.assertIs(Verifier(settings).needs_file(job), expected, values)
+
     def test_signatures_of_what_has_passed(self) -> None:
         passage = StreamSink(FakeStreamConsumer(), {"sha384"})
         passage.hash(CONTENT)

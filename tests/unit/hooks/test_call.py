@@ -6,7 +6,9 @@ import os
 from dataclasses import replace
 
 from tests.unit.hooks.case import JOB, HookTestCase
+from upparat.hooks.call import Call
 from upparat.job import Hook
+from upparat.ports import LOOPBACK
 
 
 class CallTests(HookTestCase):
@@ -43,6 +45,22 @@ class CallTests(HookTestCase):
             b"UPPARAT_AGENT": b"/state",
         }
         self.assertEqual(self.reactor.last.env, {**os.environb, **added})
+
+    def test_a_file_that_the_hook_fetches(self) -> None:
+        url = "http://127.0.0.1:1/token"
+        job = replace(JOB, size=5, sha256="ab", sha512="cd")
+        call = Call(Hook.INSTALL, job, LOOPBACK, url=url)
+        self.assertEqual(call.arguments()[3], url.encode())
+        expected = {
+            b"UPPARAT_FILE": url.encode(),
+            b"UPPARAT_URL": url.encode(),
+            b"UPPARAT_SIZE": b"5",
+            b"UPPARAT_SHA256": b"ab",
+            b"UPPARAT_SHA512": b"cd",
+        }
+        self.assertEqual(expected.items() - call.environment().items(), set())
+        bare = replace(call, job=JOB).environment()
+        self.assertEqual((bare[b"UPPARAT_SIZE"], bare[b"UPPARAT_SHA256"]), (b"", b""))
 
     def test_the_end_of_a_job(self) -> None:
         reason = {b"UPPARAT_REASON": b"Exit code: 1", b"UPPARAT_FILE": b""}

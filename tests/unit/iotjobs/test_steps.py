@@ -67,9 +67,10 @@ class MinutesTests(SynchronousTestCase):
         )
 
     def test_a_streamed_file_is_installed_while_it_comes(self) -> None:
-        minutes = self.minutes(install_stream=True)
-        self.assertEqual(minutes["download_progress"], minutes["installation_start"])
-        self.assertEqual(minutes["download_progress"], 60 + 22)
+        for option in ("install_stream", "install_url"):
+            minutes = self.minutes(**{option: True})
+            self.assertEqual(minutes["download_progress"], minutes["installation_start"])
+            self.assertEqual(minutes["download_progress"], 60 + 22)
 
     def test_aws_admits_a_week(self) -> None:
         minutes = self.minutes(max_retries=10**6)

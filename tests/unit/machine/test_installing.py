@@ -8,6 +8,7 @@ from tests.support.ports import USUAL_HOOKS, execution
 from tests.unit.machine.bench import IN_PROGRESS, Life, ended
 from upparat.job import Hook, State, Status
 from upparat.machine.fetching import MAX_URL_REQUESTS
+from upparat.ports import BY_INSTALLER, LOOPBACK
 
 
 class StreamTests(SynchronousTestCase):
@@ -20,6 +21,16 @@ class StreamTests(SynchronousTestCase):
             ("installation", "installing"),
             ("report", "a", "installation_start", "none"),
             ("run", "install", "a", "-"),
+        ]
+        self.assertEqual((life.state, life.taken()), ("install", effects))
+
+    def test_a_file_that_the_hook_fetches(self) -> None:
+        life = Life().downloading().quiet()
+        life.machine.stream_ready(LOOPBACK)
+        effects = [
+            ("installation", "installing"),
+            ("report", "a", "installation_start", BY_INSTALLER),
+            ("run", "install", "a", LOOPBACK),
         ]
         self.assertEqual((life.state, life.taken()), ("install", effects))
 
