@@ -141,6 +141,7 @@ ALLOWED = {
     "tap": ("config", "log", "private", "reactor", "service", "storage"),
     "commands": (
         "bundle",
+        "byhand",
         "config",
         "control",
         "delta",
@@ -151,7 +152,9 @@ ALLOWED = {
         "private",
         "publish",
         "runtime",
+        "service",
         "signing",
+        "storage",
         "tap",
         "text",
     ),
