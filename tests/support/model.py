@@ -287,6 +287,8 @@ class ModelJobs:
             tried = device.restarts[execution.key] >= self.agent.core.policy.restart_attempts
             known = device.fallen_back or execution.key in device.restarted
             assert tried or known, "given up too early"
+        if report.state is State.COMPLETE_NO_VERSION_CHECK and execution.document is not None:
+            device.unconfirmed.discard(str(_version(execution)))  # nobody can confirm it
         if report.status.ended:
             device.ended.add(execution.key)
 
@@ -297,7 +299,7 @@ class ModelJobs:
         elif outcome != "unknown":
             assert key in device.undoing, "told and not tried"
             assert outcome == "failed" or key in device.undone, "told and not done"
-            assert report.facts.get("running") in (device.version, ""), "another version runs"
+            assert report.facts.get("running", "") in (device.version, ""), "another version runs"
 
     # --- what the test lets happen ---
 
