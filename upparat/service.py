@@ -84,6 +84,7 @@ class UpparatService(Service):
 
     :param abort: called when only a new start of the process helps.
     :param claim: the directories of the agent, which no other agent has.
+    :param online: connect to the broker. Otherwise only installs by hand are done.
     """
 
     log = Logger()
@@ -94,9 +95,12 @@ class UpparatService(Service):
         settings: Settings,
         abort: Callable[[], None] = lambda: None,
         claim: Claim | None = None,
+        *,
+        online: bool = True,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
+        self._online = online
         self._claim = claim
         self._state = "idle"
         self._tally = self._make_tally() if settings.control.http else None
@@ -136,7 +140,7 @@ class UpparatService(Service):
         self._machine = self._join()
         self._manager = ServiceManager(reactor, lambda: not self._guard.broken, self._status)
         self._sentry_stop = lambda: None
-        self._control = self._make_control()
+        self.control = self._make_control()
         self._web = self._make_web()
 
     def startService(self) -> None:
@@ -160,13 +164,15 @@ class UpparatService(Service):
             execution=memory.key if memory else None,
         )
         self._warn()
-        self._uploads.start()
+        if self._online:
+            self._uploads.start()
         self._downloads.clean(memory.key if memory else None)
-        if self._control is not None:
-            self._control.startService()
+        if self.control is not None:
+            self.control.startService()
         if self._web is not None:
             self._web.startService()
-        self._mqtt.startService()
+        if self._online:
+            self._mqtt.startService()
         self._hooks.wait_for_leftovers().addCallback(lambda _: self._machine.start(memory))
         self._manager.ready()
 
@@ -190,7 +196,7 @@ class UpparatService(Service):
         ended.addCallback(lambda _: self._jobs.close())
         ended.addCallback(lambda _: self._mqtt.stopService())
         ended.addCallbacks(lambda _: self._sentry_stop(), self._stopped_badly)
-        for part in filter(None, (self._web, self._control)):
+        for part in filter(None, (self._web, self.control)):
             ended.addCallback(lambda _, part: part.stopService(), part)
         ended.addCallback(lambda _: self._manager.close())
         ended.addCallback(lambda _: self._logs.stop())
@@ -216,7 +222,12 @@ class UpparatService(Service):
         for problem in self._settings.problems:
             self.log.error("The configuration is wrong: {problem}", problem=problem)
         broker, require = self._settings.broker, self._settings.verify.require
-        if not broker.tls and not broker.username and require is not Require.SIGNATURE:
+        if (
+            self._online
+            and not broker.tls
+            and not broker.username
+            and require is not Require.SIGNATURE
+        ):
             self.log.warn(
                 "Whoever can reach the broker at {host} can have files installed: it is plain and "
                 "asks for no password, and [verify] require is not signature",
@@ -313,7 +324,7 @@ class UpparatService(Service):
 
     def _make_control(self) -> ControlService | None:
         settings, service = self._settings.control, self._settings.service
-        if settings.socket is None and settings.http is None:
+        if self._online and settings.socket is None and settings.http is None:
             return None
         from .control.service import ControlService  # a device may do without it
 
@@ -361,7 +372,7 @@ class UpparatService(Service):
         return Tally(self._reactor.seconds, self._state)
 
     def _make_web(self) -> WebService | None:
-        address, control, tally = self._settings.control.http, self._control, self._tally
+        address, control, tally = self._settings.control.http, self.control, self._tally
         if address is None or control is None or tally is None:
             return None
         from .metrics.exposition import Metrics
@@ -419,8 +430,8 @@ class UpparatService(Service):
         self._state = new
         if self._tally is not None:
             self._tally.moved(new)
-        if self._control is not None and self._core.in_hand:
-            self._control.job_begun(self._core.in_hand)
+        if self.control is not None and self._core.in_hand:
+            self.control.job_begun(self._core.in_hand)
         job_id = self._core.in_hand.job_id if self._core.in_hand else "no job"
         self.log.info("{job_id}: {old} -> {new}", job_id=job_id, old=old, new=new)
         self._manager.refresh()

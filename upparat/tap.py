@@ -54,13 +54,16 @@ class Options(usage.Options):
             choose_logger(self.parent, self.settings.service.log_level)
 
 
-def load_or_exit(path: str | None, thing_name: str, *, must_run: bool) -> Settings:
+def load_or_exit(
+    path: str | None, thing_name: str, *, must_run: bool, online: bool = True
+) -> Settings:
     """Load the configuration, or print every problem to stderr and exit with status 2.
 
     :param must_run: accept the problems that an agent can run with.
+    :param online: the agent is to connect. Otherwise a problem with that is none.
     """
     try:
-        return load(path, thing_name, must_run=must_run)
+        return load(path, thing_name, must_run=must_run, online=online)
     except ConfigError as error:
         for problem in error.problems:
             print(f"upparat: {problem}", file=sys.stderr)
@@ -136,8 +139,13 @@ def claim_or_exit(settings: Settings) -> Claim:
         raise SystemExit(IN_USE if isinstance(problem, Held) else 2) from None
 
 
-def make_agent(reactor: ReactorBase, settings: Settings, claim: Claim) -> UpparatService:
-    """Prepare the reactor, and make the agent on it."""
+def make_agent(
+    reactor: ReactorBase, settings: Settings, claim: Claim, *, online: bool = True
+) -> UpparatService:
+    """Prepare the reactor, and make the agent on it.
+
+    :param online: connect to the broker. Otherwise only installs by hand are done.
+    """
     prepare_reactor(reactor)
     with no_garbage():
         from .service import UpparatService
@@ -147,6 +155,7 @@ def make_agent(reactor: ReactorBase, settings: Settings, claim: Claim) -> Uppara
         settings,
         lambda: abort(reactor),
         claim,
+        online=online,
     )
 
 

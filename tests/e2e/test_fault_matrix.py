@@ -16,7 +16,7 @@ import pytest
 from tests.e2e.test_control import verb
 from tests.simulator.faults import delayed, lost
 from tests.support.files import File
-from tests.support.matrix import DOCS, FAULTS, INTRODUCTION, MATRIX, STATES, Cell, table
+from tests.support.matrix import DOCS, FAULTS, MATRIX, STATES, Cell, page
 from tests.support.mosquitto import requires_mosquitto
 from tests.support.scripts import Step, hang, leave, show, wait_for_file
 from tests.support.sweep import SWEEP
@@ -291,4 +291,4 @@ def test_no_cell_is_empty() -> None:
 
 
 def test_the_table_in_the_docs_is_this_one() -> None:
-    assert DOCS.read_text(encoding="utf-8") == INTRODUCTION + table()
+    assert DOCS.read_text(encoding="utf-8") == page()

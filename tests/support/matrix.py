@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -222,9 +223,14 @@ cell names in brackets. `tests/e2e/test_networks.py` tests the rejected codes.
 
 def table() -> str:
     """The matrix in Markdown."""
-    lines = [f"| | {' | '.join(STATES)} |", "|---" * (len(STATES) + 1) + "|"]
-    for fault in FAULTS:
-        cells = [_written(MATRIX[fault][state]) for state in STATES]
+    return written({fault: MATRIX[fault] for fault in FAULTS}, STATES)
+
+
+def written(matrix: Mapping[str, Mapping[str, Cell]], states: Sequence[str]) -> str:
+    """A matrix in Markdown."""
+    lines = [f"| | {' | '.join(states)} |", "|---" * (len(states) + 1) + "|"]
+    for fault, row in matrix.items():
+        cells = [_written(row[state]) for state in states]
         lines.append(f"| **{fault}** | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -233,8 +239,15 @@ def _written(cell: Cell) -> str:
     return f"{cell.said} [{cell.test}]" if cell.test else cell.said
 
 
+def page() -> str:
+    """The page of the docs."""
+    from . import matrix_byhand
+
+    return INTRODUCTION + table() + matrix_byhand.table()
+
+
 def main() -> None:
-    DOCS.write_text(INTRODUCTION + table(), encoding="utf-8")
+    DOCS.write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -44,12 +44,16 @@ class Device:
 
     :param streamed: files go through into the install hook.
     :param undoes: there are hooks to roll back and to clean up.
+    :param asks: there is a hook that names the version.
     """
 
-    def __init__(self, directory: Path, *, streamed: bool = False, undoes: bool = False) -> None:
+    def __init__(
+        self, directory: Path, *, streamed: bool = False, undoes: bool = False, asks: bool = True
+    ) -> None:
         self.directory = directory
         self.streamed = streamed
         self.policy_hooks = USUAL_HOOKS | ({Hook.ROLLBACK, Hook.CLEANUP} if undoes else set())
+        self.policy_hooks -= set() if asks else {Hook.VERSION}
         self.undoing: set[ExecutionKey] = set()  # a rollback was begun
         self.undone: set[ExecutionKey] = set()  # its rollback hook has come to its end
         self.unclean: set[ExecutionKey] = set()  # its cleanup hook was begun, and has not ended
@@ -199,7 +203,7 @@ class Agent:
     def _assert_still_true(self, execution: JobExecution, report: Report) -> None:
         """The last success that AWS has not got is sent without another look."""
         found = [each for each in self.device.store.executions if each.job_id == execution.job_id]
-        if report.state.value.startswith("complete") and found:
+        if _verified(report) and found:
             wanted = _version(execution_of(found[-1]))
             assert self.device.version == wanted, "a success after the device has fallen back"
 
@@ -270,7 +274,7 @@ class ModelJobs:
         """What a report says is true."""
         assert execution.ours or execution.document is None  # what was owed has none
         device = self.agent.device
-        if report.state.value.startswith("complete") and execution.document is not None:
+        if _verified(report) and execution.document is not None:
             assert device.version == _version(execution), "a lie"
             assert device.ready, "the ready hook has not said yes since the restart"
         if report.state is State.VERSION_ALREADY_INSTALLED and execution.document is not None:
@@ -283,6 +287,8 @@ class ModelJobs:
             tried = device.restarts[execution.key] >= self.agent.core.policy.restart_attempts
             known = device.fallen_back or execution.key in device.restarted
             assert tried or known, "given up too early"
+        if report.state is State.COMPLETE_NO_VERSION_CHECK and execution.document is not None:
+            device.unconfirmed.discard(str(_version(execution)))  # nobody can confirm it
         if report.status.ended:
             device.ended.add(execution.key)
 
@@ -293,7 +299,7 @@ class ModelJobs:
         elif outcome != "unknown":
             assert key in device.undoing, "told and not tried"
             assert outcome == "failed" or key in device.undone, "told and not done"
-            assert report.facts.get("running") in (device.version, ""), "another version runs"
+            assert report.facts.get("running", "") in (device.version, ""), "another version runs"
 
     # --- what the test lets happen ---
 
@@ -748,6 +754,12 @@ def execution_of(found: object) -> JobExecution:
 
     whole = found.whole(0, document=True)  # type: ignore[attr-defined]
     return wire.execution({"execution": json.loads(json.dumps(whole))}, whole["jobId"])
+
+
+def _verified(report: Report) -> bool:
+    """Whether it says that the version of the job runs."""
+    complete = report.state.value.startswith("complete")
+    return complete and report.state is not State.COMPLETE_NO_VERSION_CHECK
 
 
 def _version(execution: JobExecution) -> object:

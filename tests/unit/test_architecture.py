@@ -153,6 +153,7 @@ ALLOWED = {
     "tap": ("config", "log", "private", "reactor", "service", "storage"),
     "commands": (
         "bundle",
+        "byhand",
         "config",
         "control",
         "delta",
@@ -163,7 +164,9 @@ ALLOWED = {
         "private",
         "publish",
         "runtime",
+        "service",
         "signing",
+        "storage",
         "tap",
         "text",
     ),

@@ -350,6 +350,17 @@ class ServiceTests(SynchronousTestCase):
         service._core.on_ended(ended)
         self.assertIn(("control.job_ended", ended), self.taken())
 
+    def test_without_a_connection_only_installs_by_hand_are_done(self) -> None:
+        part = self.parts["control"] = Part("control", self.calls, self.answers)
+        self.patch(control, "ControlService", lambda *_: part)
+        settings = replace(load(None), control=NO_CONTROL)
+        service = UpparatService(self.clock, settings, online=False)  # type: ignore[arg-type]
+        service.startService()
+        started = {call[0] for call in self.taken()}
+        self.assertEqual({"mqtt.startService", "uploads.start"} & started, set())
+        self.assertIn("control.startService", started)
+        self.successResultOf(service.stopService())
+
     # --- the page ---
 
     def with_page(self) -> UpparatService:

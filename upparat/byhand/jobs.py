@@ -25,7 +25,7 @@ from upparat.job import (
 from upparat.ports import Jobs, JobsEvents
 from upparat.snapshots import Wait, WaitKind
 
-from .spool import InstallSpool
+from .spool import InstallSpool, unfinished
 
 
 class LocalEnds(Protocol):
@@ -67,14 +67,10 @@ class InstallJobs:
 
         :param remembered: the execution that the record names.
         """
-        install = self._spool.load()
-        if install is not None and install.status.ended:
-            # The record doubts a success until nothing is left to do, and has it verified again.
-            doubted = install.key == remembered
-            install = replace(install, status=Status.IN_PROGRESS) if doubted else None
-            if install is None:
-                self._forget()
-        self._install = install
+        found = self._spool.load()
+        self._install = unfinished(found, remembered)
+        if found is not None and self._install is None:
+            self._forget()
 
     # --- for people ---
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,21 @@ class InstallSpool:
     def remove(self) -> None:
         """:raises OSError: if the file cannot be removed."""
         self._directory.remove(NAME, sync=True)
+
+
+def unfinished(
+    install: JobExecution | None, remembered: ExecutionKey | None
+) -> JobExecution | None:
+    """Return an install that an agent has to go on with.
+
+    :param install: the content of the file.
+    :param remembered: the execution that the record names. The record doubts a success until
+        nothing is left to do, and has it verified again.
+    """
+    if install is None or not install.status.ended:
+        return install
+    doubted = install.key == remembered
+    return replace(install, status=Status.IN_PROGRESS) if doubted else None
 
 
 def _parse(content: bytes) -> JobExecution:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from upparat.control.client import EX_UNAVAILABLE, AskingFailed
+from upparat.control.client import AskingFailed, NoAgent
 from upparat.runtime import SYSTEM_SOCKET, default_socket, socket_path
 
 INTERRUPTED = 130
@@ -52,7 +52,7 @@ def _configured(file: str) -> Path:
         problem = " ".join(str(error).split())
         raise argparse.ArgumentError(None, f"{file}: [control] socket: {problem}") from None
     if path is None:
-        raise AskingFailed(f"{file}: the control socket is off", EX_UNAVAILABLE)
+        raise NoAgent(f"{file}: the control socket is off")
     return path
 
 

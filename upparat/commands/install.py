@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from upparat.bundle.archive import read_bundle
 from upparat.bundle.document import check_document
@@ -17,14 +14,13 @@ from upparat.control.client import (
     EX_UNAVAILABLE,
     AskingFailed,
     ControlConnection,
+    NoAgent,
 )
 from upparat.control.protocol import ControlRequest, InstallRequest, RequestKind
-from upparat.control.render import line, past_job, rows
-from upparat.control.screen import StatusScreen
-from upparat.job import LOCAL
-from upparat.text import printable
+from upparat.control.render import past_job
 
 from . import asking, updating
+from .progress import InstallProgress, Status, begun
 
 EXIT_FAILED = 3
 """The exit status if the install was begun, and has not succeeded."""
@@ -38,10 +34,6 @@ RESTART = 300.0
 RETRY = 1.0
 
 LOST = "the agent is gone; when it runs again, 'upparat install --wait' says how it has ended"
-
-_SHOWN = ("State", "Job", "Download", "Hook", "Waits")
-
-Status = dict[str, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,17 +56,34 @@ def run(arguments: argparse.Namespace) -> None:
     """
     if (arguments.file is None) != arguments.wait:
         raise argparse.ArgumentError(None, "name a FILE, or --wait for the last install")
-    job_id = None
+    order = None
     if arguments.file is not None:
         with updating.refusals():
             order = _order(arguments)
-        job_id = _hand_over(arguments, order)
-    if not arguments.no_wait:
-        with asking.failures_exit():
-            past = _Watch(arguments, job_id).end()
+    with asking.failures_exit():
+        past = _install(arguments, order)
+        if past is not None:
             print(past_job(past))
-        if past["status"] != "SUCCEEDED":
-            raise SystemExit(EXIT_FAILED)
+    if past is not None and past["status"] != "SUCCEEDED":
+        raise SystemExit(EXIT_FAILED)
+
+
+def _install(arguments: argparse.Namespace, order: InstallRequest | None) -> Status | None:
+    """Return the install as a job of the history; ``None`` if nobody waits for its end."""
+    try:
+        return _by_agent(arguments, order)
+    except NoAgent as failed:
+        if arguments.no_wait or not arguments.config:
+            hint = "start it" if arguments.no_wait else "start it, or do without it by -c FILE"
+            raise NoAgent(f"{failed}: {hint}") from None
+    from .alone import install_alone  # imports the agent
+
+    return install_alone(arguments.config, order)
+
+
+def _by_agent(arguments: argparse.Namespace, order: InstallRequest | None) -> Status | None:
+    job_id = _hand_over(arguments, order) if order is not None else None
+    return None if arguments.no_wait else _Watch(arguments, job_id).end()
 
 
 def _order(arguments: argparse.Namespace) -> InstallRequest:
@@ -97,13 +106,8 @@ def _order(arguments: argparse.Namespace) -> InstallRequest:
 def _hand_over(arguments: argparse.Namespace, order: InstallRequest) -> str:
     """Return the id of the job that the agent has made of the order."""
     request = ControlRequest(RequestKind.INSTALL, order=order)
-    with (
-        asking.failures_exit(),
-        ControlConnection(asking.find_socket(arguments), request) as connection,
-    ):
-        job_id = printable(str(next(connection.messages()).get("job", "")))
-        print(f"{job_id}: version {printable(str(order.document['version']))}", flush=True)
-        return job_id
+    with ControlConnection(asking.find_socket(arguments), request) as connection:
+        return begun(next(connection.messages()), order)
 
 
 class _Watch:
@@ -111,8 +115,7 @@ class _Watch:
 
     def __init__(self, arguments: argparse.Namespace, job_id: str | None) -> None:
         self._path = asking.find_socket(arguments)
-        self._job_id = job_id
-        self._show = _shower()
+        self._progress = InstallProgress(job_id)
         self._heard = job_id is not None
         self._lost: float | None = None
 
@@ -134,25 +137,9 @@ class _Watch:
                 except TimeoutError:
                     raise AskingFailed("the agent does not answer", EX_TEMPFAIL) from None
                 self._heard, self._lost = True, None
-                past = self._ended(status)
+                past = self._progress.take(status)
                 if past is not None:
                     return past
-                self._show(status)
-
-    def _ended(self, status: Status) -> Status | None:
-        in_hand = status.get("install")
-        if self._job_id is None:
-            last = (job["id"] for job in status["history"] if job["id"].startswith(LOCAL))
-            self._job_id = in_hand or next(last, None)
-        if self._job_id is None:
-            raise AskingFailed("nothing was installed by hand of late", 1)
-        if in_hand == self._job_id:
-            return None
-        for job in status["history"]:
-            if job["id"] == self._job_id:
-                found: Status = job
-                return found
-        raise AskingFailed(f"the agent knows nothing of {self._job_id} any more", 1)
 
     def _bear_loss(self) -> None:
         now = time.monotonic()
@@ -161,18 +148,3 @@ class _Watch:
         if now - self._lost > RESTART:
             raise AskingFailed(LOST, EX_TEMPFAIL)
         time.sleep(RETRY)
-
-
-def _shower() -> Callable[[Status], None]:
-    screen = StatusScreen(sys.stdout)
-    if screen.live:
-        return lambda status: screen.draw([row for row in rows(status) if row.label in _SHOWN])
-    told: list[str] = []
-
-    def show(status: Status) -> None:
-        text = line(status)
-        if text not in told[-1:]:
-            told.append(text)
-            print(text, flush=True)
-
-    return show

@@ -9,20 +9,30 @@ import argparse
 import dataclasses
 import os
 import sys
-from typing import cast
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
 
 from twisted.application import app
 from twisted.application.service import Application
 from twisted.internet import reactor
 from twisted.internet.base import ReactorBase
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import globalLogBeginner
 
 from upparat.config.settings import Settings
 from upparat.log import make_observer
+from upparat.storage.lock import Claim
 from upparat.tap import claim_or_exit, make_agent, started_by_hand
 
 from .configured import add_arguments as add_arguments
 from .configured import settings_of
+
+if TYPE_CHECKING:
+    from upparat.control.desk import Desk
+    from upparat.service import UpparatService
+
+_base = cast("ReactorBase", reactor)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -37,12 +47,38 @@ def run(arguments: argparse.Namespace) -> None:
 def run_agent(settings: Settings) -> None:
     """Run the agent on the global reactor, and log to stderr."""
     claim = claim_or_exit(settings)
-    observer = make_observer(settings.service.log_level, sys.stderr)
+    _log(settings.service.log_level)
+    _run(make_agent(_base, settings, claim))
+
+
+def run_offline(
+    settings: Settings, claim: Claim, begin: Callable[[Desk, Callable[[], None]], None]
+) -> None:
+    """Run the agent on the global reactor without a connection. Warnings go to stderr.
+
+    :param begin: called when the agent runs, with its desk and a function that stops it.
+    """
+    _log("WARNING")
+    agent = make_agent(_base, settings, claim, online=False)
+    if agent.control is not None:  # an agent that is not online has one
+        _base.callWhenRunning(begin, agent.control.desk, _stop)
+    _run(agent)
+
+
+def _log(level: str) -> None:
+    observer = make_observer(level, sys.stderr)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
-    base = cast("ReactorBase", reactor)
+
+
+def _run(agent: UpparatService) -> None:
     application = Application("upparat")
-    make_agent(base, settings, claim).setServiceParent(application)
+    agent.setServiceParent(application)
     app.startApplication(application, False)
-    base.run()
-    if base._exitSignal is not None:
+    _base.run()
+    if _base._exitSignal is not None:
         os.abort()
+
+
+def _stop() -> None:
+    with suppress(ReactorNotRunning):  # a signal has stopped it before
+        _base.stop()

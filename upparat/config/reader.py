@@ -40,7 +40,7 @@ from .settings import (
     default_downloads,
     default_state,
 )
-from .severity import forbids_downloads, refuses_start
+from .severity import concerns_connection, forbids_downloads, refuses_start
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -60,15 +60,23 @@ class ConfigError(Exception):
 
 
 def load(
-    path: str | os.PathLike[str] | None, thing_name: str = "", *, must_run: bool = False
+    path: str | os.PathLike[str] | None,
+    thing_name: str = "",
+    *,
+    must_run: bool = False,
+    online: bool = True,
 ) -> Settings:
     """Read a configuration file; without a path, take the defaults.
 
     :param thing_name: overrides ``[broker] thing_name``.
     :param must_run: accept the problems that an agent can run with.
+    :param online: the agent is to connect. Otherwise a problem with that is none.
     :raises ConfigError: with all problems of the file.
     """
     settings, problems = survey(path, thing_name)
+    if not online:
+        problems = [each for each in problems if not concerns_connection(each)]
+        settings = replace(settings, problems=tuple(map(str, problems)))
     if (problems and not must_run) or any(map(refuses_start, problems)):
         raise ConfigError(settings.problems)
     return settings

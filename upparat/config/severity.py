@@ -21,6 +21,9 @@ _TRUSTED = (
 """Options whose defaults could bring a file from, or to, where it must not be."""
 
 
+_CHOOSING = ("service", "job_id_prefix")
+"""The option that says which jobs of AWS are the agent's."""
+
 _GUARDING = ("verify", "policy")
 """Sections without which a file could be installed that must not be, or at a time when it must not
 be."""
@@ -37,7 +40,7 @@ def refuses_start(problem: Problem) -> bool:
         return name == "broker" and bool(problem.meant)
     if problem.section == "broker":
         return problem.option not in _DISPENSABLE
-    return (problem.section, problem.option) == ("service", "job_id_prefix")
+    return (problem.section, problem.option) == _CHOOSING
 
 
 def forbids_downloads(problem: Problem) -> bool:
@@ -45,3 +48,11 @@ def forbids_downloads(problem: Problem) -> bool:
     if problem.section in _GUARDING or (problem.section, problem.option) in _TRUSTED:
         return True
     return not problem.option and problem.meant in _GUARDING
+
+
+def concerns_connection(problem: Problem) -> bool:
+    """Whether only an agent that connects has the problem."""
+    unknown_section = problem.unknown and not problem.option
+    if (problem.meant if unknown_section else problem.section) == "broker":
+        return True
+    return (problem.section, problem.option) == _CHOOSING

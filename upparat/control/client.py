@@ -41,6 +41,18 @@ class AskingFailed(Exception):
         self.status = status
 
 
+class NoAgent(AskingFailed):
+    """Nobody listens on the control socket."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, EX_UNAVAILABLE)
+
+
+def exit_status(code: str) -> int:
+    """Return the exit status for an error of the protocol."""
+    return _STATUSES.get(code, 1)  # type: ignore[call-overload, no-any-return]
+
+
 class ControlConnection:
     """One request to the agent, and its messages.
 
@@ -62,6 +74,9 @@ class ControlConnection:
         except BlockingIOError:
             self._socket.close()
             raise AskingFailed(f"{path}: the agent is busy", EX_TEMPFAIL) from None
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            self._socket.close()
+            raise NoAgent(f"no agent at {path}: {error.strerror}") from None
         except OSError as error:
             self._socket.close()
             reason = error.strerror or str(error)
@@ -130,7 +145,7 @@ class ControlConnection:
             problem = f"the agent speaks version {spoken} of the protocol, not {PROTOCOL}"
             raise AskingFailed(f"{self._path}: {problem}", EX_PROTOCOL)
         if message["type"] == "error":
-            status = _STATUSES.get(message.get("error", ""), 1)
+            status = exit_status(message.get("error", ""))
             raise AskingFailed(str(message.get("message")), status)
         return message
 

@@ -7,7 +7,7 @@ from upparat.ports import Stage
 from upparat.snapshots import WaitKind
 
 from .model import Check, Core, Inputs, Pause, Restart
-from .restarts import begin_restart, may_restart
+from .restarts import begin_restart, complete_unverified, may_restart
 from .rollback import fail_installation, restart_again
 from .states import restart, verify_installation
 from .versions import note_installation
@@ -62,7 +62,10 @@ verify_installation.upon(Inputs._restart).to(restart).returns(None)
 
 @verify_installation.upon(Inputs.timeout).loop()
 def ask_again(inputs: Inputs, core: Core, check: Check) -> None:
-    core.hooks.run(Hook.VERSION, check.job)
+    if Hook.VERSION in core.policy.hooks:
+        core.hooks.run(Hook.VERSION, check.job)
+    else:
+        complete_unverified(inputs, core, check)
 
 
 @verify_installation.upon(Inputs.ready).loop()

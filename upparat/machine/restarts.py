@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from upparat.job import Job, JobExecution, State, Status
+from upparat.job import Job, JobExecution, Report, State, Status
 from upparat.ports import JobStep, Memory, Stage
 from upparat.snapshots import WaitKind
 
@@ -51,6 +51,19 @@ def settling(core: Core, check: Check) -> float:
     wait = max(grace, LINGER_POLL)
     check.settled = now + wait + grace  # the time counts from the hook's end
     return wait
+
+
+def complete_unverified(inputs: Inputs, core: Core, check: Check) -> None:
+    """Without a version hook the restart is over when the device may not be going down any more.
+
+    A restart hook that never ends is waited for until ``restart_timeout``: it may have become the
+    application of the device.
+    """
+    endless = core.hooks.restart_lingers() and core.timer.now() >= check.until
+    if not endless and (left := settling(core, check)) > 0:
+        core.wait_for(GOING_DOWN, left)
+    else:
+        inputs._finish(Report(State.COMPLETE_NO_VERSION_CHECK))
 
 
 def _check_without_memory(core: Core, job: Job) -> Check:

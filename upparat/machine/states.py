@@ -21,7 +21,7 @@ from .model import (
     Undoing,
     Work,
 )
-from .restarts import begin_restart, check_after_start, restarted
+from .restarts import begin_restart, check_after_start, complete_unverified, restarted
 from .rollback import go_on, lost, restart_again, was_rolling_back
 from .versions import may_downgrade, maybe_installed, note_installation
 
@@ -111,7 +111,7 @@ def check_version(inputs: Inputs, core: Core, check: Check) -> Check:
     elif check.restart in (Restart.NEVER_BEGUN, Restart.UNFINISHED):
         restart_again(inputs, core, check)
     else:
-        inputs._finish(Report(State.COMPLETE_NO_VERSION_CHECK))
+        complete_unverified(inputs, core, check)
     return check
 
 

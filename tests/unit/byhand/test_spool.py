@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from hypothesis import given
 from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.anyjson import ANY_JSON, RELAXED
 from tests.unit.byhand.bench import INSTALL, InstallBench
-from upparat.byhand.spool import NAME
+from upparat.byhand.spool import NAME, unfinished
 from upparat.job import Status
 
 
@@ -53,3 +54,13 @@ class SpoolTests(InstallBench):
         self.spool.save(INSTALL)
         (self.directory / NAME).write_text(json.dumps(content))
         self.assertEqual(self.spool.load(), None)
+
+
+class UnfinishedTests(SynchronousTestCase):
+    def test_what_has_to_go_on(self) -> None:
+        ended = replace(INSTALL, status=Status.SUCCEEDED)
+        again = replace(INSTALL, status=Status.IN_PROGRESS)
+        self.assertEqual(unfinished(None, INSTALL.key), None)
+        self.assertEqual(unfinished(INSTALL, None), INSTALL)
+        self.assertEqual(unfinished(ended, None), None)
+        self.assertEqual(unfinished(ended, ended.key), again)

@@ -45,6 +45,20 @@ class SeverityTests(ConfigBench):
             text = f"[{name}]\nhost = mqtt.example.com\ncafile = /none\n"
             self.assertRaises(ConfigError, self.run_with, text)
 
+    def test_without_a_connection_its_problems_are_none(self) -> None:
+        for text in (
+            "[broker]\nport = x\ncafile = /none\nhostt = h\n",
+            "[brokr]\nhost = h\n",
+            "[service]\njob_id_prefix = a/b\n",
+        ):
+            settings = config.load(self.write(text), online=False)
+            self.assertEqual((settings.problems, settings.unfit), ((), ""))
+        text = "[broker]\nport = x\n[verify]\nrequire = x\n"
+        self.assertRaises(ConfigError, config.load, self.write(text), online=False)
+        settings = config.load(self.write(text), must_run=True, online=False)
+        self.assertEqual(len(settings.problems), 1)
+        self.assertIn("[verify] require", settings.unfit)
+
     def test_the_jobs_of_others_are_not_taken(self) -> None:
         text = "[service]\njob_id_prefix = a/b\n"
         self.assertRaises(ConfigError, self.run_with, text)

@@ -33,6 +33,39 @@ class VerifyInstallationTests(SynchronousTestCase):
         life = self.rebooted(frozenset({Hook.RESTART}), memory)
         self.assertEqual(life.taken(), [("follow", "a"), ("report", "a", "reboot_start", "none")])
 
+    def test_without_a_version_hook_a_device_that_may_be_going_down_is_waited_for(self) -> None:
+        life = Life(frozenset({Hook.RESTART})).started(
+            Memory(key(), True, same_boot=True, restart_attempts=1, restart_done=True)
+        )
+        life.machine.pending([summary(status=IN_PROGRESS)], [])
+        life.quiet().machine.described(execution(status=IN_PROGRESS, state="reboot_start"))
+        self.assertEqual(life.taken(), [("follow", "a"), ("timer", 10.0)])
+        life.timer.time += 10.0
+        life.machine.timeout()
+        self.assertEqual(life.taken(), ended("a", "complete_no_version_check"))
+
+    def test_without_a_version_hook_the_end_of_the_restart_hook_is_waited_for(self) -> None:
+        memory = Memory(key(), True, same_boot=True, restart_attempts=1, restart_done=True)
+        for never_ends in (False, True):
+            life = Life(frozenset({Hook.RESTART})).started(memory)
+            life.hooks.lingering = True
+            life.machine.pending([summary(status=IN_PROGRESS)], [])
+            life.quiet().machine.described(execution(status=IN_PROGRESS, state="reboot_start"))
+            self.assertEqual(life.taken(), [("follow", "a"), ("timer", 10.0)])
+            life.timer.time += 300.0 if never_ends else 10.0
+            life.hooks.lingering = never_ends
+            life.machine.timeout()
+            if not never_ends:
+                self.assertEqual(life.taken(), [("timer", 10.0)])
+                life.timer.time += 10.0
+                life.machine.timeout()
+            self.assertEqual(life.taken(), ended("a", "complete_no_version_check"))
+
+    def test_without_a_version_hook_a_device_that_has_restarted_is_done(self) -> None:
+        memory = Memory(key(), True, same_boot=False, restart_attempts=1, restart_done=True)
+        life = self.rebooted(frozenset({Hook.RESTART}), memory)
+        self.assertEqual(life.taken(), [("follow", "a"), *ended("a", "complete_no_version_check")])
+
     def test_soft_restart_without_a_version_hook_is_not_called_verified(self) -> None:
         life = Life(frozenset({Hook.INSTALL, Hook.RESTART})).started()
         life.machine.pending([], [summary()])

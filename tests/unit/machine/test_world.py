@@ -37,10 +37,15 @@ class UpdateModel(RuleBasedStateMachine):
         self.count = 0
 
     @initialize(
-        streamed=st.booleans(), undoes=st.booleans(), closed=st.sets(st.sampled_from(JobStep))
+        streamed=st.booleans(),
+        undoes=st.booleans(),
+        asks=st.sampled_from([True, True, True, False]),
+        closed=st.sets(st.sampled_from(JobStep)),
     )
-    def choose_a_device(self, streamed: bool, undoes: bool, closed: set[JobStep]) -> None:
-        self.device = Device(self.directory, streamed=streamed, undoes=undoes)
+    def choose_a_device(
+        self, streamed: bool, undoes: bool, asks: bool, closed: set[JobStep]
+    ) -> None:
+        self.device = Device(self.directory, streamed=streamed, undoes=undoes, asks=asks)
         self.device.closed = closed
 
     # --- the back office ---
