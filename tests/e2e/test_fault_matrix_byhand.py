@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -181,8 +181,9 @@ def cells(
 
 @pytest.mark.parametrize(("state", "fault"), cells(PHASES, PLAYED))
 def test_fault(state: str, fault: str, tmp_path: Path, path: Path) -> None:
-    control: dict[str, dict[str, object]] = {"control": {"socket": path}}
-    sections = {**control, **ASKING} if state == "hold" else control
+    sections: dict[str, Mapping[str, object]] = {"control": {"socket": path}}
+    if state == "hold":
+        sections |= ASKING
     with World(tmp_path / "world", sections) as world:
         play = PlayByHand(world, state, path)
         play.hold_hook()
