@@ -26,13 +26,13 @@ class FakeUpstream:
     def __init__(self, bench: RelayBench) -> None:
         self._bench = bench
         self.open = 0
-        self.exchange: FakeExchange | None = None
+        self.exchange: Flow | None = None
 
     def take(self, job: Job) -> KeptLine:
         self.open += 1
         return KeptLine(self._exchange, self._close)
 
-    def _exchange(self, scope: CancelScope) -> FakeExchange:
+    def _exchange(self, scope: CancelScope) -> Flow:
         self.exchange = Flow(self._bench, scope)
         return self.exchange
 
