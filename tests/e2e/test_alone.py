@@ -86,6 +86,7 @@ def test_an_install(
     assert updates.end() == [("SUCCEEDED", "version_already_installed", "none")]
 
 
+@pytest.mark.long
 def test_a_file_without_what_the_connection_needs(
     updates: Updates, install: Install, medium: Path
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_file_without_what_the_connection_needs(
     assert updates.installed == UPDATE
 
 
+@pytest.mark.long
 def test_the_control_socket_is_off(updates: Updates, install: Install, medium: Path) -> None:
     assert install(*of(medium), control={"socket": "off"}).end() == 0
     again = install("--wait", control={"socket": "off"})
@@ -128,6 +130,7 @@ def test_a_kill_and_then_waiting(
     assert updates.installed == UPDATE
 
 
+@pytest.mark.long
 def test_a_kill_and_then_an_agent(
     updates: Updates, install: Install, start: Callable[..., Agent], medium: Path, path: Path
 ) -> None:
@@ -141,7 +144,9 @@ def test_a_kill_and_then_an_agent(
     assert updates.installed == UPDATE
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_a_signal(updates: Updates, install: Install, medium: Path, number: signal.Signals) -> None:
     hooks = updates.hooks
     hooks.install([hang()], [copy_file(hooks.installed_file)])
@@ -203,6 +208,7 @@ def test_a_job_of_aws_in_hand(
     assert updates.end()[-1][0] == "SUCCEEDED"
 
 
+@pytest.mark.long
 def test_consent(updates: Updates, install: Install, medium: Path, path: Path) -> None:
     device = install(*of(medium), policy={"install": "ask"})
     wait_for(path, waits("approval"))

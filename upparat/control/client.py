@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,7 +23,7 @@ ANSWER_TIMEOUT = 10.0
 MAX_MESSAGE = 1 << 20
 """The longest message, in bytes."""
 
-_STATUSES = {
+_STATUSES: Mapping[str, int] = {
     ErrorCode.PROTOCOL: EX_PROTOCOL,
     ErrorCode.BUSY: EX_TEMPFAIL,
     ErrorCode.NOT_ALLOWED: EX_NOPERM,
@@ -50,7 +50,7 @@ class NoAgent(AskingFailed):
 
 def exit_status(code: str) -> int:
     """Return the exit status for an error of the protocol."""
-    return _STATUSES.get(code, 1)  # type: ignore[call-overload, no-any-return]
+    return _STATUSES.get(code, 1)
 
 
 class ControlConnection:

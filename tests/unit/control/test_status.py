@@ -136,6 +136,11 @@ class StatusTests(SynchronousTestCase):
             },
         )
 
+    def test_the_schema_knows_each_hook(self) -> None:
+        for hook in Hook:
+            self.agent.hook = HookSnapshot(hook, 1, 3600.0, seconds=1.0)
+            self.assertEqual(self.status()["hook"]["name"], hook.value)
+
     def test_a_hook_that_waits(self) -> None:
         self.agent.hook = HookSnapshot(Hook.INSTALL, 2, 3600.0, wait=RETRY)
         self.assertFalse(self.status()["hook"]["running"])

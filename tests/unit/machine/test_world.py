@@ -39,7 +39,7 @@ class UpdateModel(RuleBasedStateMachine):
     @initialize(
         streamed=st.booleans(),
         undoes=st.booleans(),
-        asks=st.sampled_from([True, True, True, False]),
+        asks=st.sampled_from([True, True, False]),
         closed=st.sets(st.sampled_from(JobStep)),
     )
     def choose_a_device(
@@ -296,6 +296,18 @@ class UpdateModel(RuleBasedStateMachine):
         if self.until_it_runs(Hook.RESTART):
             self.device.agent.hooks.ask_for_another_try()
             self.end_the_agent(reboot, orderly, linger=False)
+
+    @rule(version=VERSIONS)
+    def die_before_the_device_does(self, version: str) -> None:
+        """The restart hook has said yes, and another job waits."""
+        for _ in range(2):
+            self.count += 1
+            self.device.store.create_job(f"ours-{self.count}", document(version, force=True))
+        self.device.agent.jobs.look()
+        if self.until_it_runs(Hook.RESTART):
+            self.device.agent.hooks.finish()
+            self.device.crash()
+            self.go_on(12)
 
     @rule(times=st.integers(1, 4))
     def die_in_the_restart_again_and_again(self, times: int) -> None:
