@@ -102,6 +102,7 @@ def test_the_control_socket_is_off(updates: Updates, install: Install, medium: P
     assert "complete_soft_restart from 1.0" in again.lines[-1]
 
 
+@pytest.mark.long
 def test_a_failing_hook_and_its_rollback(updates: Updates, install: Install, medium: Path) -> None:
     updates.hooks.ready([leave(1)])
     updates.hooks.set("rollback", [])

@@ -40,7 +40,11 @@ BY_HAND: dict[str, dict[str, Cell]] = {
     "disk full": {state: MATRIX["disk full"][state] for state in PHASES},
     "agent stop": _as_a_job("agent stop", download=Cell(OK.end, "the file is copied anew")),
     "agent kill": _as_a_job("agent kill", download=Cell(OK.end, "the file is copied anew")),
-    "reboot": _as_a_job("reboot", download=Cell(OK.end, "the file is copied anew")),
+    "reboot": _as_a_job(
+        "reboot",
+        download=Cell(OK.end, "the file is copied anew"),
+        cleanup=Cell("complete_ready", "verified again, and the hook runs again"),
+    ),
 }
 
 INTRODUCTION = """\
