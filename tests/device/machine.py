@@ -63,6 +63,14 @@ class Machine:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def worked(self) -> float:
+        """Seconds of a processor that QEMU has used since power-on. Other programs do not count."""
+        assert self._process is not None
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def start(self) -> None:
         """Switch the power on."""
         with self.console_file.open("a") as console:
