@@ -42,6 +42,11 @@ def test_systemd_finds_no_fault() -> None:
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
+def test_systemd_finds_the_sandbox_as_tight_as_the_page_of_the_hooks_says() -> None:
+    unit = "/usr/lib/systemd/system/upparat.service"
+    ran("systemd-analyze", "security", "--offline=yes", "--threshold=39", "--no-pager", unit)
+
+
 def test_the_plugin_and_the_reference() -> None:
     assert "Follow AWS IoT Jobs" in ran("twistd3", "--help")
     for place in ("man1/upparat.1.gz", "man5/upparat.conf.5.gz"):
