@@ -220,6 +220,20 @@ def test_in_mid_job(updates: Updates, start: Started, path: Path, medium: Path) 
     assert updates.installed == UPDATE
 
 
+def test_the_job_has_ended_while_the_agent_was_away(
+    updates: Updates, start: Started, path: Path, medium: Path
+) -> None:
+    device = start()
+    wait_for(path, lambda status: status["state"] == "monitor")
+    updates.stand_still(version="1.5")
+    assert Install(path, medium, "--version", "2.0", "--no-wait").end().returncode == 0
+    device.kill()
+    updates.cloud.cancel("job-1", force=True)
+    device.start()
+    assert ended(path)["status"] == "SUCCEEDED"
+    assert updates.installed == UPDATE
+
+
 def test_a_job_waits_for_an_install(
     updates: Updates, start: Started, path: Path, medium: Path, tmp_path: Path
 ) -> None:

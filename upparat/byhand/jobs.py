@@ -153,11 +153,13 @@ class InstallJobs:
         if execution.job_id == self._describing:
             self._describing = None
             self.events.described(execution)
+            self._offer()
 
     def describe_failed(self, job_id: str, ended: bool) -> None:
         if job_id == self._describing:
             self._describing = None
             self.events.describe_failed(job_id, ended)
+            self._offer()
 
     def delivered(self, state: State) -> None:
         self.events.delivered(state)
@@ -182,6 +184,12 @@ class InstallJobs:
         listed = [JobExecutionSummary(install.key, install.status)] if install else []
         begun = install is not None and install.status is Status.IN_PROGRESS
         self.events.pending(*((listed, []) if begun else ([], listed)))
+
+    def _offer(self) -> None:
+        """Have the list fetched again: a description may have shown that the job is over which the
+        agent remembered, and the list of AWS did not name the install."""
+        if self._is_next:
+            self.events.changed()
 
     def _break_off_description(self) -> None:
         """Do not let the install wait for a description: without a network none comes."""

@@ -105,6 +105,22 @@ class OneAtATimeTests(InstallBench):
         self.occupied = KEY
         self.assertEqual(self.jobs.wait(), None)
 
+    def test_the_job_has_ended_while_the_agent_was_away(self) -> None:
+        """The machine drops it, and would wait for news of AWS."""
+        self.jobs.begin(INSTALL)
+        for ended in (True, False):
+            self.jobs = self.start(AWS)
+            self.jobs.fetch()
+            self.jobs.describe("job-1")
+            self.occupied = None if ended else AWS
+            self.jobs.describe_failed("job-1", ended)
+            offered = ["changed"] if ended else []
+            self.assertEqual(self.heard(), [("describe_failed", "job-1", ended), *offered])
+        self.jobs.describe("job-1")
+        self.occupied = None
+        self.jobs.described(execution("job-1", Status.CANCELED))
+        self.assertEqual(self.heard(), [("described", "job-1", "CANCELED"), "changed"])
+
     def test_nothing_waits(self) -> None:
         self.assertEqual(self.jobs.wait(), None)
 
