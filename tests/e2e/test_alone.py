@@ -210,6 +210,38 @@ def test_a_job_of_aws_in_hand(
 
 
 @pytest.mark.long
+def test_what_aws_has_not_heard_is_kept(
+    updates: Updates,
+    install: Install,
+    start: Callable[..., Agent],
+    medium: Path,
+    path: Path,
+    broker: Mosquitto,
+) -> None:
+    """The end of a job, and then the version that was installed by hand."""
+    hooks = updates.hooks
+    go_on = path.parent / "go on"
+    hooks.ready([wait_for_file(go_on), leave(1)], [])
+    agent = start()
+    wait_for(path, lambda status: status["state"] == "monitor")
+    updates.create(version="2.0")
+    wait_for(path, runs_hook("ready"))
+    broker.stop()
+    go_on.touch()
+    wait_for(path, lambda status: status["history"] and not status["job"])
+    agent.kill()
+    hooks.restart([hooks.become("3.0")])
+    inventory = {"package": "app"}
+    assert install(medium, "--version", "3.0", inventory=inventory).end() == 0
+    broker.start()
+    start(inventory=inventory)
+    assert updates.end()[-1][:2] == ("FAILED", "ready_hook_failed")
+    told = updates.cloud.shadow.history
+    updates.cloud.wait_for(lambda: [each["app"]["version"] for each in told] == ["3.0"])
+    assert {each.job_id for each in updates.cloud.store.updates} == {"job-1"}
+
+
+@pytest.mark.long
 def test_consent(updates: Updates, install: Install, medium: Path, path: Path) -> None:
     device = install(*of(medium), policy={"install": "ask"})
     wait_for(path, waits("approval"))
