@@ -288,6 +288,7 @@ class ModelJobs:
             known = device.fallen_back or execution.key in device.restarted
             assert tried or known, "given up too early"
         if report.state is State.COMPLETE_NO_VERSION_CHECK and execution.document is not None:
+            assert device.going_down is None, "complete before the device goes down"
             device.unconfirmed.discard(str(_version(execution)))  # nobody can confirm it
         if report.status.ended:
             device.ended.add(execution.key)
