@@ -146,7 +146,12 @@ def test_a_kill_and_then_an_agent(
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.long),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.long),
+    ],
 )
 def test_a_signal(updates: Updates, install: Install, medium: Path, number: signal.Signals) -> None:
     hooks = updates.hooks

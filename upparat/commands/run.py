@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -59,6 +60,8 @@ def run_offline(
     :param begin: called when the agent runs, with its desk and a function that stops it.
     """
     _log("WARNING")
+    # The terminal has gone, with a dropped connection: nothing else tells the agent.
+    signal.signal(signal.SIGHUP, lambda *_: _base.callFromThread(_stop))
     agent = make_agent(_base, settings, claim, online=False)
     if agent.control is not None:  # an agent that is not online has one
         _base.callWhenRunning(begin, agent.control.desk, _stop)
