@@ -44,7 +44,8 @@ sweep: $(VENV)/test.stamp
 	UPPARAT_SWEEP=1 UPPARAT_SEED=$(SEED) \
 		$(BIN)/python -m pytest -n 4 --dist worksteal --hypothesis-seed=$(SEED) \
 		tests/unit tests/e2e/test_crash_points.py tests/e2e/test_fault_matrix.py \
-		tests/e2e/test_torture.py tests/e2e/test_torture_delta.py
+		tests/e2e/test_fault_matrix_byhand.py tests/e2e/test_torture.py \
+		tests/e2e/test_torture_delta.py
 	UPPARAT_LONG=1 $(BIN)/python -m pytest -n 4 --dist worksteal -m long tests
 
 check: $(VENV)/test.stamp
