@@ -115,6 +115,7 @@ def test_a_file_and_the_next_connection(
     assert updates.end() == [("SUCCEEDED", "version_already_installed", "none")]
 
 
+@pytest.mark.long
 def test_the_inventory_is_told_at_the_next_connection(
     updates: Updates, start: Started, path: Path, medium: Path, broker: Mosquitto
 ) -> None:
@@ -144,6 +145,7 @@ def test_the_medium_is_removed_in_mid_install(
     assert updates.installed == UPDATE
 
 
+@pytest.mark.long
 def test_a_stream(updates: Updates, start: Started, path: Path, medium: Path) -> None:
     updates.hooks.install([swallow(updates.hooks.installed_file)])
     start(broker=NOWHERE, hooks={"install_stream": "yes"})
@@ -173,6 +175,7 @@ def test_a_flipped_byte(updates: Updates, start: Started, path: Path, medium: Pa
     assert "is no bundle" in refused.stderr
 
 
+@pytest.mark.long
 def test_signatures_are_required_here_too(
     updates: Updates, start: Started, path: Path, medium: Path, tmp_path: Path
 ) -> None:
@@ -186,6 +189,7 @@ def test_signatures_are_required_here_too(
     assert Install(path, bundled(medium, "--sign", keys.private)).end().returncode == 0
 
 
+@pytest.mark.long
 def test_who_may_install(updates: Updates, start: Started, path: Path, medium: Path) -> None:
     device = start(broker=NOWHERE, policy={"users": "daemon"})
     ready(path)
@@ -220,6 +224,7 @@ def test_in_mid_job(updates: Updates, start: Started, path: Path, medium: Path) 
     assert updates.installed == UPDATE
 
 
+@pytest.mark.long
 def test_the_job_has_ended_while_the_agent_was_away(
     updates: Updates, start: Started, path: Path, medium: Path
 ) -> None:
@@ -253,6 +258,7 @@ def test_a_job_waits_for_an_install(
 # --- crashes, and roll-backs ----------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hook", ["version", "download", "install", "restart", "ready"])
 def test_a_kill_in_each_phase(
     updates: Updates, start: Started, path: Path, medium: Path, hook: str

@@ -52,6 +52,7 @@ def decided(path: Path, *words: str, user: int | None = None) -> str:
 # --- consent --------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_each_step_waits_for_consent(
     updates: Updates, start: Callable[..., Agent], path: Path
 ) -> None:
@@ -75,6 +76,7 @@ def test_each_step_waits_for_consent(
     assert log.count("is approved, by user 0, process ") == 3
 
 
+@pytest.mark.long
 def test_who_may_decide(updates: Updates, start: Callable[..., Agent], path: Path) -> None:
     device = start(install="ask", users="daemon")
     updates.create()
@@ -251,6 +253,7 @@ def test_force_may_skip_all(updates: Updates, start: Callable[..., Agent], path:
 # --- the example ----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_example_asks_the_person_at_the_display(
     updates: Updates, start: Callable[..., Agent], path: Path, tmp_path: Path
 ) -> None:

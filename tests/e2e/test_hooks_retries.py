@@ -45,6 +45,7 @@ def the_next_job_runs(updates: Updates) -> None:
 # --- another try ---
 
 
+@pytest.mark.long
 def test_each_hook_asks_for_another_try_twice(updates: Updates) -> None:
     """Two more tries are the last ones that ``max_retries`` allows."""
     hooks = updates.hooks

@@ -194,12 +194,14 @@ def test_ended_by_others(updates: Updates, log: File) -> None:
     device = updates.start(hooks={"retry_interval": 600})
     updates.create(log_url=signed(log))
     device.wait_for_log("install hook: again in")
+    reached = ("IN_PROGRESS", "installation_progress")
+    updates.cloud.wait_for(lambda: updates.history()[-1][:2] == reached)
     updates.cloud.cancel("job-1", force=True)
     device.wait_for_log("job-1: the log is uploaded")
     text = uploaded(log)
     assert "[install#stdout] erasing\n" in text
     assert "ended by others" in text
-    assert updates.history()[-1][:2] == ("IN_PROGRESS", "installation_progress")
+    assert updates.history()[-1][:2] == reached
 
 
 def test_a_refused_url(updates: Updates, log: File) -> None:

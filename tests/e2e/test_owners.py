@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.updates import SUCCEEDED, Updates
 from tests.support.agent import Agent
 from tests.support.scripts import hang, leave, wait_for_file
@@ -49,6 +51,7 @@ def test_a_second_agent_with_the_same_file(updates: Updates, tmp_path: Path) -> 
     assert updates.hooks.names().count("install") == 1
 
 
+@pytest.mark.long
 def test_a_second_agent_with_the_same_downloads(updates: Updates, tmp_path: Path) -> None:
     device = updates.start()
     device.wait_for_log("Subscribed")

@@ -119,6 +119,7 @@ def descriptors(device: Agent) -> int:
     return len(os.listdir(f"/proc/{device.pid}/fd"))
 
 
+@pytest.mark.long
 def test_rude_clients_while_a_job_runs(
     updates: Updates, start: Callable[..., Agent], page: Page, tmp_path: Path
 ) -> None:
