@@ -180,7 +180,7 @@ class Agent:
         """As the service does it."""
         memory = self.record.load()
         self.installs.load(memory.key if memory else None)
-        if memory is not None and memory.key.local and memory.verified:
+        if memory is not None and memory.key.local:  # in hand, or its success is in doubt again
             self.device.ended.discard(memory.key)
         owed = self.record.owed()
         # A success that could not be delivered is in doubt again.
