@@ -29,6 +29,7 @@ class FakeJobs:
     def __init__(self, calls: list[Call]) -> None:
         self.calls = calls
         self.facts: dict[str, str] = {}
+        self.expected = 0
 
     def fetch(self) -> None:
         self.calls.append(("fetch",))
@@ -45,6 +46,7 @@ class FakeJobs:
     def report(self, execution: JobExecution, report: Report) -> None:
         self.calls.append(("report", execution.job_id, report.state.value, report.message))
         self.facts = dict(report.facts)
+        self.expected = execution.version_number
 
 
 class FakeDownloads:

@@ -27,6 +27,10 @@ from .restarts import going_down, restarted
 from .rollback import was_rolling_back
 from .states import fetch_jobs, monitor, select_job, verify_job, wind_down
 
+VERSION_BEGUN = 2
+"""The least version of an execution that has begun: AWS queues it with 1, and each update adds 1.
+A report that expects it cannot end an execution that has taken the place of this one."""
+
 
 @monitor.upon(Inputs.changed).to(fetch_jobs)
 @fetch_jobs.upon(Inputs.changed).loop()
@@ -197,12 +201,15 @@ def _must_end(memory: Memory) -> bool:
     return going_down(memory) or memory.rollback is not None
 
 
-def _displaced(core: Core, memory: Memory) -> Aftermath:
+def _displaced(memory: Memory) -> Aftermath:
     """What is left to do for an update that gives way to another job. Its rollback comes to its
-    end first: a device that is half taken back is no place for an installation."""
+    end first, and AWS hears of that end: a device that is half taken back is no place for an
+    installation, and nobody but AWS has said that the update is over."""
     if memory.rollback is None:
         return Aftermath(memory.key, restarting=True)
-    return _aftermath(core, memory, None)
+    execution = JobExecution(memory.key, Status.IN_PROGRESS, VERSION_BEGUN)
+    job = Job(execution, memory.rollback.version, file="")
+    return Aftermath(memory.key, False, job, undo=True, rollback=memory.rollback)
 
 
 def _ended_job(memory: Memory, execution: JobExecution | None) -> Job:
@@ -249,7 +256,7 @@ def _take(inputs: Inputs, core: Core, execution: JobExecution) -> None:
         core.log.warn(
             "{job_id}: AWS does not describe it; another job is next", job_id=memory.key.job_id
         )
-        inputs._abandon(_displaced(core, memory))
+        inputs._abandon(_displaced(memory))
         return
     try:
         installed = restarted(core, execution) or _is_taken_back(core, execution)

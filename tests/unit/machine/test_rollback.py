@@ -8,6 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.ports import ALL_HOOKS, USUAL_HOOKS, Call, execution, key
 from upparat.job import Hook, JobExecution, State, Status
+from upparat.machine.model import BY_OTHERS
+from upparat.machine.selecting import VERSION_BEGUN
 from upparat.ports import Memory, Rollback
 
 from .bench import Life, summary
@@ -130,7 +132,7 @@ class StartTests(RollbackBench):
 class AnotherJobTests(SynchronousTestCase):
     def test_the_rollback_comes_to_its_end_first(self) -> None:
         """AWS does not say what has become of its job. Nothing is installed on what is half taken
-        back, and its file is not left behind."""
+        back, its file is not left behind, and AWS hears how it has ended."""
         memory = Memory(key(), restart_accepted=True, rollback=FAILED)
         life = Life(ALL_HOOKS).started(memory).quiet()
         life.machine.pending([], [summary("b")])
@@ -138,12 +140,34 @@ class AnotherJobTests(SynchronousTestCase):
         life.machine.described(execution("b"))
         self.assertEqual(life.state, "wind_down")
         life.quiet().machine.released()
-        reason = ("ended_by_others", "others have ended the job")
+        reason = ("ready_hook_failed", "Exit code: 1")
         self.assertIn(("run", "rollback", "a", *reason), life.taken())
         life.machine.rolled_back(False)
         life.quiet().machine.version_known("1.0")
         self.assertEqual(life.state, "cleanup")
-        self.assertIn(("discard", "a"), life.taken())
+        self.assertEqual(
+            life.taken(),
+            [
+                ("report", "a", *reason),
+                ("record cleaning", "a"),
+                ("run", "cleanup", "a", *reason),
+                ("discard", "a"),
+            ],
+        )
+        self.assertEqual(life.jobs.facts["rollback"], "done")
+        self.assertEqual(life.jobs.expected, VERSION_BEGUN, "no execution in its place is ended")
+
+    def test_what_others_have_ended_is_not_told(self) -> None:
+        others = replace(FAILED, state=None, message=BY_OTHERS, facts={})
+        life = Life(ALL_HOOKS).started(Memory(key(), rollback=others)).quiet()
+        life.machine.pending([], [summary("b")])
+        life.machine.describe_failed("a", False)
+        life.machine.described(execution("b"))
+        life.machine.released()
+        life.machine.rolled_back(False)
+        life.machine.version_known("1.0")
+        self.assertEqual(life.state, "cleanup")
+        self.assertNotIn("report", [each[0] for each in life.taken()])
 
 
 class LostRecordTests(SynchronousTestCase):
