@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent.parent
 AT_ONCE = 2
 """Updates that run side by side in each test."""
 
-STRIDE = 8 if SWEEP else 16
+STRIDE = 8 if SWEEP else 24
 """One of so many points is played in each part."""
 
 PARTS = range(STRIDE) if SWEEP else range(1)
@@ -148,7 +148,6 @@ def sweep(
     first: str,
     last: str | None = None,
     play: Callable[..., tuple[list[str], list[str]]] = update,
-    stride: int = STRIDE,
     **kind: bool,
 ) -> Iterator[str]:
     """What is wrong with the updates that are cut off at some of the points that a whole one has.
@@ -156,7 +155,6 @@ def sweep(
     :param part: how many points are left out before the first one.
     :param first: the name of the first point.
     :param play: plays one update.
-    :param stride: how far the points are from each other.
     :param last: the name of the last point; without it, the end of the agent's first life.
     """
     points, wrong = play(directory / "whole", 0, **kind)
@@ -165,7 +163,7 @@ def sweep(
     assert len(points) >= AT_LEAST
     with ThreadPoolExecutor(AT_ONCE) as pool:
         end = points.index(last) if last else len(points) - 1
-        numbers = range(1 + points.index(first), 2 + end)[part::stride]
+        numbers = range(1 + points.index(first), 2 + end)[part::STRIDE]
         assert numbers
         results = pool.map(lambda at: play(directory / f"at-{at}", at, **kind), numbers)
         for number, (_, wrong) in zip(numbers, results, strict=True):
@@ -192,8 +190,7 @@ def test_each_point_while_the_file_is_streamed(part: int, tmp_path: Path) -> Non
 @of_each_part
 def test_each_point_of_an_install_by_hand(part: int, tmp_path: Path) -> None:
     first = "before rename to install.json"
-    stride = STRIDE if SWEEP else 24
-    assert list(sweep(tmp_path, part, first, play=install, stride=stride)) == []
+    assert list(sweep(tmp_path, part, first, play=install)) == []
 
 
 @of_each_part

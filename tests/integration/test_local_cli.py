@@ -66,7 +66,9 @@ def command(directory: Path, *words: str) -> Iterator[Command]:
         running.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_it_runs_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals) -> None:
     with command(tmp_path, "upparat.local.cli", "here", "--thing", "gadget") as local:
         wait_until(lambda: "Ctrl-C" in local.printed)
