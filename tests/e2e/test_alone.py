@@ -131,6 +131,24 @@ def test_a_kill_and_then_waiting(
     assert updates.installed == UPDATE
 
 
+def test_a_kill_in_the_cleanup(
+    updates: Updates, install: Install, medium: Path, path: Path
+) -> None:
+    hooks = updates.hooks
+    hooks.install([leave(1)], [copy_file(hooks.installed_file)])
+    hooks.set("cleanup", [hang()], [])
+    device = install(*of(medium))
+    hooks.wait_for_call("cleanup")
+    device.power_cut()
+    second = install(*of(medium))
+    assert second.end() == 75
+    assert "is not over yet" in second.lines[-1]
+    assert install("--wait").end() == 3
+    assert hooks.names().count("cleanup") == 2
+    assert install(*of(medium)).end() == 0
+    assert updates.installed == UPDATE
+
+
 @pytest.mark.long
 def test_a_kill_and_then_an_agent(
     updates: Updates, install: Install, start: Callable[..., Agent], medium: Path, path: Path

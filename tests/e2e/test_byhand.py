@@ -115,6 +115,25 @@ def test_a_file_and_the_next_connection(
     assert updates.end() == [("SUCCEEDED", "version_already_installed", "none")]
 
 
+def test_the_next_one_begins_after_the_cleanup(
+    updates: Updates, start: Started, path: Path, medium: Path, tmp_path: Path
+) -> None:
+    go_on = tmp_path / "go on"
+    updates.hooks.set("cleanup", [wait_for_file(go_on)], [])
+    start(broker=NOWHERE)
+    ready(path)
+    first = Install(path, medium, "--version", "2.0")
+    updates.hooks.wait_for_call("cleanup")
+    second = Install(path, medium, "--version", "3.0").end()
+    assert (second.returncode, second.stdout) == (75, "")
+    assert "is not over yet" in second.stderr
+    assert first.result is None
+    go_on.touch()
+    assert first.end().returncode == 0
+    assert Install(path, medium, "--version", "2.0").end().returncode == 0
+    assert "version_already_installed" in ended(path)["state"]
+
+
 @pytest.mark.long
 def test_the_inventory_is_told_at_the_next_connection(
     updates: Updates, start: Started, path: Path, medium: Path, broker: Mosquitto

@@ -95,17 +95,21 @@ def _check_user(settings: Settings) -> None:
 
 
 def _earlier(settings: Settings) -> str | None:
-    """Return the id of the install that an agent has begun, and that is not over.
+    """Return the id of the install that an agent has begun, and that is not over. After its end
+    the record keeps that end until the cleanup hook has come to its own.
 
     :raises AskingFailed: if a job of AWS is in hand.
     """
-    memory = FileRecord(settings.service.state_dir).load()
+    record = FileRecord(settings.service.state_dir)
+    memory = record.load()
     if memory is not None and not memory.key.local:
         job_id = printable(memory.key.job_id)
         raise AskingFailed(f"job {job_id} is in hand: it waits for its agent", EX_TEMPFAIL)
     remembered = memory.key if memory else None
     install = unfinished(InstallSpool(settings.service.state_dir).load(), remembered)
-    return install.job_id if install is not None else None
+    if install is not None:
+        return install.job_id
+    return next((each.job_id for each, _ in record.owed() if each.key.local), None)
 
 
 class AloneInstall:

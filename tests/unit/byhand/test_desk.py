@@ -8,7 +8,7 @@ from twisted.logger import capturedLogs
 
 from tests.unit.byhand.bench import DOCUMENT, InstallBench
 from upparat.byhand.desk import InstallDesk
-from upparat.job import InvalidDocument, parse_document
+from upparat.job import InvalidDocument, Report, State, parse_document
 from upparat.log import format_event
 
 ORDER = {name: each for name, each in DOCUMENT.items() if name != "file"}
@@ -49,6 +49,18 @@ class DeskTests(InstallBench):
         job_id = self.order()
         error = self.assertRaises(RuntimeError, self.order)
         self.assertEqual(str(error), f"{job_id} is not over yet")
+
+    def test_none_takes_the_place_of_one_that_is_tidied_up_after(self) -> None:
+        self.order()
+        install = self.spool.load()
+        assert install is not None
+        self.jobs.report(install, Report(State.COMPLETE_READY))
+        error = self.assertRaises(RuntimeError, self.order)
+        self.assertEqual(str(error), f"{install.job_id} is not over yet")
+        self.jobs.fetch()  # as the machine does when the cleanup hook has ended
+        second = self.order()
+        self.jobs.fetch()
+        self.assertEqual(self.heard()[-1], ("pending", [], [second]))
 
     def test_what_could_never_work(self) -> None:
         for changes, problem in (

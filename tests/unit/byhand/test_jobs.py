@@ -65,7 +65,9 @@ class OneAtATimeTests(InstallBench):
             ],
         )
         self.jobs.report(INSTALL, SUCCESS)
-        self.assertEqual((self.heard(), self.asked(), self.jobs.in_hand_id()), ([], [], None))
+        self.assertEqual((self.heard(), self.asked()), ([], []))
+        self.jobs.fetch()
+        self.assertEqual(self.jobs.in_hand_id(), None)
 
     def test_a_list_that_does_not_come(self) -> None:
         """Without a network AWS answers nothing, and later something that nobody asks any more."""
@@ -158,8 +160,10 @@ class CrashTests(InstallBench):
         self.begun()
         self.jobs.report(INSTALL, FAILURE)
         self.assertEqual(self.ends.owed, {KEY: State.DOWNLOAD_FAILED})
+        self.assertEqual(self.jobs.in_hand_id(), "local@1")
         self.jobs.fetch()
         self.assertEqual((self.ends.owed, self.spool.load()), ({}, None))
+        self.assertEqual(self.jobs.in_hand_id(), None)
 
     def test_a_crash_at_the_end(self) -> None:
         """The record says what is owed, and what is doubted."""

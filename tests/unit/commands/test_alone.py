@@ -19,7 +19,7 @@ from upparat.control.client import AskingFailed
 from upparat.control.desk import Desk
 from upparat.control.history import History
 from upparat.control.protocol import InstallRequest
-from upparat.job import LOCAL, ExecutionKey, JobExecution, Status
+from upparat.job import LOCAL, ExecutionKey, JobExecution, Report, State, Status
 from upparat.snapshots import EndedJob
 from upparat.storage.record import FileRecord
 
@@ -60,6 +60,12 @@ class BeforeTests(CommandBench):
         for status in (Status.QUEUED, Status.IN_PROGRESS, Status.SUCCEEDED):
             self.spool(status)
             self.assertEqual(self.refusal(ORDER), (75, f"{LOCAL}1 is not over yet: see --wait"))
+
+    def test_an_install_whose_cleanup_is_not_over(self) -> None:
+        record = FileRecord(self.state)
+        record.load()
+        record.add(JobExecution(BY_HAND, Status.IN_PROGRESS, 0), Report(State.DOWNLOAD_FAILED))
+        self.assertEqual(self.refusal(ORDER), (75, f"{LOCAL}1 is not over yet: see --wait"))
 
     def test_the_last_one_is_over(self) -> None:
         self.spool(Status.SUCCEEDED)
