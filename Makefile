@@ -115,8 +115,10 @@ clean:
 		.pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
+# The pip of an old Python needs twice as long to find versions that agree.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 
 $(VENV)/local.stamp: $(BIN)/python $(PACKAGING)
 	$(BIN)/$(PIP_INSTALL) --editable '.[local]'

@@ -131,6 +131,7 @@ def test_a_kill_and_then_waiting(
     assert updates.installed == UPDATE
 
 
+@pytest.mark.long
 def test_a_kill_in_the_cleanup(
     updates: Updates, install: Install, medium: Path, path: Path
 ) -> None:

@@ -140,7 +140,16 @@ def test_a_killed_agent_goes_on(updates: Updates, seed: Path, old: Release) -> N
     assert sent(old.file) == 0
 
 
-@pytest.mark.parametrize("trouble", ["404", "no ranges", "no such bytes", "damaged", "another"])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "damaged",
+        *(
+            pytest.param(each, marks=pytest.mark.long)
+            for each in ("404", "no ranges", "no such bytes", "another")
+        ),
+    ],
+)
 def test_without_a_delta_the_whole_file_comes(
     updates: Updates, seed: Path, old: Release, new: Release, trouble: str
 ) -> None:

@@ -51,6 +51,7 @@ def answers(port: int) -> bool:
     return False
 
 
+@pytest.mark.long
 @requires_mosquitto
 def test_the_bridge_lets_a_device_work_its_jobs(aws: LocalAws, tmp_path: Path) -> None:
     device = aws.create_device(tmp_path, "bridged")

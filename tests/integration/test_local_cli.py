@@ -81,6 +81,7 @@ def test_it_runs_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals
     assert "gadget" in (tmp_path / "here" / "device" / "upparat.conf").read_text()
 
 
+@pytest.mark.long
 def test_it_notices_that_ministack_has_died(tmp_path: Path) -> None:
     with command(tmp_path, "upparat.local.cli", "here") as local:
         wait_until(lambda: "Ctrl-C" in local.printed)
