@@ -29,11 +29,11 @@ class RelayRequest(Request):
     channel: RelayChannel | None  # type: ignore[assignment]
 
     def __init__(self, channel: RelayChannel, answer: Callable[[RelayRequest], None]) -> None:
-        super().__init__(channel, parsePOSTFormSubmission=False)
+        super().__init__(channel)
         self._answer = answer
 
     def gotLength(self, length: int | None) -> None:
-        """Prepare no file for the body."""
+        """Prepare no file for the body; it stays empty, so no form is parsed either."""
         self.content = BytesIO()
 
     def handleContentChunk(self, data: bytes) -> None:
@@ -81,7 +81,7 @@ class RelayChannel(HTTPChannel):
         self._on_lost(self)
 
 
-class RelayFactory(ServerFactory[RelayChannel]):
+class RelayFactory(ServerFactory):
     """Makes the channels.
 
     :param answer: writes the answer to a request, or begins to.

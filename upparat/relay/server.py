@@ -128,7 +128,7 @@ class RelayServer:
 
 
 def _listen(reactor: IReactorTCP, factory: RelayFactory) -> IListeningPort:
-    return reactor.listenTCP(0, factory, MAX_CONNECTIONS, LOOPBACK_ADDRESS)  # type: ignore[arg-type]
+    return reactor.listenTCP(0, factory, MAX_CONNECTIONS, LOOPBACK_ADDRESS)
 
 
 def _span(request: RelayRequest, facts: FileFacts) -> ByteRange | None:

@@ -34,12 +34,12 @@ class PageRequest(Request):
     channel: PageChannel | None  # type: ignore[assignment]
 
     def __init__(self, channel: PageChannel, answer: Callable[[PageRequest], None]) -> None:
-        super().__init__(channel, parsePOSTFormSubmission=False)
+        super().__init__(channel)
         self._answer = answer
         self._thrown_away = 0
 
     def gotLength(self, length: int | None) -> None:
-        """Prepare no file for the body."""
+        """Prepare no file for the body; it stays empty, so no form is parsed either."""
         self.content = BytesIO()
 
     def handleContentChunk(self, data: bytes) -> None:
@@ -103,7 +103,7 @@ class PageChannel(HTTPChannel):
         self._on_lost(self)
 
 
-class PageFactory(ServerFactory[PageChannel]):
+class PageFactory(ServerFactory):
     """Makes the channels.
 
     :param answer: writes the answer to a request.

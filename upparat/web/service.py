@@ -74,7 +74,7 @@ class WebService(Service):
         answers = Answers(self._address, desk, self._metrics)
         self._factory = PageFactory(desk.clock, answers.answer)
         host, port = self._address
-        self._port = self._reactor.listenTCP(port, self._factory, BACKLOG, host)  # type: ignore[arg-type]
+        self._port = self._reactor.listenTCP(port, self._factory, BACKLOG, host)
         self.log.info("The page is at http://{address}/", address=str(self._address))
         if not is_available():
             self.log.warn("/metrics answers nothing: {missing}", missing=MISSING)
