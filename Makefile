@@ -17,7 +17,7 @@ OLDEST_E2E := tests/integration/test_mqtt.py tests/integration/test_download.py 
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test coverage oldest sweep check docs deb bundle diagram house torture fuzz \
-	mutants bench device device-test clean
+	mutants bench device device-smoke device-test clean
 
 demo: $(VENV)/local.stamp
 	$(BIN)/python -m upparat.local.demo
@@ -86,6 +86,11 @@ device: deb
 # Updates of a machine that boots. They take minutes
 device-test: $(VENV)/test.stamp device
 	UPPARAT_DEVICE=1 $(BIN)/python -m pytest tests/device
+
+# Its short form: an update, and another one whose power is cut
+device-smoke: $(VENV)/test.stamp device
+	UPPARAT_DEVICE=1 $(BIN)/python -m pytest tests/device/test_updates.py -k test_an_update
+	$(BIN)/python -m tests.device.cuts --cuts 3 --seed $(SEED)
 
 diagram: $(VENV)/test.stamp
 	$(BIN)/python -m upparat.machine.diagram

@@ -12,7 +12,9 @@ from upparat.local.aws import LocalAws
 
 from .world import DeviceWorld
 
-collect_ignore = [] if os.environ.get("UPPARAT_DEVICE") == "1" else ["test_updates.py"]
+collect_ignore = (
+    [] if os.environ.get("UPPARAT_DEVICE") == "1" else ["test_troubles.py", "test_updates.py"]
+)
 
 
 @pytest.fixture
