@@ -94,7 +94,7 @@ class CollectorTests(SynchronousTestCase):
             self.assertTrue(self.write(accept)[0].startswith("text/plain"), accept)
 
     def test_a_version_that_makes_no_sense(self) -> None:
-        """prometheus-client 0.21 answers with OpenMetrics, later ones with plain text."""
+        """prometheus-client 0.21 takes it for OpenMetrics, later ones refuse it."""
         kind, text = self.write("application/openmetrics-text; version=x")
         self.assertEqual("openmetrics" in kind, text.endswith(b"# EOF\n"), kind)
         self.assertIn(b"upparat_connected", text)
