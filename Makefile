@@ -16,8 +16,8 @@ OLDEST_E2E := tests/integration/test_mqtt.py tests/integration/test_download.py 
 # Tests start hundreds of agents: each would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test coverage oldest sweep check docs deb bundle diagram house torture fuzz \
-	mutants bench device device-smoke device-test clean
+.PHONY: demo test coverage oldest sweep check docs deb deb-test bundle bundle-test diagram house \
+	torture fuzz mutants bench device device-smoke device-test clean
 
 demo: $(VENV)/local.stamp
 	$(BIN)/python -m upparat.local.demo
@@ -110,10 +110,27 @@ docs: $(VENV)/docs.stamp
 deb:
 	packaging/make-deb
 
+# Builds the package twice, which must give the same bytes. Installs, upgrades and removes it in a root
+# of Debian 13, and runs the tests there with Debian's own Python. Needs root and mmdebstrap
+deb-test:
+	rm -f dist/upparat_*_all.deb
+	packaging/make-deb
+	mv dist/upparat_*_all.deb build/deb/first.deb
+	umask 077 && packaging/make-deb
+	cmp build/deb/first.deb dist/upparat_*_all.deb
+	packaging/test-deb dist/upparat_*_all.deb
+
 # The agent with all that it needs but Python, in dist
 # TARGET_PYTHON=3.13 TARGET_PLATFORM=manylinux_2_28_aarch64 make bundle
 bundle: $(VENV)/test.stamp
 	packaging/make-bundle $(BIN)/python
+
+# An update by the agent of the bundle, on a root that is read-only. Needs root and mosquitto
+bundle-test: $(VENV)/test.stamp
+	rm -f dist/upparat-*-python*.tar.gz
+	packaging/make-bundle $(BIN)/python
+	UPPARAT_NO_SKIPS=1 UPPARAT_BUNDLE=$$(echo dist/upparat-*-python*.tar.gz) \
+		$(BIN)/python -m pytest tests/e2e/bundle.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov _trial_temp* \

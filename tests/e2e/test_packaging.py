@@ -8,20 +8,21 @@ import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import twisted
+from tests.e2e import readonly
+from tests.e2e.readonly import requires_mounts
 from tests.e2e.updates import SUCCEEDED, Updates
 from tests.simulator.cloud import Cloud
-from tests.support.agent import Agent, Sections
+from tests.support.agent import Agent
 from tests.support.files import File
 from tests.support.mosquitto import Mosquitto
 from tests.support.scripts import Hooks, copy_file, wait_for_file
 from tests.support.waiting import PATIENCE, wait_until
-from tests.support.world import device_config
 
 pytestmark = pytest.mark.long
 
@@ -164,59 +165,10 @@ def test_the_wheel_is_complete(installed: Path) -> None:
 
 # --- a read-only root -----------------------------------------------------------------------------
 
-READ_ONLY = """
-for directory in $1; do mount --bind "$directory" "$directory"; done
-for place in $(awk '{ print $5 }' /proc/self/mountinfo | sort --unique); do
-    case " $1 " in *" $place "*) continue ;; esac
-    case $place in /proc* | /sys* | /dev*) continue ;; esac
-    mount -o remount,bind,ro "$place" || ! mountpoint -q "$place"  # other tests unmount theirs
-done
-if touch "$2/closed"; then exit 99; fi
-shift 2
-exec "$@"
-"""
-"""Leaves some directories to write to, tries that another is closed, and runs a command."""
-
-
-class ReadOnlyAgent(Agent):
-    """The agent of another environment, on a root that is read-only.
-
-    :param scripts: where its command is.
-    :param writable: the directories that it can write to.
-    """
-
-    def __init__(
-        self, directory: Path, sections: Sections, scripts: Path, writable: Sequence[Path]
-    ) -> None:
-        super().__init__(directory, sections, console=True)
-        self._scripts = scripts
-        self._writable = writable
-
-    def command(self) -> list[str]:
-        writable = " ".join(map(str, self._writable))
-        shell = ["sh", "-euc", READ_ONLY, "sh", writable, str(self.directory)]
-        agent = [str(self._scripts / "upparat"), "-v", "-c", str(self.config_file)]
-        return ["unshare", "--mount", "--propagation=private", *shell, *agent]
-
-
-requires_mounts = pytest.mark.skipif(
-    subprocess.run(["unshare", "--mount", "true"], check=False, stderr=-3).returncode != 0,
-    reason="this user may mount nothing: run the tests as root",
-)
-
 
 @requires_mounts
 def test_an_update_on_a_read_only_root(
     installed: Path, tmp_path: Path, broker: Mosquitto, cloud: Cloud, hooks: Hooks, firmware: File
 ) -> None:
-    directory = tmp_path / "agent"
-    writable = [directory / "state", directory / "downloads", hooks.directory]
-    for each in writable:
-        each.mkdir(mode=0o700, parents=True, exist_ok=True)
-    config = device_config(directory, broker, hooks, {"control": {"socket": "off"}})
-    with ReadOnlyAgent(directory, config, installed, writable) as agent:
-        updates = Updates(lambda **_: agent, cloud, hooks, firmware)
-        updates.agent = agent
-        assert updates.run() == SUCCEEDED, agent.log
-        assert updates.installed == firmware.content
-    assert "Read-only" not in agent.log.replace("closed': Read-only", "")
+    program = [str(installed / "upparat")]
+    readonly.update(program, tmp_path / "agent", broker, cloud, hooks, firmware)

@@ -90,8 +90,14 @@ class CollectorTests(SynchronousTestCase):
         self.assertTrue(self.write("")[0].startswith("text/plain"))
 
     def test_a_format_that_makes_no_sense(self) -> None:
-        for accept in ("application/openmetrics-text; version=x", ";;,=;", "x" * 10_000):
+        for accept in (";;,=;", "x" * 10_000):
             self.assertTrue(self.write(accept)[0].startswith("text/plain"), accept)
+
+    def test_a_version_that_makes_no_sense(self) -> None:
+        """prometheus-client 0.21 takes it for OpenMetrics, later ones refuse it."""
+        kind, text = self.write("application/openmetrics-text; version=x")
+        self.assertEqual("openmetrics" in kind, text.endswith(b"# EOF\n"), kind)
+        self.assertIn(b"upparat_connected", text)
 
     def test_two_agents_in_one_process(self) -> None:
         """Each has a registry of its own."""

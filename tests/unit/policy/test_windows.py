@@ -230,7 +230,8 @@ class OracleTests(SynchronousTestCase):
 
     def test_zones_that_change_at_midnight(self) -> None:
         havana = ZoneInfo("America/Havana")
-        change = datetime(2027, 3, 14, 5, tzinfo=UTC)  # 00:00 becomes 01:00
+        # 00:00 becomes 01:00. Cuba may change its rules for the future, and has from 2027.
+        change = datetime(2025, 3, 9, 5, tzinfo=UTC)
         night = parse_windows("00:15-02:00", havana)
         before = (change - timedelta(hours=1)).timestamp()
         self.assertEqual(night.next_opening(before), change.timestamp())
