@@ -256,6 +256,7 @@ def _take(inputs: Inputs, core: Core, execution: JobExecution) -> None:
         core.log.warn(
             "{job_id}: AWS does not describe it; another job is next", job_id=memory.key.job_id
         )
+        core.replaced = memory.replaced
         inputs._abandon(_displaced(memory))
         return
     try:

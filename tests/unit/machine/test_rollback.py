@@ -133,7 +133,7 @@ class AnotherJobTests(SynchronousTestCase):
     def test_the_rollback_comes_to_its_end_first(self) -> None:
         """AWS does not say what has become of its job. Nothing is installed on what is half taken
         back, its file is not left behind, and AWS hears how it has ended."""
-        memory = Memory(key(), restart_accepted=True, rollback=FAILED)
+        memory = Memory(key(), restart_accepted=True, rollback=FAILED, replaced="1.0")
         life = Life(ALL_HOOKS).started(memory).quiet()
         life.machine.pending([], [summary("b")])
         life.machine.describe_failed("a", False)
@@ -154,7 +154,8 @@ class AnotherJobTests(SynchronousTestCase):
                 ("discard", "a"),
             ],
         )
-        self.assertEqual(life.jobs.facts["rollback"], "done")
+        facts = life.jobs.facts
+        self.assertEqual((facts["rollback"], facts["from"], facts["to"]), ("done", "1.0", "2.0"))
         self.assertEqual(life.jobs.expected, VERSION_BEGUN, "no execution in its place is ended")
 
     def test_what_others_have_ended_is_not_told(self) -> None:
