@@ -283,11 +283,7 @@ class UpdateModel(RuleBasedStateMachine):
         device.agent.hooks.fail()
         for _ in range(3):
             device.agent.step()
-        if (
-            again == "retry"
-            and not job.key.local
-            and device.store.execution(job.job_id).status is Status.FAILED
-        ):
+        if again == "retry" and job.job_id in self.ours(Status.FAILED):
             device.store.retry(job.job_id)
         elif again == "new job":
             self.count += 1
