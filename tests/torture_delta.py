@@ -44,7 +44,7 @@ LONGEST = 0.7
 BLOWS = 6
 """Kills in one update, at the most."""
 
-UNDER_WAY = AHEAD + 1
+UNDER_WAY = AHEAD + 2
 """Ranges that a kill may cost: those that are fetched or wait, and the one that is written."""
 
 IN_THE_PIPE = 3

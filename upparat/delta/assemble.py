@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from twisted.internet.defer import Deferred, succeed
+
 from upparat.download.partial import DiskError
 from upparat.download.response import Body
 from upparat.download.shortcut import Journey
@@ -56,19 +58,29 @@ class Assembly:
         return [piece for piece in pieces if isinstance(piece, Span)]
 
     async def bring(self, journey: Journey, fetcher: SpanFetcher) -> None:
-        """Bring all that is missing.
+        """Bring all that is missing. One piece is written while the next one is fetched or read.
 
         :raises NotFetched: if the server does not send what is asked for.
         :raises DeltaError: if a chunk is wrong.
         :raises DiskError: if the disk refuses.
         """
+        put: Deferred[None] = succeed(None)
         for piece in self._plan.pieces(journey.partial.length):
-            reused = 0
-            if isinstance(piece, Span):
-                parts = await self._fetch(journey, fetcher, piece)
-            else:
-                parts, reused = await self._read(journey, fetcher, piece)
-            await self._put(journey, self.header.chunks[piece.first].offset, parts, reused)
+            try:
+                parts, reused = await self._parts(journey, fetcher, piece)
+            finally:
+                await put
+            offset = self.header.chunks[piece.first].offset
+            put = Deferred.fromCoroutine(self._put(journey, offset, parts, reused))
+        await put
+
+    async def _parts(
+        self, journey: Journey, fetcher: SpanFetcher, piece: Span | Run
+    ) -> tuple[Sequence[bytes], int]:
+        """Return the chunks of a piece, and how many of their bytes come from seeds."""
+        if isinstance(piece, Span):
+            return await self._fetch(journey, fetcher, piece), 0
+        return await self._read(journey, fetcher, piece)
 
     async def _fetch(self, journey: Journey, fetcher: SpanFetcher, span: Span) -> Sequence[bytes]:
         data = await journey.work.scope.wait(fetcher.take(span))
@@ -79,10 +91,7 @@ class Assembly:
     async def _read(
         self, journey: Journey, fetcher: SpanFetcher, run: Run
     ) -> tuple[Sequence[bytes], int]:
-        """Read chunks from the seeds, and fetch those that no seed has any more.
-
-        Returns the chunks, and how many of their bytes come from seeds.
-        """
+        """Read chunks from the seeds, and fetch those that no seed has any more."""
         wanted = self.header.chunks[run.first : run.last]
         found = dict(enumerate(await journey.work.run(lambda: self._seeds.read(wanted)), run.first))
         reused = sum(len(data) for data in found.values() if data is not None)

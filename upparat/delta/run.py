@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from upparat.job import ExecutionKey
 
 from .assemble import Assembly
 from .header import LEAD, DeltaError, Header, parse_header, parse_lead
-from .lines import LineFactory, NotFetched, Source, SpanFetcher, fetch_range
+from .lines import LINES, Line, LineFactory, NotFetched, Source, SpanFetcher, fetch_range
 from .plan import Span, chunk_at, runs
 from .seeds import Seeds
 
@@ -60,17 +61,19 @@ class DeltaRun:
         :raises DiskError: if the disk refuses.
         """
         self._source = replace(self._source, url=url)
-        assembly = self.assembly or await self._prepare(journey)
-        spans = assembly.begin(journey)
-        fetcher = SpanFetcher(self._connect, self._source, spans, self._stock)
-        try:
+        with ExitStack() as stack:
+            lines = [self._connect() for _ in range(LINES)]
+            for line in lines:
+                stack.callback(line.close)
+            assembly = self.assembly or await self._prepare(journey, lines[-1])
+            spans = assembly.begin(journey)
+            fetcher = SpanFetcher(lines, self._source, spans, self._stock)
+            stack.callback(fetcher.close)
             await assembly.bring(journey, fetcher)
-        finally:
-            fetcher.close()
         self.finished = True
 
-    async def _prepare(self, journey: Journey) -> Assembly:
-        header = await self._fetch_header(journey)
+    async def _prepare(self, journey: Journey, line: Line) -> Assembly:
+        header = await self._fetch_header(journey, line)
         if journey.job.size not in (None, header.size):
             raise DeltaError(f"it holds {header.size} bytes, and size is {journey.job.size}")
         seeds = await journey.work.run(lambda: Seeds(self._paths, self._tables, header))
@@ -97,16 +100,13 @@ class DeltaRun:
             if missed >= PROBED:
                 return
 
-    async def _fetch_header(self, journey: Journey) -> Header:
-        line, scope = self._connect(), journey.work.scope
-        try:
-            data, source = await fetch_range(line, scope, self._source, 0, FIRST)
-            lead = parse_lead(data[:LEAD])
-            if lead.end > len(data):
-                rest, source = await fetch_range(line, scope, source, len(data), lead.end)
-                data += rest
-        finally:
-            line.close()
+    async def _fetch_header(self, journey: Journey, line: Line) -> Header:
+        scope = journey.work.scope
+        data, source = await fetch_range(line, scope, self._source, 0, FIRST)
+        lead = parse_lead(data[:LEAD])
+        if lead.end > len(data):
+            rest, source = await fetch_range(line, scope, source, len(data), lead.end)
+            data += rest
         header = await journey.work.run(lambda: parse_header(data[: lead.end]))
         if header.total != source.total:
             raise NotFetched(Permanent(f"it has {source.total} bytes instead of {header.total}"))

@@ -11,8 +11,9 @@ from upparat.private import PrivateDirectory
 
 from .header import MAX_CHUNKS, Header
 
-KEPT = 3
-"""Tables that are kept: a device that has fallen back runs an older version than the last one."""
+KEPT = 8
+"""Tables that are kept. The version that runs has to be among them, also after updates that the
+device has fetched and not kept. One takes 20 bytes for a chunk: 350 KB for an image of 900 MiB."""
 
 SHORT = 16
 """Bytes of a digest that a table keeps. They only say where to look: what a seed has is hashed."""

@@ -47,7 +47,7 @@ class AssemblyTests(SynchronousTestCase):
     def bring(self, journey: Journey | None = None) -> Deferred[None]:
         self.journey = journey or make_journey(self.sink)
         spans = self.assembly.begin(self.journey)
-        fetcher = SpanFetcher(self.server, Source(URL), spans, {})
+        fetcher = SpanFetcher([self.server()], Source(URL), spans, {})
         return Deferred.fromCoroutine(self.assembly.bring(self.journey, fetcher))
 
     def size(self, *numbers: int) -> int:
@@ -149,6 +149,34 @@ class AssemblyTests(SynchronousTestCase):
         self.journey.work.scope.stop()
         self.failureResultOf(brought, CancelledError)
         self.assertEqual(self.sink.content, NEW[:2000])
+
+    def test_one_piece_is_written_while_the_next_one_is_fetched(self) -> None:
+        puts: list[Deferred[None]] = []
+
+        def put(data: bytes) -> Deferred[None]:
+            self.sink.put(data)
+            puts.append(Deferred())
+            return puts[-1]
+
+        journey = replace(make_journey(self.sink), put=put)
+        self.server.held = []
+        self.server.replies = [Reply(), Reply(503)]
+        brought = self.bring(journey)
+        self.assertEqual((len(puts), len(self.server.held)), (1, 1))
+        self.server.release()
+        self.assertEqual(len(puts), 1)  # the next piece is here, and waits
+        puts[0].callback(None)
+        self.assertEqual((len(puts), self.sink.content), (2, NEW[:3000]))
+        self.server.release()
+        self.assertNoResult(brought)  # what is written comes to its end first
+        puts[1].callback(None)
+        self.failureResultOf(brought, NotFetched)
+
+    def test_a_full_disk_and_a_range_that_fails(self) -> None:
+        """The disk counts: another attempt would not help."""
+        self.sink.problem = OSError(errno.ENOSPC, "full")
+        self.server.replies = [Reply(503)]
+        self.failureResultOf(self.bring(), DiskError)
 
     def test_a_stop_while_it_puts(self) -> None:
         journey = make_journey(self.sink)

@@ -8,13 +8,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.delta.lines_bench import URL, FakeServer, Reply
+from upparat.delta import lines
 from upparat.delta.lines import AHEAD, LINES, NotFetched, Source, SpanFetcher, fetch_range
 from upparat.delta.plan import Span
 from upparat.download.exchange import CancelScope
 from upparat.download.response import Permanent, Temporary, UrlExpired
 
 CONTENT = bytes(range(256)) * 20
-SPANS = [Span(each, each + 1, each * 10, each * 10 + 10) for each in range(10)]
+SPANS = [Span(each, each + 1, each * 10, each * 10 + 10) for each in range(AHEAD + 4)]
 
 
 def part(span: Span) -> bytes:
@@ -129,20 +130,29 @@ class FetcherTests(SynchronousTestCase):
         self.server.held = []
         self.stock: dict[Span, bytes] = {}
 
-    def begin(self, *spans: Span, lines: int = LINES) -> SpanFetcher:
-        return SpanFetcher(self.server, Source(URL), spans or SPANS, self.stock, lines)
+    def begin(self, *spans: Span, number: int = LINES) -> SpanFetcher:
+        made = [self.server() for _ in range(number)]
+        return SpanFetcher(made, Source(URL), spans or SPANS, self.stock)
 
     def test_in_order_and_a_few_ahead(self) -> None:
-        fetcher = self.begin()
+        fetcher = self.begin(number=3)
         self.assertEqual(self.server.ranges, ["0-9", "10-19", "20-29"])
         for _ in range(AHEAD):
             self.server.release()
         self.assertEqual(list(self.stock), SPANS[:AHEAD])
         self.assertEqual((self.server.open, len(self.server.asked)), (0, AHEAD))
-        for number, span in enumerate(SPANS[:3]):
+        for number, span in enumerate(SPANS[:2]):
             self.assertEqual(self.successResultOf(fetcher.take(span)), part(span))
             self.assertEqual(len(self.server.asked), AHEAD + number + 1)
-        self.assertEqual(list(self.stock), [SPANS[3]])
+        self.assertEqual(list(self.stock), SPANS[2:AHEAD])
+
+    def test_no_more_bytes_ahead_than_are_enough(self) -> None:
+        """But one range more than the one that is waited for: it is asked for before."""
+        for enough, asked in ((30, 3), (31, 4), (10, 2), (1, 2)):
+            self.patch(lines, "ENOUGH", enough)
+            self.server.asked.clear()
+            self.begin()
+            self.assertEqual(len(self.server.asked), asked)
 
     def test_what_is_waited_for(self) -> None:
         fetcher = self.begin()
@@ -154,7 +164,7 @@ class FetcherTests(SynchronousTestCase):
         self.assertEqual(list(self.stock), [SPANS[1]])
 
     def test_what_is_asked_for_comes_first(self) -> None:
-        fetcher = self.begin(lines=1)
+        fetcher = self.begin(number=1)
         other, planned = Span(20, 21, 500, 520), SPANS[7]
         taken = [fetcher.take(other), fetcher.take(planned)]
         for _ in range(3):
@@ -177,13 +187,13 @@ class FetcherTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(fetcher.take(SPANS[1])), part(SPANS[1]))
 
     def test_later_requests_know_the_file(self) -> None:
-        self.begin(lines=1)
+        self.begin(number=1)
         self.server.release()
         self.assertEqual(self.server.asked[1][1]["If-Match"], '"e"')
 
     def test_a_failure_ends_all(self) -> None:
         self.server.replies = [Reply(), Reply(404)]
-        fetcher = self.begin()
+        fetcher = self.begin(number=3)
         taken = [fetcher.take(span) for span in SPANS[:2]]
         self.server.release(1)
         for each in (*taken, fetcher.take(SPANS[2])):
@@ -208,6 +218,6 @@ class FetcherTests(SynchronousTestCase):
         self.server.release(1)
         fetcher.close()
         self.assertNoResult(taken)
-        self.assertEqual((self.server.open, self.server.lines), (0, 0))
+        self.assertEqual(self.server.open, 0)
         self.assertEqual(list(self.stock), [SPANS[1]])
-        self.assertEqual(len(self.server.asked), 4)
+        self.assertEqual(len(self.server.asked), LINES + 1)
