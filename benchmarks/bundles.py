@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .delta_data import MIB, Version, change_file, fill, make_image
+from .delta_data import MIB, MKSQUASHFS, change_file, fill, make_image
 from .downloads import ROOT, write
 
 DOCS = ROOT / "docs" / "installers.md"
@@ -26,7 +26,6 @@ EXAMPLES = ROOT / "examples"
 CHANGES = (1, 5)
 """Per cent of the bytes of all files that belong to files which differ."""
 
-SQUASHFS = ("-noappend", "-quiet", "-no-progress", "-no-xattrs", "-mkfs-time", "0")
 PLAIN = "--mksquashfs-args=-noI -noD -noF -noX"
 SMALL = "--mksquashfs-args=-comp zstd -b 16K"
 
@@ -95,11 +94,11 @@ class Versions:
     def _images(tree: Path, here: Path, size: int) -> None:
         here.mkdir()
         image = here / "root.img"
-        make_image(tree, Version(image), size)
+        make_image(tree, image, size)
         run("gzip", "--keep", "--no-name", str(image))
         for block in ("128K", "16K"):
             target = str(here / f"root.{block}")
-            run("mksquashfs", str(tree), target, *SQUASHFS, "-comp", "zstd", "-b", block)
+            run("mksquashfs", str(tree), target, *MKSQUASHFS, "-b", block)
 
     def file(self, form: Form, change: int) -> Path:
         """The file of a job in this form."""

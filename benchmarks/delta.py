@@ -1,7 +1,7 @@
 """Deltas beside their peers: ``python -m benchmarks.delta [--help]``.
 
-A device with one version of an ext4 image gets another one, from nginx on this machine and once
-more over a slow line. Prints tables; ``--write`` keeps them in ``docs/benchmarks.md``.
+A device with one version of an image gets another one, from nginx on this machine and once more
+over a slow line. Prints tables; ``--write`` keeps them in ``docs/benchmarks.md``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.support.certs import make_certs
 from tests.support.nginx import Nginx
@@ -25,11 +25,14 @@ from tests.support.shaped import SERVER, ShapedLink, can_be_shaped
 from upparat.delta.local import read_header
 from upparat.delta.tables import ChunkTables, table_of
 
-from .delta_data import MIB, Version, make, old, versions
+from .delta_data import EXT4, KINDS, MIB, Version, make, old, versions
 from .downloads import ROOT, machine, tell
 
 SLOW = (0, 1, 5)
 """Changes in per cent that the slow line has to bring."""
+
+OTHERS = (1, 5)
+"""Changes in per cent of squashfs and tar."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,21 @@ class Device:
     :param host: the words that run a command on the host that fetches.
     """
 
-    def __init__(self, directory: Path, data: Path, server: Nginx, host: Sequence[str]) -> None:
-        self.data, self._server, self._host = data, server, host
+    def __init__(
+        self,
+        directory: Path,
+        data: Path,
+        server: Nginx,
+        host: Sequence[str] = (),
+        kind: str = EXT4,
+    ) -> None:
+        self._server, self._host = server, host
         self.here = directory / "here"
         self.tables = directory / "tables"
-        self.seed = old(data)
-        ChunkTables(self.tables).add(table_of(read_header(self.seed.zck)))
-        for _, version in versions(data):
+        self.seed = old(data, kind)
+        self.sent = 0
+        self.versions = versions(data, kind)
+        for _, version in self.versions:
             for file in (version.image, version.zck, version.patch):
                 if file.exists():
                     (server.root / file.name).symlink_to(file)
@@ -66,28 +77,25 @@ class Device:
     def run(self, method: Callable[[Device, Version], Cost], version: Version) -> Cost:
         shutil.rmtree(self.here, ignore_errors=True)
         self.here.mkdir()
+        shutil.rmtree(self.tables, ignore_errors=True)
+        ChunkTables(self.tables).add(table_of(read_header(self.seed.zck)))
         os.sync()
         self._server.forget()
         cost = method(self, version)
-        sent = cost.sent or self._server.sent()
-        return Cost(sent, cost.wall, cost.cpu, cost.resident)
+        self.sent = cost.sent or self._server.sent()
+        return Cost(self.sent, cost.wall, cost.cpu, cost.resident)
 
-    def command(self, *words: str) -> tuple[Cost, str]:
-        """Run a shell command with all its children. Returns what it prints as well."""
-        begin = time.perf_counter()
-        process = subprocess.Popen(
-            [*self._host, "sh", "-ec", " ".join(words)], cwd=self.here, stdout=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        told = process.stdout.read().decode()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = status
-        assert status == 0, words
-        wall = time.perf_counter() - begin
-        return Cost(0, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss), told
+    def command(self, command: str) -> tuple[Cost, str]:
+        """Run a shell command. Returns what it prints as well."""
+        facts = self._facts("benchmarks.measured", str(self.here), command)
+        return Cost(0, facts["wall"], facts["cpu"], facts["resident"]), facts["told"]
 
     def python(self, module: str, *words: str) -> Cost:
         """Run a module that tells what it has cost."""
+        facts = self._facts(module, *words)
+        return Cost(0, facts["wall"], facts["cpu"], facts["resident"])
+
+    def _facts(self, module: str, *words: str) -> dict[str, Any]:
         told = subprocess.run(
             [*self._host, sys.executable, "-m", module, *words],
             cwd=ROOT,
@@ -95,8 +103,8 @@ class Device:
             capture_output=True,
             text=True,
         ).stdout
-        facts = json.loads(told)
-        return Cost(0, facts["wall"], facts["cpu"], facts["resident"])
+        facts: dict[str, Any] = json.loads(told)
+        return facts
 
 
 # --- ways to the new version ------------------------------------------------------------------
@@ -131,6 +139,12 @@ def xdelta3(device: Device, version: Version) -> Cost:
     return device.command(f"{fetched} | {patched} >file; sync -d file")[0]
 
 
+def curl(device: Device, version: Version) -> Cost:
+    """As many bytes in a row as the run before has fetched: what the line can do."""
+    last = device.sent - 1
+    return device.command(f"curl -sf -r 0-{last} -o file {device.url(version.zck)}")[0]
+
+
 def rsync(device: Device, version: Version) -> Cost:
     """From this machine, because a daemon would be one more server: the bytes are what it says."""
     shutil.copyfile(device.seed.image, device.here / "file")
@@ -148,10 +162,13 @@ METHODS: dict[str, Callable[[Device, Version], Cost]] = {
     "upparat, the whole file": whole,
     "zckdl -s, unzck": zckdl,
     "curl, xdelta3 -d": xdelta3,
+    "curl, as many bytes": curl,
     "rsync -z": rsync,
 }
 
-FAR = ("upparat, a delta", "zckdl -s, unzck", "curl, xdelta3 -d")
+NEAR = tuple(name for name in METHODS if name != "curl, as many bytes")
+SOME = ("upparat, a delta", "upparat, the whole file", "zckdl -s, unzck")
+FAR = ("upparat, a delta", "curl, as many bytes", "zckdl -s, unzck", "curl, xdelta3 -d")
 
 
 def there(names: Sequence[str]) -> list[str]:
@@ -169,7 +186,7 @@ HEAD = """\
 
 def rows(device: Device, changes: Sequence[int], names: Sequence[str]) -> Iterator[str]:
     """One line for each change and method."""
-    for change, version in versions(device.data):
+    for change, version in device.versions:
         for name in names if change in changes else ():
             cost = device.run(METHODS[name], version)
             cells = [
@@ -186,12 +203,17 @@ def rows(device: Device, changes: Sequence[int], names: Sequence[str]) -> Iterat
 def near(directory: Path, data: Path, size: int) -> Iterator[str]:
     """Markdown, line by line."""
     certs = make_certs(directory / "certs")
-    yield f"\n### An image of {size} MiB over HTTP\n"
-    yield HEAD
     with Nginx(directory / "nginx", certs) as server:
-        device = Device(directory, data, server, ())
-        changes = [change for change, _ in versions(data)]
-        yield from rows(device, changes, there(list(METHODS)))
+        for kind in KINDS:
+            device = Device(directory, data, server, kind=kind)
+            of = size if kind == EXT4 else device.seed.image.stat().st_size // MIB
+            yield f"\n### {kind}, {of} MiB, over HTTP\n"
+            yield HEAD
+            if kind == EXT4:
+                changes = [change for change, _ in device.versions]
+                yield from rows(device, changes, there(NEAR))
+            else:
+                yield from rows(device, OTHERS, there(SOME))
 
 
 def far(directory: Path, data: Path, size: int) -> Iterator[str]:
@@ -199,7 +221,7 @@ def far(directory: Path, data: Path, size: int) -> Iterator[str]:
         yield "\nNot measured over a slow line: that needs root, /dev/net/tun and ip.\n"
         return
     certs = make_certs(directory / "certs", (SERVER,))
-    yield f"\n### An image of {size} MiB over HTTP, 10 Mbit/s, 100 ms\n"
+    yield f"\n### ext4, {size} MiB, over HTTP, 10 Mbit/s, 100 ms\n"
     yield HEAD
     with (
         ShapedLink(rtt=0.1, loss=0.0, rate=10e6) as link,

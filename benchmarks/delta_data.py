@@ -1,7 +1,8 @@
-"""Two versions of an image for the benchmark of deltas, which differ by so many per cent.
+"""Versions of an image for the benchmark of deltas, which differ by so many per cent.
 
-The image is an ext4 file system of files of this machine. In the new version some of them have
-other bytes, which pack as well as the old ones, and a few more at their end.
+The image holds files of this machine, as an ext4 file system, as squashfs and as a tar. In a new
+version some of them have other bytes, which pack as well as the old ones, and a few more at their
+end.
 """
 
 from __future__ import annotations
@@ -22,6 +23,13 @@ CHANGES = (0, 1, 5, 20, 100)
 OTHER = bytes((byte + 77) % 256 for byte in range(256))
 """What each byte of a file that differs becomes."""
 
+EXT4, SQUASHFS, TAR = "ext4", "squashfs", "tar"
+MKSQUASHFS = (
+    *("-noappend", "-quiet", "-no-progress", "-no-xattrs"),
+    *("-mkfs-time", "0", "-comp", "zstd"),
+)
+KINDS = (EXT4, SQUASHFS, TAR)
+
 SOURCES = (Path("/usr/lib"), Path("/usr/share"), Path("/usr/bin"))
 
 
@@ -33,12 +41,12 @@ class Version:
 
     @property
     def zck(self) -> Path:
-        return self.image.with_suffix(".zck")
+        return self.image.with_name(f"{self.image.name}.zck")
 
     @property
     def patch(self) -> Path:
-        """By xdelta3, from the old version."""
-        return self.image.with_suffix(".xdelta")
+        """By xdelta3, from the old version; of ext4 alone."""
+        return self.image.with_name(f"{self.image.name}.xdelta")
 
     @property
     def sha256(self) -> str:
@@ -46,41 +54,35 @@ class Version:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def old(directory: Path) -> Version:
-    return Version(directory / "old.img")
+def old(directory: Path, kind: str = EXT4) -> Version:
+    return Version(directory / f"old.{kind}")
 
 
-def new(directory: Path, change: int) -> Version:
-    return Version(directory / f"new-{change}.img")
+def new(directory: Path, change: int, kind: str = EXT4) -> Version:
+    return Version(directory / f"new-{change}.{kind}")
 
 
 def make(directory: Path, size: int) -> None:
     """Make all versions in a directory, unless they are there.
 
-    :param size: of an image in MiB.
+    :param size: of the ext4 image in MiB.
     """
     if (directory / "made").exists():
         return
     tree = directory / "tree"
     files = list(fill(tree, size * MIB * 3 // 4))
-    make_image(tree, old(directory), size)
+    for kind in KINDS:
+        make_version(tree, old(directory, kind), size)
     total, done = sum(each.stat().st_size for each in files), 0
     for change in CHANGES:
         while files and done < total * change // 100:
             done += change_file(files.pop())
-        make_image(tree, version := new(directory, change), size)
+        for kind in KINDS:
+            make_version(tree, new(directory, change, kind), size)
         if shutil.which("xdelta3"):
-            _run(
-                "xdelta3",
-                "-e",
-                "-f",
-                "-B",
-                f"{size * MIB}",
-                "-s",
-                f"{old(directory).image}",
-                f"{version.image}",
-                f"{version.patch}",
-            )
+            version = new(directory, change)
+            options = f"-e -f -B {size * MIB} -s {old(directory).image}".split()
+            _run("xdelta3", *options, f"{version.image}", f"{version.patch}")
     shutil.rmtree(tree)
     (directory / "made").touch()
 
@@ -110,14 +112,26 @@ def change_file(file: Path) -> int:
     return len(content)
 
 
-def make_image(tree: Path, version: Version, size: int) -> None:
+def make_version(tree: Path, version: Version, size: int) -> None:
+    """Make an image of the kind that its name ends with, and its zchunk file."""
+    image = version.image
+    image.unlink(missing_ok=True)
+    if image.suffix == f".{SQUASHFS}":
+        _run("mksquashfs", f"{tree}", f"{image}", *MKSQUASHFS)
+    elif image.suffix == f".{TAR}":
+        _run("tar", "--sort=name", "--mtime=@0", "-C", f"{tree}", "-cf", f"{image}", ".")
+    else:
+        make_image(tree, image, size)
+    _run("zck", "-u", "-o", f"{version.zck}", f"{image}")
+
+
+def make_image(tree: Path, image: Path, size: int) -> None:
+    """Make an ext4 image of so many MiB."""
     for path in [tree, *tree.rglob("*")]:
         os.utime(path, (1_600_000_000, 1_600_000_000))
     options = ["-m", "0", "-O", "^has_journal", "-U", "00000000-0000-0000-0000-000000000001", "-E"]
     seed = "hash_seed=00000000-0000-0000-0000-000000000002"
-    version.image.unlink(missing_ok=True)
-    _run("mkfs.ext4", "-q", "-d", f"{tree}", *options, seed, f"{version.image}", f"{size}M")
-    _run("zck", "-u", "-o", f"{version.zck}", f"{version.image}")
+    _run("mkfs.ext4", "-q", "-d", f"{tree}", *options, seed, f"{image}", f"{size}M")
 
 
 def _run(*words: str) -> None:
@@ -125,6 +139,6 @@ def _run(*words: str) -> None:
     subprocess.run(words, check=True, capture_output=True, env=environment)
 
 
-def versions(directory: Path) -> Sequence[tuple[int, Version]]:
+def versions(directory: Path, kind: str = EXT4) -> Sequence[tuple[int, Version]]:
     """The new ones, each with its change in per cent."""
-    return [(change, new(directory, change)) for change in CHANGES]
+    return [(change, new(directory, change, kind)) for change in CHANGES]

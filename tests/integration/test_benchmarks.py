@@ -85,11 +85,14 @@ def test_deltas(tmp_path: Path) -> None:
     few = mock.patch.object(delta_data, "SOURCES", (Path("/usr/bin"),))
     with few, mock.patch.object(delta_data, "CHANGES", (5,)):
         delta_data.make(data, 24)
-        _, head, *rows = bench_delta.near(tmp_path / "near", data, 24)
-    assert {row.count("|") for row in rows} == {head.splitlines()[0].count("|")}
-    cells = [row.split(" | ") for row in rows]
-    sent = {name: float(size.removesuffix(" MiB")) for _, name, size, *_ in cells}
-    assert 0 < sent["upparat, a delta"] < sent["upparat, the whole file"]
+        tables = "\n".join(bench_delta.near(tmp_path / "near", data, 24)).split("\n### ")[1:]
+    assert len(tables) == 3
+    for table in tables:
+        _, _, head, _, *rows = table.splitlines()
+        assert {row.count("|") for row in rows} == {head.count("|")}
+        cells = [row.split(" | ") for row in rows]
+        sent = {name: float(size.removesuffix(" MiB")) for _, name, size, *_ in cells}
+        assert 0 < sent["upparat, a delta"] < sent["upparat, the whole file"]
 
 
 def test_cold_start_and_idleness(tmp_path: Path) -> None:
