@@ -28,8 +28,8 @@ from .rollback import was_rolling_back
 from .states import fetch_jobs, monitor, select_job, verify_job, wind_down
 
 VERSION_BEGUN = 2
-"""The least version of an execution that has begun: AWS queues it with 1, and each update adds 1.
-A report that expects it cannot end an execution that has taken the place of this one."""
+"""The least version of an execution that has begun. AWS queues it with 1, and each update adds 1.
+A report that expects this version ends no new execution of the same job: that one has 1."""
 
 
 @monitor.upon(Inputs.changed).to(fetch_jobs)
@@ -203,12 +203,11 @@ def _must_end(memory: Memory) -> bool:
 
 def _displaced(memory: Memory) -> Aftermath:
     """What is left to do for an update that gives way to another job. Its rollback comes to its
-    end first, and AWS hears of that end: a device that is half taken back is no place for an
-    installation, and nobody but AWS has said that the update is over."""
+    end first, and AWS hears of that end. A device that is half taken back is no place for an
+    installation. And nobody has said that the update is over."""
     if memory.rollback is None:
         return Aftermath(memory.key, restarting=True)
-    execution = JobExecution(memory.key, Status.IN_PROGRESS, VERSION_BEGUN)
-    job = Job(execution, memory.rollback.version, file="")
+    job = _remembered_job(memory, Status.IN_PROGRESS, VERSION_BEGUN)
     return Aftermath(memory.key, False, job, undo=True, rollback=memory.rollback)
 
 
@@ -217,8 +216,13 @@ def _ended_job(memory: Memory, execution: JobExecution | None) -> Job:
     if execution is not None and execution.key == memory.key:
         with suppress(InvalidDocument):
             return parse_document(execution, installed=True)
+    return _remembered_job(memory, Status.CANCELED, 0)
+
+
+def _remembered_job(memory: Memory, status: Status, version_number: int) -> Job:
+    """Return what the device still knows of a job whose document is gone."""
     version = memory.rollback.version if memory.rollback else memory.version
-    return Job(JobExecution(memory.key, Status.CANCELED, 0), version, file="")
+    return Job(JobExecution(memory.key, status, version_number), version, file="")
 
 
 def _is_next(selection: Selection, job_id: str) -> bool:
