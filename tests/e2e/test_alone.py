@@ -116,17 +116,27 @@ def test_a_failing_hook_and_its_rollback(updates: Updates, install: Install, med
 # --- what stops it --------------------------------------------------------------------------------
 
 
+def cut_in(updates: Updates, install: Install, medium: Path, hook: str) -> None:
+    """Begin an install, and cut the power while this hook hangs."""
+    device = install(*of(medium))
+    updates.hooks.wait_for_call(hook)
+    device.power_cut()
+
+
+def is_refused(install: Install, medium: Path) -> None:
+    """A second install is refused as long as the first one is not over."""
+    second = install(*of(medium))
+    assert second.end() == 75
+    assert "is not over yet" in second.lines[-1]
+
+
 def test_a_kill_and_then_waiting(
     updates: Updates, install: Install, medium: Path, path: Path
 ) -> None:
     hooks = updates.hooks
     hooks.install([hang()], [copy_file(hooks.installed_file)])
-    device = install(*of(medium))
-    hooks.wait_for_call("install")
-    device.power_cut()
-    second = install(*of(medium))
-    assert second.end() == 75
-    assert "is not over yet" in second.lines[-1]
+    cut_in(updates, install, medium, "install")
+    is_refused(install, medium)
     assert install("--wait").end() == 0
     assert updates.installed == UPDATE
 
@@ -138,12 +148,8 @@ def test_a_kill_in_the_cleanup(
     hooks = updates.hooks
     hooks.install([leave(1)], [copy_file(hooks.installed_file)])
     hooks.set("cleanup", [hang()], [])
-    device = install(*of(medium))
-    hooks.wait_for_call("cleanup")
-    device.power_cut()
-    second = install(*of(medium))
-    assert second.end() == 75
-    assert "is not over yet" in second.lines[-1]
+    cut_in(updates, install, medium, "cleanup")
+    is_refused(install, medium)
     assert install("--wait").end() == 3
     assert hooks.names().count("cleanup") == 2
     assert install(*of(medium)).end() == 0
@@ -156,9 +162,7 @@ def test_a_kill_and_then_an_agent(
 ) -> None:
     hooks = updates.hooks
     hooks.install([hang()], [copy_file(hooks.installed_file)])
-    device = install(*of(medium))
-    hooks.wait_for_call("install")
-    device.power_cut()
+    cut_in(updates, install, medium, "install")
     start()
     assert verb("install", "--wait", "--socket", path).returncode == 0
     assert updates.installed == UPDATE

@@ -75,8 +75,11 @@ class InstallJobs:
     # --- for people ---
 
     def in_hand_id(self) -> str | None:
-        """Return the id of the install that is not over: its cleanup hook may still run, and its
-        file is kept until then. Another install would take the place of that file."""
+        """Return the id of the install that is not over.
+
+        It is over when its cleanup hook has ended. Then its order leaves the disk, and an order
+        that had taken its place would be lost.
+        """
         if self._install is not None:
             return self._install.job_id
         return self._ended.job_id if self._ended is not None else None

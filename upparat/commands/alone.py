@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 STOPPED = "stopped before the end; 'upparat install --wait' or the agent goes on"
 
-_AT_REST = ("monitor", "fetch_jobs")
-"""The states of the machine in which nothing of an install is left to do."""
-
 
 def install_alone(config: str, order: InstallRequest | None) -> Status:
     """Install a file, or go on with the last install. Returns it as a job of the history.
@@ -169,8 +166,7 @@ class AloneInstall:
             self._progress = None
             self._fail(failed)
             return
-        # The cleanup hook runs after the end, and the record is cleared last.
-        if past is not None and message["state"] in _AT_REST:
+        if past is not None:
             self._progress, self._past = None, past
             self._stop()
 
