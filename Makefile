@@ -108,13 +108,12 @@ docs: $(VENV)/docs.stamp
 
 # The package for Debian 13, in dist. Needs Debian 13 with what the build needs; or root and mmdebstrap
 deb:
+	rm -f dist/upparat_*_all.deb
 	packaging/make-deb
 
 # Builds the package twice, which must give the same bytes. Installs, upgrades and removes it in a root
 # of Debian 13, and runs the tests there with Debian's own Python. Needs root and mmdebstrap
-deb-test:
-	rm -f dist/upparat_*_all.deb
-	packaging/make-deb
+deb-test: deb
 	mv dist/upparat_*_all.deb build/deb/first.deb
 	umask 077 && packaging/make-deb
 	cmp build/deb/first.deb dist/upparat_*_all.deb
