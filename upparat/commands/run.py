@@ -14,8 +14,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
-from twisted.application import app
-from twisted.application.service import Application
 from twisted.internet import reactor
 from twisted.internet.base import ReactorBase
 from twisted.internet.error import ReactorNotRunning
@@ -74,9 +72,9 @@ def _log(level: str) -> None:
 
 
 def _run(agent: UpparatService) -> None:
-    application = Application("upparat")
-    agent.setServiceParent(application)
-    app.startApplication(application, False)
+    # twisted.application.app would do the same, and imports the debugger for that.
+    agent.startService()
+    _base.addSystemEventTrigger("before", "shutdown", agent.stopService)
     _base.run()
     if _base._exitSignal is not None:
         os.abort()
