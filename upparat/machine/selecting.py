@@ -203,7 +203,7 @@ def _told(memory: Memory, execution: JobExecution | None) -> bool:
     update: its disk was read-only. Others end an execution in other ways."""
     return (
         execution is not None
-        and execution.key == memory.key
+        and execution.key in (memory.key, ExecutionKey(memory.key.job_id, 0, 0))
         and execution.status in (Status.SUCCEEDED, Status.FAILED)
     )
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.ports import ALL_HOOKS, USUAL_HOOKS, Call, execution, key
-from upparat.job import Hook, JobExecution, State, Status
+from upparat.job import ExecutionKey, Hook, JobExecution, State, Status
 from upparat.machine.model import BY_OTHERS
 from upparat.machine.selecting import VERSION_BEGUN
 from upparat.ports import Memory, Rollback
@@ -192,6 +192,14 @@ class ToldEndTests(SynchronousTestCase):
         self.assertEqual(
             ended, [EndedJob(key(), "2.0", "SUCCEEDED", "complete_ready", "why", "1.0")]
         )
+
+    def test_a_success_of_which_aws_tells_no_more(self) -> None:
+        life = Life(ALL_HOOKS).started(Memory(key(), restart_accepted=True, version="2.0")).quiet()
+        life.machine.pending([], [])
+        end = {"state": "complete_ready", "message": "none"}
+        life.machine.described(JobExecution(ExecutionKey("a", 0, 0), Status.SUCCEEDED, 9, end))
+        life.machine.released()
+        self.assertEqual(life.state, "cleanup")
 
     def test_what_was_taken_back_is_not_taken_back_again(self) -> None:
         for rollback in (None, FAILED, IN_RESTART):
