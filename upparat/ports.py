@@ -37,7 +37,11 @@ class JobsEvents(Protocol):
         """Answers :meth:`Jobs.fetch`: each list oldest first."""
 
     def described(self, execution: JobExecution) -> None:
-        """Answers :meth:`Jobs.describe`: the execution with its document; it may have ended."""
+        """Answers :meth:`Jobs.describe`: the execution with its document; it may have ended.
+
+        Of one that has ended, AWS may only tell how. Then there is no document, and the key has the
+        job's id alone.
+        """
 
     def describe_failed(self, job_id: str, ended: bool) -> None:
         """Answers :meth:`Jobs.describe`: the execution is not to be had.

@@ -11,11 +11,11 @@ import socket
 import struct
 import subprocess
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from upparat.job import ACTION
+from upparat.job import ACTION, Status
 from upparat.local.aws import ExecutionStatus, LocalAws
 
 from .guest import Guest
@@ -40,6 +40,10 @@ class Slots:
     running: str
     permanent: str
     trial: str
+
+
+FIRST = Slots("1.0", "rootfs-a", "rootfs-a", "")
+SECOND = Slots("2.0", "rootfs-b", "rootfs-b", "")
 
 
 class DeviceWorld:
@@ -88,6 +92,19 @@ class DeviceWorld:
 
     def wait_until_up(self) -> None:
         self.machine.wait(lambda: self.machine.guest.up, "an answer of the guest agent")
+
+    def reboot(self) -> int:
+        """Let the guest reboot. Returns the place in the console where the new boot begins."""
+        since = len(self.machine.console)
+        self.machine.guest.run("systemd-run --on-active=1 systemctl reboot")
+        self.machine.wait_for(r"boot: rootfs-[ab], \w+\s", since)
+        return self.machine.console.index("boot: rootfs-", since)
+
+    def run(self, command: str) -> str:
+        """Run a shell command in the guest, which must succeed. Returns what it prints."""
+        ran = self.machine.guest.run(command)
+        assert ran.returncode == 0, ran
+        return ran.stdout
 
     def slots(self) -> Slots:
         """Ask the guest what it runs."""
@@ -140,6 +157,9 @@ class DeviceWorld:
         return text.getvalue()
 
 
+MakeWorld = Callable[..., DeviceWorld]
+
+
 def slots(guest: Guest) -> Slots:
     script = """
         /usr/lib/upparat/hooks/version
@@ -168,6 +188,24 @@ def violations(world: DeviceWorld, job_id: str, version: str) -> list[str]:
     if re.search(r"X-Amz|Signature=", world.machine.console):
         wrong.append("the console shows a signed URL")
     return [f"{job_id}: {each}" for each in wrong]
+
+
+def assert_updated(world: DeviceWorld, job_id: str = "job-1") -> ExecutionStatus:
+    """Wait for the end of a job that brings version 2.0, and check all that must hold then."""
+    ended = world.wait_for_end(job_id)
+    assert (ended.status, ended.state) == (Status.SUCCEEDED, "complete_ready"), ended
+    assert world.slots() == SECOND
+    assert violations(world, job_id, "2.0") == []
+    return ended
+
+
+def assert_not_updated(world: DeviceWorld, state: str, job_id: str = "job-1") -> ExecutionStatus:
+    """Wait for the end of a job that fails with this state, and check all that must hold then."""
+    ended = world.wait_for_end(job_id)
+    assert (ended.status, ended.state) == (Status.FAILED, state), ended
+    assert world.slots() == FIRST
+    assert violations(world, job_id, "1.0") == []
+    return ended
 
 
 def make_disk(disk: Path, image: Path, data: Path) -> None:

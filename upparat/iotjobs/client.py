@@ -28,7 +28,16 @@ from .reports import (
 )
 from .requests import Requests, Response
 from .steps import Steps, StepTimer
-from .wire import Malformed, Topics, addressable, decode, execution, listed_keys, summaries
+from .wire import (
+    Malformed,
+    Topics,
+    addressable,
+    decode,
+    execution,
+    execution_state,
+    listed_keys,
+    summaries,
+)
 
 SUBACK_TIMEOUT = 30.0
 """Seconds that the broker may take to grant the subscriptions."""
@@ -37,8 +46,18 @@ MAX_DESCRIBE_ATTEMPTS = 8
 """Attempts at a describe until the machine looks at the next execution. They take some minutes if
 AWS rejects each of them for the moment, and about 10 minutes if it answers none."""
 
-_OVER = frozenset({"ResourceNotFound", "TerminalStateReached"})
+_ENDED = "TerminalStateReached"
+"""The code of a rejected describe that means that the execution has ended."""
+
+_OVER = frozenset({"ResourceNotFound", _ENDED})
 """Codes of a rejected describe that mean that the execution does not exist or has ended."""
+
+
+NO_VERSION = 2**31 - 1
+"""A version that no execution has: AWS adds 1 for each update."""
+
+MAX_END_ATTEMPTS = 3
+"""Attempts at the question how an execution has ended."""
 
 
 class JobsClient:
@@ -112,7 +131,7 @@ class JobsClient:
         if not addressable(job_id):
             self.events.describe_failed(job_id, False)
             return
-        question = Deferred.fromCoroutine(self._describe(job_id, with_document=True))
+        question = Deferred.fromCoroutine(self._describe_or_end(job_id))
         self._description = self._take(question, partial(self._described, job_id))
 
     def follow(self, execution: JobExecution) -> None:
@@ -242,6 +261,20 @@ class JobsClient:
         await deferLater(self._clock, NOT_FOUND_RETRY_INTERVAL)
         return await self._requests.send(topic, payload, MAX_DESCRIBE_ATTEMPTS)
 
+    async def _describe_or_end(self, job_id: str) -> Response:
+        """Ask for an execution. If it has ended, AWS does not say how: ask for that as well, by an
+        update that AWS refuses. It names the state of the execution then."""
+        response = await self._describe(job_id, with_document=True)
+        if response.code != _ENDED:
+            return response
+        update = {
+            "status": Status.IN_PROGRESS.value,
+            "expectedVersion": NO_VERSION,
+            "includeJobExecutionState": True,
+        }
+        refused = await self._requests.send(self._topics.update(job_id), update, MAX_END_ATTEMPTS)
+        return Response(refused.payload, _ENDED)
+
     def _take(
         self, question: Deferred[Response], take: Callable[[Response], None]
     ) -> Deferred[None]:
@@ -337,6 +370,11 @@ class JobsClient:
     # --- one description ---
 
     def _described(self, job_id: str, response: Response) -> None:
+        end = execution_state(response.payload) if response.code == _ENDED else None
+        if end is not None and end.status.ended:
+            key = ExecutionKey(job_id, 0, 0)
+            self.events.described(JobExecution(key, end.status, end.version_number, end.details))
+            return
         try:
             if not response.accepted:
                 raise Malformed(response.code)

@@ -172,7 +172,7 @@ def _leaves(inputs: Inputs, core: Core, execution: JobExecution | None = None) -
     if memory is None:
         return False
     core.log.info("{job_id}: it has ended meanwhile", job_id=memory.key.job_id)
-    core.on_ended(EndedJob(memory.key, "", "", OTHERS, "it ended while the agent was away"))
+    core.on_ended(_end_of(memory, execution))
     aftermath = _aftermath(core, memory, execution)
     if aftermath.restarting or aftermath.undo or Hook.CLEANUP in core.policy.hooks:
         inputs._abandon(aftermath)
@@ -187,13 +187,34 @@ def _leaves(inputs: Inputs, core: Core, execution: JobExecution | None = None) -
 
 def _aftermath(core: Core, memory: Memory, execution: JobExecution | None) -> Aftermath:
     """What is left to do for an update that has ended while the agent was away."""
+    job = _ended_job(memory, execution)
+    if _told(memory, execution):
+        return Aftermath(memory.key, going_down(memory), job)
     rollback = memory.rollback
     undo = rollback is not None or (memory.restart_accepted and Hook.ROLLBACK in core.policy.hooks)
     if rollback is not None:
         rollback = replace(rollback, state=None, message=BY_OTHERS, facts={})
     restarting = rollback is None and going_down(memory)
-    job = _ended_job(memory, execution)
     return Aftermath(memory.key, restarting, job, undo, rollback)
+
+
+def _told(memory: Memory, execution: JobExecution | None) -> bool:
+    """Whether an earlier agent has told this end, when all was done, and could not forget the
+    update: its disk was read-only. Others end an execution in other ways."""
+    return (
+        execution is not None
+        and execution.key in (memory.key, ExecutionKey(memory.key.job_id, 0, 0))
+        and execution.status in (Status.SUCCEEDED, Status.FAILED)
+    )
+
+
+def _end_of(memory: Memory, execution: JobExecution | None) -> EndedJob:
+    if execution is None or not _told(memory, execution):
+        return EndedJob(memory.key, "", "", OTHERS, "it ended while the agent was away")
+    version = _ended_job(memory, execution).version
+    message = execution.details.get("message", "")
+    status = execution.status.value
+    return EndedJob(memory.key, version, status, execution.state, message, memory.replaced)
 
 
 def _must_end(memory: Memory) -> bool:

@@ -16,12 +16,19 @@ from tests.support.anyjson import ANY_JSON, RELAXED, objects
 from tests.support.ports import execution, key
 from tests.unit.iotjobs.session import FakeSession, Published
 from tests.unit.iotjobs.undelivered import FakeUndelivered
-from upparat.iotjobs.client import MAX_DESCRIBE_ATTEMPTS, SUBACK_TIMEOUT, JobsClient
+from upparat.iotjobs.client import (
+    MAX_DESCRIBE_ATTEMPTS,
+    MAX_END_ATTEMPTS,
+    NO_VERSION,
+    SUBACK_TIMEOUT,
+    JobsClient,
+)
 from upparat.iotjobs.reports import (
     MAX_REJECTIONS,
     NOT_FOUND_RETRY_INTERVAL,
     REJECTED_RETRY_INTERVAL,
 )
+from upparat.iotjobs.requests import RESPONSE_TIMEOUT
 from upparat.job import ExecutionKey, JobExecution, JobExecutionSummary, Report, State, Status
 from upparat.mqtt.session import SubscribeError
 from upparat.ports import JobsEvents
@@ -412,10 +419,41 @@ class DescribeTests(JobsBench):
             self.session.reject(self.request("a/get"), "ResourceNotFound")
             self.assertEqual(self.taken(), [("vanished", "a", True)])
 
-    def test_over(self) -> None:
+    def over(self) -> Published:
+        """AWS says that the execution has ended, and is asked how."""
         self.online()
         self.session.reject(self.ask(), "TerminalStateReached")
-        self.assertEqual(self.taken(), [("vanished", "a", True)])
+        return self.request("a/update")
+
+    def test_how_it_has_ended(self) -> None:
+        """An update that AWS is sure to refuse asks for it."""
+        request = self.over()
+        self.assertEqual(request.payload["expectedVersion"], NO_VERSION)
+        self.assertEqual(self.taken(), [])
+        details = {"state": "complete_ready"}
+        state = {"status": "SUCCEEDED", "versionNumber": 9, "statusDetails": details}
+        self.session.reject(request, "VersionMismatch", executionState=state)
+        end = JobExecution(ExecutionKey("a", 0, 0), Status.SUCCEEDED, 9, details)
+        self.assertEqual(self.taken(), [("described", end)])
+
+    def test_aws_does_not_say_how_it_has_ended(self) -> None:
+        alive = {"status": "IN_PROGRESS", "versionNumber": 9}
+        for code, more in (
+            ("ResourceNotFound", {}),
+            ("InvalidRequest", {"executionState": "nonsense"}),
+            ("VersionMismatch", {"executionState": alive}),
+        ):
+            self.setUp()
+            self.session.reject(self.over(), code, **more)
+            self.assertEqual(self.taken(), [("vanished", "a", True)])
+
+    def test_the_question_how_it_has_ended_is_never_answered(self) -> None:
+        self.over()
+        gone = ("vanished", "a", True)
+        for _ in range(MAX_END_ATTEMPTS):
+            self.assertNotIn(gone, self.taken())
+            self.clock.advance(2 * RESPONSE_TIMEOUT.cap)
+        self.assertIn(gone, self.taken())
 
     def test_a_question_that_is_refused_says_nothing_of_an_end(self) -> None:
         self.online()

@@ -7,10 +7,11 @@ from dataclasses import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.ports import ALL_HOOKS, USUAL_HOOKS, Call, execution, key
-from upparat.job import Hook, JobExecution, State, Status
+from upparat.job import ExecutionKey, Hook, JobExecution, State, Status
 from upparat.machine.model import BY_OTHERS
 from upparat.machine.selecting import VERSION_BEGUN
 from upparat.ports import Memory, Rollback
+from upparat.snapshots import EndedJob
 
 from .bench import Life, summary
 
@@ -169,6 +170,49 @@ class AnotherJobTests(SynchronousTestCase):
         life.machine.version_known("1.0")
         self.assertEqual(life.state, "cleanup")
         self.assertNotIn("report", [each[0] for each in life.taken()])
+
+
+class ToldEndTests(SynchronousTestCase):
+    """The agent has told the end of an update, and could not forget it: its disk was read-only."""
+
+    def ended(self, status: Status, state: str, memory: Memory) -> tuple[Life, list[EndedJob]]:
+        life, ended = Life(ALL_HOOKS), list[EndedJob]()
+        life.core.on_ended = ended.append
+        life.started(memory).quiet()
+        life.machine.pending([], [])
+        told = execution(status=status, state=state)
+        life.machine.described(replace(told, details={**told.details, "message": "why"}))
+        life.machine.released()
+        return life, ended
+
+    def test_a_success_is_not_taken_back(self) -> None:
+        memory = Memory(key(), restart_accepted=True, restart_attempts=1, replaced="1.0")
+        life, ended = self.ended(Status.SUCCEEDED, "complete_ready", memory)
+        self.assertEqual(life.state, "cleanup")
+        self.assertEqual(
+            ended, [EndedJob(key(), "2.0", "SUCCEEDED", "complete_ready", "why", "1.0")]
+        )
+
+    def test_a_success_of_which_aws_tells_no_more(self) -> None:
+        life = Life(ALL_HOOKS).started(Memory(key(), restart_accepted=True, version="2.0")).quiet()
+        life.machine.pending([], [])
+        end = {"state": "complete_ready", "message": "none"}
+        life.machine.described(JobExecution(ExecutionKey("a", 0, 0), Status.SUCCEEDED, 9, end))
+        life.machine.released()
+        self.assertEqual(life.state, "cleanup")
+
+    def test_what_was_taken_back_is_not_taken_back_again(self) -> None:
+        for rollback in (None, FAILED, IN_RESTART):
+            memory = Memory(key(), restart_accepted=True, rollback=rollback)
+            life, ended = self.ended(Status.FAILED, "ready_hook_failed", memory)
+            self.assertEqual(life.state, "cleanup")
+            self.assertEqual([each.status for each in ended], ["FAILED"])
+
+    def test_what_others_have_ended_is(self) -> None:
+        memory = Memory(key(), restart_accepted=True)
+        life, ended = self.ended(Status.TIMED_OUT, "reboot_start", memory)
+        self.assertEqual(life.state, "rollback")
+        self.assertEqual([each.status for each in ended], [""])
 
 
 class LostRecordTests(SynchronousTestCase):
