@@ -14,7 +14,9 @@ from upparat.local.aws import LocalAws
 from .world import DeviceWorld, MakeWorld
 
 collect_ignore = (
-    [] if os.environ.get("UPPARAT_DEVICE") == "1" else ["test_troubles.py", "test_updates.py"]
+    []
+    if os.environ.get("UPPARAT_DEVICE") == "1"
+    else ["test_rauc.py", "test_troubles.py", "test_updates.py"]
 )
 
 

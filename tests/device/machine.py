@@ -23,6 +23,10 @@ QEMU = shutil.which("qemu-system-x86_64")
 MEMORY = 384
 """MiB."""
 CONSOLE = "console=ttyS0 panic=1 quiet loglevel=4 systemd.show_status=no random.trust_cpu=1"
+REPAIR = "fsck.repair=yes"
+"""A file system that needs an answer is repaired, because nobody sits at the console."""
+PATIENT = "systemd.default_timeout_start_sec=900 systemd.default_device_timeout_sec=900"
+"""An emulated processor under load takes longer than systemd's 90 seconds."""
 FAST = "mitigations=off init_on_alloc=0 lsm=capability nowatchdog tsc=reliable net.ifnames=0"
 """What the kernel leaves out, because an emulated processor pays for each instruction."""
 
@@ -119,7 +123,7 @@ class Machine:
             *("-nodefaults", "-no-user-config", "-display", "none"),
             *("-rtc", f"base={self.clock}"),
             *("-kernel", str(self._build / "kernel"), "-initrd", str(self._build / "initrd")),
-            *("-append", f"{CONSOLE} {FAST}"),
+            *("-append", f"{CONSOLE} {REPAIR} {PATIENT} {FAST}"),
             *("-chardev", f"file,id=console,path={self.console_file},append=on"),
             *("-serial", "chardev:console"),
             *(

@@ -47,9 +47,10 @@ SECOND = Slots("2.0", "rootfs-b", "rootfs-b", "")
 
 
 class DeviceWorld:
-    """A device that has version 1.0 in its first slot, and its thing in AWS.
+    """A device that has an image in its first slot, and its thing in AWS.
 
     :param options: of the agent's configuration, in addition to the defaults.
+    :param variables: of U-Boot's environment, in addition to the slot.
     """
 
     def __init__(
@@ -59,10 +60,14 @@ class DeviceWorld:
         options: Mapping[str, Mapping[str, str]] | None = None,
         clock: str = "utc",
         thing: str = THING,
+        image: str = "1.0",
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.aws, self.directory, self.thing = aws, directory, thing
         directory.mkdir(parents=True)
-        make_disk(directory / "disk", BUILD / "image-1.0", self._data(options or {}))
+        first, data = BUILD / f"image-{image}", self._data(options or {})
+        self.data_begin = make_disk(directory / "disk", first, data, variables or {})
+        """Where the data partition begins on the disk, in bytes."""
         self.machine = Machine(BUILD, directory, clock)
 
     def release(self, job_id: str, version: str, image: str = "") -> None:
@@ -208,8 +213,11 @@ def assert_not_updated(world: DeviceWorld, state: str, job_id: str = "job-1") ->
     return ended
 
 
-def make_disk(disk: Path, image: Path, data: Path) -> None:
-    """Make a disk: U-Boot's environment, two slots, of which the first has the image, and data."""
+def make_disk(disk: Path, image: Path, data: Path, variables: Mapping[str, str]) -> int:
+    """Make a disk: U-Boot's environment, two slots, of which the first has the image, and data.
+
+    :return: where the data partition begins.
+    """
     slot = -(-image.stat().st_size // MIB) + 8
     table = f"""label: gpt
 start={2048}, size={2048}, name=uboot-env
@@ -220,17 +228,19 @@ start={(2 + 2 * slot) * 2048}, size={DATA_MIB * 2048}, name=data
     with disk.open("wb") as file:
         file.truncate((2 + 2 * slot + DATA_MIB + 1) * MIB)
         file.seek(MIB)
-        file.write(environment(b"slot=rootfs-a\0"))
+        file.write(environment({"slot": "rootfs-a", **variables}))
         file.seek(2 * MIB)
         file.write(image.read_bytes())
     run = {"check": True, "capture_output": True}
     subprocess.run(["/usr/sbin/sfdisk", "--wipe", "never", str(disk)], input=table.encode(), **run)  # type: ignore[call-overload]
-    offset = f"offset={(2 + 2 * slot) * MIB}"
-    mkfs = ["/usr/sbin/mkfs.ext4", "-q", "-F", "-E", offset, "-d", str(data), str(disk)]
+    begin = (2 + 2 * slot) * MIB
+    mkfs = ["/usr/sbin/mkfs.ext4", "-q", "-F", "-E", f"offset={begin}", "-d", str(data), str(disk)]
     subprocess.run([*mkfs, f"{DATA_MIB}M"], **run)  # type: ignore[call-overload]
+    return begin
 
 
-def environment(variables: bytes) -> bytes:
+def environment(variables: Mapping[str, str]) -> bytes:
     """An environment of U-Boot with a counter, the first of two."""
-    data = variables.ljust(ENV_SIZE - 5, b"\0")
+    data = "".join(f"{name}={value}\0" for name, value in variables.items()).encode()
+    data = data.ljust(ENV_SIZE - 5, b"\0")
     return struct.pack("<IB", zlib.crc32(data), 1) + data

@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 HOOKS = Path(__file__).parent.parent.parent / "examples" / "rauc"
 
 RAUC = """#!/bin/sh
-case $1,${{2-}} in
+case $1,${{2-}},$* in
     status,--*) cat {here}/status ;;
+    info,*http:*) exit 1 ;;
     info,*) echo "RAUC_MF_VERSION='2.0'" ;;
     *) echo "rauc $*" >>{here}/calls ;;
 esac
@@ -84,6 +85,17 @@ class RaucHooks(SynchronousTestCase):
         self.assertEqual(self.run_hook("install", "file"), (0, "2.0 is installed"))
         self.assertEqual(self.note.read_text(), "A install\n")
         self.assertEqual(self.calls, ["rauc install file"])
+
+    def test_install_of_a_url(self) -> None:
+        """The client cannot look into the bundle before it is installed."""
+        self.boot("A")
+        self.assertEqual(self.run_hook("install", "http://it"), (0, "2.0 is installed"))
+        self.assertEqual(self.calls, ["rauc install http://it"])
+
+    def test_install_of_another_version(self) -> None:
+        self.boot("B")
+        told = "the bundle has version , and the job 2.0"
+        self.assertEqual(self.run_hook("install", "http://it"), (1, told))
 
     def test_restart_switches_once(self) -> None:
         switched = "rauc status mark-active other"
