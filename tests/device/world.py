@@ -19,9 +19,9 @@ from upparat.job import ACTION
 from upparat.local.aws import ExecutionStatus, LocalAws
 
 from .guest import Guest
+from .hardware import chosen
 from .machine import Machine
 
-BUILD = Path("build/device").absolute()
 THING = "device"
 OUTSIDE = "10.0.2.2"
 """This computer, as the guest sees it."""
@@ -58,12 +58,14 @@ class DeviceWorld:
     ) -> None:
         self.aws, self.directory, self.thing = aws, directory, thing
         directory.mkdir(parents=True)
-        make_disk(directory / "disk", BUILD / "image-1.0", self._data(options or {}))
-        self.machine = Machine(BUILD, directory, clock)
+        self.hardware = chosen()
+        image = self.hardware.build / "image-1.0"
+        make_disk(directory / "disk", image, self._data(options or {}))
+        self.machine = Machine(self.hardware, directory, clock)
 
     def release(self, job_id: str, version: str, image: str = "") -> None:
         """Create a job for the device."""
-        path = BUILD / f"image-{image or version}"
+        path = self.hardware.build / f"image-{image or version}"
         content = path.read_bytes()
         document = {
             "action": ACTION,
