@@ -173,7 +173,7 @@ class Campaign:
     def _wait_for(self, moment: Moment) -> None:
         machine = self._world.machine
         begun = 0.0 if moment.phase == "power on" else None
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + PATIENCE * self._world.hardware.patience
         while time.monotonic() < end:
             now = phase(machine.console)
             if begun is None and reached(now, moment.phase):

@@ -24,10 +24,11 @@ class Guest:
     """Each call has a connection of its own, because reboots break them off.
 
     :param path: the Unix socket of the guest agent's channel.
+    :param patience: the factor of the time-outs.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, patience: float = 1.0) -> None:
+        self.path, self._patience = path, patience
 
     @property
     def up(self) -> bool:
@@ -45,7 +46,7 @@ class Guest:
         """
         options = {"path": "/bin/sh", "arg": ["-c", command], "capture-output": True}
         pid = self._ask("guest-exec", **options)["pid"]
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * self._patience
         while time.monotonic() < deadline:
             status = self._ask("guest-exec-status", pid=pid)
             if status["exited"]:
@@ -57,7 +58,7 @@ class Guest:
     def _ask(self, command: str, **arguments: object) -> Any:
         request = {"execute": command, "arguments": arguments}
         with contextlib.closing(socket.socket(socket.AF_UNIX)) as channel:
-            channel.settimeout(ANSWER)
+            channel.settimeout(ANSWER * self._patience)
             try:
                 channel.connect(str(self.path))
                 stream = channel.makefile("rwb")

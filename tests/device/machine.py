@@ -17,30 +17,31 @@ from upparat.local.die_with_parent import dying_with_parent
 
 from .cache import CachedDisk, Loss
 from .guest import Guest
+from .hardware import Hardware
 from .nbd import NbdServer
 
-QEMU = shutil.which("qemu-system-x86_64")
 MEMORY = 384
 """MiB."""
-CONSOLE = "console=ttyS0 panic=1 quiet loglevel=4 systemd.show_status=no random.trust_cpu=1"
+QUIET = "panic=1 quiet loglevel=4 systemd.show_status=no random.trust_cpu=1"
 REPAIR = "fsck.repair=yes"
 """A file system that needs an answer is repaired, because nobody sits at the console."""
 PATIENT = "systemd.default_timeout_start_sec=900 systemd.default_device_timeout_sec=900"
 """An emulated processor under load takes longer than systemd's 90 seconds."""
 FAST = "mitigations=off init_on_alloc=0 lsm=capability nowatchdog tsc=reliable net.ifnames=0"
-"""What the kernel leaves out, because an emulated processor pays for each instruction."""
+"""What the kernel leaves out, because an emulated processor pays for each instruction. A kernel
+passes over what only another architecture has."""
 
 
 class Machine:
     """A device of one disk. Its console is a file, its network ends at this computer.
 
-    :param build: the directory of kernel and initrd.
+    :param hardware: what QEMU emulates. Its build has the kernel and the initrd.
     :param directory: for the console, the sockets and the disk, which is ``disk``.
     :param clock: the time of the real-time clock at each start, as QEMU's ``-rtc base`` takes it.
     """
 
-    def __init__(self, build: Path, directory: Path, clock: str = "utc") -> None:
-        self._build = build
+    def __init__(self, hardware: Hardware, directory: Path, clock: str = "utc") -> None:
+        self._hardware = hardware
         self._directory = directory
         self.clock = clock
         self._disk = CachedDisk(directory / "disk")
@@ -48,7 +49,7 @@ class Machine:
         self._process: subprocess.Popen[bytes] | None = None
         self.console_file = directory / "console.log"
         self.console_file.touch()
-        self.guest = Guest(directory / "guest.sock")
+        self.guest = Guest(directory / "guest.sock", hardware.patience)
 
     def __enter__(self) -> Machine:
         self._server.__enter__()
@@ -97,9 +98,10 @@ class Machine:
     def wait(self, condition: Callable[[], object], what: str, timeout: float = 900.0) -> None:
         """Wait until the condition holds.
 
-        :raises AssertionError: after ``timeout`` seconds, or if QEMU has ended.
+        :param timeout: in seconds, for a machine whose patience is 1.
+        :raises AssertionError: after this time, or if QEMU has ended.
         """
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * self._hardware.patience
         while not condition():
             assert self.running, f"QEMU has ended: {self._directory / 'qemu.log'}"
             assert time.monotonic() < deadline, f"{what} does not happen: {self.console_file}"
@@ -116,14 +118,17 @@ class Machine:
             process.wait()
 
     def _command(self) -> list[str]:
+        hardware = self._hardware
         return [
-            str(QEMU),
-            *("-machine", f"q35,accel={accelerator()}", "-m", str(MEMORY), "-smp", "2"),
-            *("-cpu", "host" if accelerator() == "kvm" else "qemu64"),
+            shutil.which(hardware.qemu) or hardware.qemu,
+            *("-machine", f"{hardware.machine},accel={accelerator()}"),
+            *("-m", str(MEMORY), "-smp", "2"),
+            *("-cpu", "host" if accelerator() == "kvm" else hardware.processor),
             *("-nodefaults", "-no-user-config", "-display", "none"),
             *("-rtc", f"base={self.clock}"),
-            *("-kernel", str(self._build / "kernel"), "-initrd", str(self._build / "initrd")),
-            *("-append", f"{CONSOLE} {REPAIR} {PATIENT} {FAST}"),
+            *("-kernel", str(hardware.build / "kernel")),
+            *("-initrd", str(hardware.build / "initrd")),
+            *("-append", f"console={hardware.console} {QUIET} {REPAIR} {PATIENT} {FAST}"),
             *("-chardev", f"file,id=console,path={self.console_file},append=on"),
             *("-serial", "chardev:console"),
             *(

@@ -19,9 +19,9 @@ from upparat.job import ACTION, Status
 from upparat.local.aws import ExecutionStatus, LocalAws
 
 from .guest import Guest
+from .hardware import chosen
 from .machine import Machine
 
-BUILD = Path("build/device").absolute()
 THING = "device"
 OUTSIDE = "10.0.2.2"
 """This computer, as the guest sees it."""
@@ -65,14 +65,16 @@ class DeviceWorld:
     ) -> None:
         self.aws, self.directory, self.thing = aws, directory, thing
         directory.mkdir(parents=True)
-        first, data = BUILD / f"image-{image}", self._data(options or {})
+        self.hardware = chosen()
+        build = self.hardware.build
+        first, data = build / f"image-{image}", self._data(options or {})
         self.data_begin = make_disk(directory / "disk", first, data, variables or {})
         """Where the data partition begins on the disk, in bytes."""
-        self.machine = Machine(BUILD, directory, clock)
+        self.machine = Machine(self.hardware, directory, clock)
 
     def release(self, job_id: str, version: str, image: str = "") -> None:
         """Create a job for the device."""
-        path = BUILD / f"image-{image or version}"
+        path = self.hardware.build / f"image-{image or version}"
         content = path.read_bytes()
         document = {
             "action": ACTION,
