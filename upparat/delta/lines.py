@@ -35,9 +35,9 @@ connection brings a quarter of what a line of 10 Mbit/s and 100 ms can carry."""
 AHEAD = 16
 """Ranges at the most that are under way or wait for their use. A kill of the agent loses them."""
 
-ENOUGH = 1 << 19
-"""Bytes of such ranges, with which no third one is begun. A line of 10 Mbit/s and 100 ms carries a
-quarter of them; the rest covers the time in which the agent reads and writes."""
+ENOUGH = 1 << 20
+"""Bytes of such ranges, with which no third one is begun. With half of them, a line of 10 Mbit/s
+and 100 ms was at rest now and then, because ranges come to their use in order."""
 
 _RANGE = re.compile(r"bytes +(\d{1,18})-(\d{1,18})/(\d{1,18})")
 
