@@ -17,7 +17,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tests.support.certs import make_certs
 from tests.support.nginx import Nginx
@@ -87,15 +86,13 @@ class Device:
 
     def command(self, command: str) -> tuple[Cost, str]:
         """Run a shell command. Returns what it prints as well."""
-        facts = self._facts("benchmarks.measured", str(self.here), command)
-        return Cost(0, facts["wall"], facts["cpu"], facts["resident"]), facts["told"]
+        return self._told("benchmarks.measured", str(self.here), command)
 
     def python(self, module: str, *words: str) -> Cost:
         """Run a module that tells what it has cost."""
-        facts = self._facts(module, *words)
-        return Cost(0, facts["wall"], facts["cpu"], facts["resident"])
+        return self._told(module, *words)[0]
 
-    def _facts(self, module: str, *words: str) -> dict[str, Any]:
+    def _told(self, module: str, *words: str) -> tuple[Cost, str]:
         told = subprocess.run(
             [*self._host, sys.executable, "-m", module, *words],
             cwd=ROOT,
@@ -103,8 +100,9 @@ class Device:
             capture_output=True,
             text=True,
         ).stdout
-        facts: dict[str, Any] = json.loads(told)
-        return facts
+        facts = json.loads(told)
+        cost = Cost(0, facts["wall"], facts["cpu"], facts["resident"])
+        return cost, facts.get("told", "")
 
 
 # --- ways to the new version ------------------------------------------------------------------

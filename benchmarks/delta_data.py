@@ -23,12 +23,19 @@ CHANGES = (0, 1, 5, 20, 100)
 OTHER = bytes((byte + 77) % 256 for byte in range(256))
 """What each byte of a file that differs becomes."""
 
-EXT4, SQUASHFS, TAR = "ext4", "squashfs", "tar"
+KINDS = EXT4, SQUASHFS, TAR = ("ext4", "squashfs", "tar")
+"""Kinds of images; each is the suffix of its files."""
+
 MKSQUASHFS = (
-    *("-noappend", "-quiet", "-no-progress", "-no-xattrs"),
-    *("-mkfs-time", "0", "-comp", "zstd"),
+    "-noappend",
+    "-quiet",
+    "-no-progress",
+    "-no-xattrs",
+    "-mkfs-time",
+    "0",
+    "-comp",
+    "zstd",
 )
-KINDS = (EXT4, SQUASHFS, TAR)
 
 SOURCES = (Path("/usr/lib"), Path("/usr/share"), Path("/usr/bin"))
 

@@ -158,6 +158,11 @@ class ExecutionKey(NamedTuple):
     number: int
     queued_at: int
 
+    @classmethod
+    def of_job(cls, job_id: str) -> ExecutionKey:
+        """Return the key of an execution of which AWS has told the job alone."""
+        return cls(job_id, 0, 0)
+
     @property
     def local(self) -> bool:
         """Whether somebody has begun it on the device, and AWS knows nothing of it."""

@@ -39,8 +39,8 @@ class JobsEvents(Protocol):
     def described(self, execution: JobExecution) -> None:
         """Answers :meth:`Jobs.describe`: the execution with its document; it may have ended.
 
-        Of one that has ended, AWS may only tell how. Then there is no document, and the key has the
-        job's id alone.
+        Of one that has ended, AWS may only tell how. Then there is no document, and the key is
+        :meth:`.ExecutionKey.of_job`.
         """
 
     def describe_failed(self, job_id: str, ended: bool) -> None:

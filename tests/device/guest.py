@@ -13,6 +13,8 @@ from typing import Any
 
 ANSWER = 10.0
 """Seconds for an answer of the guest agent."""
+COMMAND = 60.0
+"""Seconds that a command may take."""
 POLL = 0.2
 
 
@@ -39,9 +41,10 @@ class Guest:
             return False
         return True
 
-    def run(self, command: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def run(self, command: str, timeout: float = COMMAND) -> subprocess.CompletedProcess[str]:
         """Run a shell command as root in the guest, outside of the agent's sandbox.
 
+        :param timeout: in seconds, for a machine whose patience is 1.
         :raises Silent: if the guest agent does not answer.
         """
         options = {"path": "/bin/sh", "arg": ["-c", command], "capture-output": True}

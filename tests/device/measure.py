@@ -47,7 +47,10 @@ print(status.partition('VmRSS:')[2].split()[0])
 
 
 class Measured(DeviceWorld):
-    """A device that has curl on its data partition."""
+    """A device that has curl on its data partition, and takes its time."""
+
+    def run(self, command: str, timeout: float = 600.0) -> str:
+        return super().run(command, timeout)
 
     def _data(self, options: Mapping[str, Mapping[str, str]]) -> Path:
         data = super()._data(options)
@@ -65,12 +68,6 @@ def copy_curl(root: Path, architecture: str, target: Path) -> None:
             shutil.copy2(path, target)
 
 
-def ask(world: DeviceWorld, command: str) -> str:
-    ran = world.machine.guest.run(command, timeout=600)
-    assert ran.returncode == 0, ran
-    return ran.stdout
-
-
 def timed(world: DeviceWorld, what: str, command: str) -> tuple[str, list[tuple[str, float]]]:
     """Run a command, and return what it prints and how long it took.
 
@@ -78,7 +75,7 @@ def timed(world: DeviceWorld, what: str, command: str) -> tuple[str, list[tuple[
     """
     console, before = len(world.machine.console), world.machine.worked
     script = f'begin=$({NOW}); printed=$({command}); echo "measured: $begin $({NOW}) $printed"'
-    ask(world, f"({script}) >/dev/console 2>&1 &")
+    world.run(f"({script}) >/dev/console 2>&1 &")
     found = r"measured: (\S+) (\S+) ?(.*)\r?\n"
     world.machine.wait_for(found, console)
     seconds = world.machine.worked - before
@@ -89,30 +86,30 @@ def timed(world: DeviceWorld, what: str, command: str) -> tuple[str, list[tuple[
 
 def journal(world: DeviceWorld, pattern: str) -> float:
     """When the agent last logged this, by the monotonic clock of the guest."""
-    text = ask(world, "journalctl --unit=upparat --output=short-monotonic")
+    text = world.run("journalctl --unit=upparat --output=short-monotonic")
     return float(re.findall(f"(?m)^\\[ *([\\d.]+)\\] .*{pattern}", text)[-1])
 
 
 def pid(world: DeviceWorld) -> str:
-    return ask(world, "systemctl show --property=MainPID --value upparat").strip()
+    return world.run("systemctl show --property=MainPID --value upparat").strip()
 
 
 def resident(world: DeviceWorld) -> float:
     """MiB."""
-    status = ask(world, f"cat /proc/{pid(world)}/status")
+    status = world.run(f"cat /proc/{pid(world)}/status")
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 def started(world: DeviceWorld) -> float:
     """Seconds from the exec of the agent to its connection."""
     name = "ExecMainStartTimestampMonotonic"
-    begin = ask(world, f"systemctl show --property={name} --value upparat")
+    begin = world.run(f"systemctl show --property={name} --value upparat")
     return journal(world, "Connected to ") - int(begin) / 1e6
 
 
 def stop(world: DeviceWorld) -> float:
     """Stop the agent and forget what was read from the disk; return ``worked`` from then on."""
-    ask(world, "systemctl stop upparat; sync; echo 3 >/proc/sys/vm/drop_caches")
+    world.run("systemctl stop upparat; sync; echo 3 >/proc/sys/vm/drop_caches")
     return world.machine.worked
 
 
@@ -126,7 +123,7 @@ def imports(world: DeviceWorld) -> Iterator[tuple[str, float]]:
 def start(world: DeviceWorld) -> Iterator[tuple[str, float]]:
     before = stop(world)
     since = len(world.machine.console)
-    ask(world, "systemctl start --no-block upparat")
+    world.run("systemctl start --no-block upparat")
     world.machine.wait_for("Connected to ", since)
     yield "start, s of QEMU", world.machine.worked - before
     yield "start, s", started(world)
@@ -162,7 +159,7 @@ def curl(world: DeviceWorld, key: str, content: bytes) -> Iterator[tuple[str, fl
     found, times = timed(world, "sha256sum", "sha256sum /data/file")
     assert found.split()[0] == hashlib.sha256(content).hexdigest()
     yield from times
-    ask(world, "rm /data/file")
+    world.run("rm /data/file")
 
 
 def samples(world: DeviceWorld, runs: int) -> Iterator[tuple[str, float]]:

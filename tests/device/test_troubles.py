@@ -86,19 +86,14 @@ def test_a_file_system_with_errors(device: MakeWorld) -> None:
     """The kernel makes it read-only in mid-download, and lets nothing be read from it. The job
     fails with the truth. The next boot repairs it, nothing of the job is left, and the next one
     works."""
-    world = device(options=SLOW)
-    world.machine.start()
-    world.wait_until_up()
-    world.release("job-1", "2.0")
-    world.machine.wait_for("-> download")
+    world = downloading(device)
     world.run("echo trouble >/sys/fs/ext4/vda4/trigger_fs_error")
     ended = world.wait_for_end("job-1")
     assert (ended.status, ended.state) == (Status.FAILED, "download_failed")
     assert ended.details["message"].startswith("the file cannot be stored: ")
     assert world.slots() == FIRST
 
-    world.machine.wait_for("-> monitor", world.reboot())
-    world.wait_until_up()
+    reboot_until_at_rest(world)
     assert "contains a file system with errors" in journal(world, "systemd-fsck@dev-vda4")
     assert violations(world, "job-1", "1.0") == []
     assert world.execution("job-1") == ended
@@ -109,19 +104,13 @@ def test_a_file_system_with_errors(device: MakeWorld) -> None:
 def test_a_success_that_cannot_be_remembered(device: MakeWorld) -> None:
     """The data partition is read-only from the boot of the new version on. The agent confirms it,
     and a later one that finds the old record does not take it back."""
-    world = device(options=SLOW)
-    world.machine.start()
-    world.wait_until_up()
-    world.release("job-1", "2.0")
-    world.machine.wait_for("-> download")
+    world = downloading(device)
     world.run("fw_setenv data ro")
     ended = assert_updated(world)
     assert '"restarting": true' in world.run("cat /var/lib/upparat/state/record.json")
 
     world.run("fw_setenv data")
-    since = world.reboot()
-    world.machine.wait_for("-> monitor", since)
-    world.wait_until_up()
+    since = reboot_until_at_rest(world)
     assert "rollback" not in world.machine.console[since:]
     assert world.slots() == SECOND
     assert violations(world, "job-1", "2.0") == []
@@ -131,11 +120,8 @@ def test_a_success_that_cannot_be_remembered(device: MakeWorld) -> None:
 def test_a_damaged_data_partition(device: MakeWorld) -> None:
     """The power fails in mid-download, and the superblock and the state directory are lost. The
     next boot repairs the file system, and the update goes through without a record."""
-    world = device(options=SLOW)
+    world = downloading(device)
     machine = world.machine
-    machine.start()
-    world.wait_until_up()
-    world.release("job-1", "2.0")
     machine.wait(lambda: downloaded(world, "job-1") > 8 * MIB, "8 MiB of the download")
     world.run("sync")
     machine.cut_power(Random(1))
@@ -146,6 +132,25 @@ def test_a_damaged_data_partition(device: MakeWorld) -> None:
     world.wait_until_up()
     assert "job-1" in world.run("grep -rh schema /data/lost+found")
     assert_updated(world)
+
+
+def downloading(device: MakeWorld) -> DeviceWorld:
+    """A device in the middle of a download that takes long."""
+    world = device(options=SLOW)
+    world.machine.start()
+    world.wait_until_up()
+    world.release("job-1", "2.0")
+    world.machine.wait_for("-> download")
+    return world
+
+
+def reboot_until_at_rest(world: DeviceWorld) -> int:
+    """Let the guest reboot, and wait until its agent has no job in hand. Returns the place in the
+    console where the new boot begins."""
+    since = world.reboot()
+    world.machine.wait_for("-> monitor", since)
+    world.wait_until_up()
+    return since
 
 
 def damage(world: DeviceWorld) -> None:

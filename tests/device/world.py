@@ -18,7 +18,7 @@ from pathlib import Path
 from upparat.job import ACTION, Status
 from upparat.local.aws import ExecutionStatus, LocalAws
 
-from .guest import Guest
+from .guest import COMMAND, Guest
 from .hardware import chosen
 from .machine import Machine
 
@@ -51,6 +51,7 @@ class DeviceWorld:
 
     :param options: of the agent's configuration, in addition to the defaults.
     :param variables: of U-Boot's environment, in addition to the slot.
+    :ivar data_begin: where the data partition begins on the disk, in bytes.
     """
 
     def __init__(
@@ -69,7 +70,6 @@ class DeviceWorld:
         build = self.hardware.build
         first, data = build / f"image-{image}", self._data(options or {})
         self.data_begin = make_disk(directory / "disk", first, data, variables or {})
-        """Where the data partition begins on the disk, in bytes."""
         self.machine = Machine(self.hardware, directory, clock)
 
     def release(self, job_id: str, version: str, image: str = "") -> None:
@@ -107,9 +107,12 @@ class DeviceWorld:
         self.machine.wait_for(r"boot: rootfs-[ab], \w+\s", since)
         return self.machine.console.index("boot: rootfs-", since)
 
-    def run(self, command: str) -> str:
-        """Run a shell command in the guest, which must succeed. Returns what it prints."""
-        ran = self.machine.guest.run(command)
+    def run(self, command: str, timeout: float = COMMAND) -> str:
+        """Run a shell command in the guest, which must succeed. Returns what it prints.
+
+        :param timeout: in seconds.
+        """
+        ran = self.machine.guest.run(command, timeout)
         assert ran.returncode == 0, ran
         return ran.stdout
 
@@ -218,7 +221,7 @@ def assert_not_updated(world: DeviceWorld, state: str, job_id: str = "job-1") ->
 def make_disk(disk: Path, image: Path, data: Path, variables: Mapping[str, str]) -> int:
     """Make a disk: U-Boot's environment, two slots, of which the first has the image, and data.
 
-    :return: where the data partition begins.
+    Returns where the data partition begins, in bytes.
     """
     slot = -(-image.stat().st_size // MIB) + 8
     table = f"""label: gpt

@@ -77,8 +77,8 @@ class InstallJobs:
     def in_hand_id(self) -> str | None:
         """Return the id of the install that is not over.
 
-        It is over when its cleanup hook has ended. Then its order leaves the disk, and an order
-        that had taken its place would be lost.
+        It is over when its cleanup hook has ended. Only then its order leaves the disk. An order
+        that took its place before would leave with it.
         """
         if self._install is not None:
             return self._install.job_id

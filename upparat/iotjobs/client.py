@@ -52,7 +52,6 @@ _ENDED = "TerminalStateReached"
 _OVER = frozenset({"ResourceNotFound", _ENDED})
 """Codes of a rejected describe that mean that the execution does not exist or has ended."""
 
-
 NO_VERSION = 2**31 - 1
 """A version that no execution has: AWS adds 1 for each update."""
 
@@ -262,8 +261,11 @@ class JobsClient:
         return await self._requests.send(topic, payload, MAX_DESCRIBE_ATTEMPTS)
 
     async def _describe_or_end(self, job_id: str) -> Response:
-        """Ask for an execution. If it has ended, AWS does not say how: ask for that as well, by an
-        update that AWS refuses. It names the state of the execution then."""
+        """Ask for an execution.
+
+        AWS refuses to describe one that has ended, and does not say how it has. An update that AWS
+        refuses as well asks for that: the refusal names the state of the execution.
+        """
         response = await self._describe(job_id, with_document=True)
         if response.code != _ENDED:
             return response
@@ -372,7 +374,7 @@ class JobsClient:
     def _described(self, job_id: str, response: Response) -> None:
         end = execution_state(response.payload) if response.code == _ENDED else None
         if end is not None and end.status.ended:
-            key = ExecutionKey(job_id, 0, 0)
+            key = ExecutionKey.of_job(job_id)
             self.events.described(JobExecution(key, end.status, end.version_number, end.details))
             return
         try:

@@ -29,7 +29,7 @@ from .states import fetch_jobs, monitor, select_job, verify_job, wind_down
 
 VERSION_BEGUN = 2
 """The least version of an execution that has begun. AWS queues it with 1, and each update adds 1.
-A report that expects this version ends no new execution of the same job: that one has 1."""
+A new execution of the same job has 1. So a report that expects this version does not end it."""
 
 
 @monitor.upon(Inputs.changed).to(fetch_jobs)
@@ -172,8 +172,10 @@ def _leaves(inputs: Inputs, core: Core, execution: JobExecution | None = None) -
     if memory is None:
         return False
     core.log.info("{job_id}: it has ended meanwhile", job_id=memory.key.job_id)
-    core.on_ended(_end_of(memory, execution))
-    aftermath = _aftermath(core, memory, execution)
+    job = _ended_job(memory, execution)
+    end = _told_end(memory, execution, job.version)
+    core.on_ended(end or EndedJob(memory.key, "", "", OTHERS, "it ended while the agent was away"))
+    aftermath = _aftermath(core, memory, job, told=end is not None)
     if aftermath.restarting or aftermath.undo or Hook.CLEANUP in core.policy.hooks:
         inputs._abandon(aftermath)
         return True
@@ -185,10 +187,12 @@ def _leaves(inputs: Inputs, core: Core, execution: JobExecution | None = None) -
     return False
 
 
-def _aftermath(core: Core, memory: Memory, execution: JobExecution | None) -> Aftermath:
-    """What is left to do for an update that has ended while the agent was away."""
-    job = _ended_job(memory, execution)
-    if _told(memory, execution):
+def _aftermath(core: Core, memory: Memory, job: Job, *, told: bool) -> Aftermath:
+    """What is left to do for an update that has ended while the agent was away.
+
+    :param told: an earlier agent has told its end.
+    """
+    if told:
         return Aftermath(memory.key, going_down(memory), job)
     rollback = memory.rollback
     undo = rollback is not None or (memory.restart_accepted and Hook.ROLLBACK in core.policy.hooks)
@@ -198,20 +202,15 @@ def _aftermath(core: Core, memory: Memory, execution: JobExecution | None) -> Af
     return Aftermath(memory.key, restarting, job, undo, rollback)
 
 
-def _told(memory: Memory, execution: JobExecution | None) -> bool:
-    """Whether an earlier agent has told this end, when all was done, and could not forget the
-    update: its disk was read-only. Others end an execution in other ways."""
-    return (
-        execution is not None
-        and execution.key in (memory.key, ExecutionKey(memory.key.job_id, 0, 0))
-        and execution.status in (Status.SUCCEEDED, Status.FAILED)
-    )
-
-
-def _end_of(memory: Memory, execution: JobExecution | None) -> EndedJob:
-    if execution is None or not _told(memory, execution):
-        return EndedJob(memory.key, "", "", OTHERS, "it ended while the agent was away")
-    version = _ended_job(memory, execution).version
+def _told_end(memory: Memory, execution: JobExecution | None, version: str) -> EndedJob | None:
+    """Return the end that an earlier agent has told when all was done, and could not forget: its
+    disk was read-only. ``None`` if others have ended the execution, who do so in other ways."""
+    if (
+        execution is None
+        or execution.key not in (memory.key, ExecutionKey.of_job(memory.key.job_id))
+        or execution.status not in (Status.SUCCEEDED, Status.FAILED)
+    ):
+        return None
     message = execution.details.get("message", "")
     status = execution.status.value
     return EndedJob(memory.key, version, status, execution.state, message, memory.replaced)

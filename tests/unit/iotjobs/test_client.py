@@ -433,7 +433,7 @@ class DescribeTests(JobsBench):
         details = {"state": "complete_ready"}
         state = {"status": "SUCCEEDED", "versionNumber": 9, "statusDetails": details}
         self.session.reject(request, "VersionMismatch", executionState=state)
-        end = JobExecution(ExecutionKey("a", 0, 0), Status.SUCCEEDED, 9, details)
+        end = JobExecution(ExecutionKey.of_job("a"), Status.SUCCEEDED, 9, details)
         self.assertEqual(self.taken(), [("described", end)])
 
     def test_aws_does_not_say_how_it_has_ended(self) -> None:

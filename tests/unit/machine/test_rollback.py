@@ -197,7 +197,7 @@ class ToldEndTests(SynchronousTestCase):
         life = Life(ALL_HOOKS).started(Memory(key(), restart_accepted=True, version="2.0")).quiet()
         life.machine.pending([], [])
         end = {"state": "complete_ready", "message": "none"}
-        life.machine.described(JobExecution(ExecutionKey("a", 0, 0), Status.SUCCEEDED, 9, end))
+        life.machine.described(JobExecution(ExecutionKey.of_job("a"), Status.SUCCEEDED, 9, end))
         life.machine.released()
         self.assertEqual(life.state, "cleanup")
 
