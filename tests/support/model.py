@@ -282,8 +282,9 @@ class ModelJobs:
             assert device.version not in device.unconfirmed, "nobody has confirmed what runs"
         if report.state.status is Status.FAILED and "rollback" in report.facts:
             self._assert_taken_back(execution.key, report)
-        elif report.state is State.VERSION_MISMATCH and execution.document is not None:
-            assert device.version != _version(execution), "a lie"
+        if report.state is State.VERSION_MISMATCH and execution.document is not None:
+            undone = execution.key in device.undoing  # it was so before
+            assert undone or device.version != _version(execution), "a lie"
             tried = device.restarts[execution.key] >= self.agent.core.policy.restart_attempts
             known = device.fallen_back or execution.key in device.restarted
             assert tried or known, "given up too early"
@@ -538,6 +539,8 @@ class ModelHooks:
             assert job.key not in device.ended, "work on what has ended"
             assert job.key not in self.agent.jobs.over, "work on what AWS calls ended"
         assert device.going_down in (None, job.key), "another job while the device goes down"
+        lingering = device.lingering
+        assert lingering is None or lingering.key == job.key, "another job beside a restart hook"
         step = None if job.key in device.undoing else STEPS.get(hook)
         assert step is None or (job.key, step) in device.granted, "nobody has permitted it"
         if hook in DELICATE and self.restart_lingers():

@@ -227,10 +227,14 @@ class UpdateModel(RuleBasedStateMachine):
     def stop_lingering(self) -> None:
         self.device.stop_lingering()
 
-    @rule(kind=st.sampled_from(["force", "delete", "retry"]), reboot=st.booleans())
-    def end_the_job_while_the_agent_is_away(self, kind: str, reboot: bool) -> None:
+    @rule(
+        kind=st.sampled_from(["force", "delete", "retry"]),
+        reboot=st.booleans(),
+        linger=st.booleans(),
+    )
+    def end_the_job_while_the_agent_is_away(self, kind: str, reboot: bool, linger: bool) -> None:
         in_hand = self.device.agent.core.in_hand
-        self.device.crash(reboot=reboot)
+        self.device.crash(reboot=reboot, linger=linger)
         if in_hand is not None and in_hand.job_id in self.ours(Status.QUEUED, Status.IN_PROGRESS):
             if kind == "delete":
                 self.device.store.delete(in_hand.job_id, force=True)
@@ -321,10 +325,26 @@ class UpdateModel(RuleBasedStateMachine):
         """AWS does not describe the job in the restart for a while. Its restarts are forgotten."""
         if not self.until_it_runs(Hook.RESTART):
             return
-        self.device.closed, self.device.paused = set(), False  # the other job gets on
         self.device.uncounted.update(self.device.restarts)
         if waiting:
             self.device.agent.hooks.ask_for_another_try()
+        self.die_and_be_overtaken()
+
+    @rule()
+    def another_job_comes_before_the_rollback_is_over(self) -> None:
+        """AWS does not describe the job that is taken back."""
+        if Hook.ROLLBACK not in self.device.policy_hooks or not self.until_it_runs(Hook.INSTALL):
+            return
+        self.device.agent.hooks.fail()
+        if self.until_it_runs(Hook.ROLLBACK):
+            self.die_and_be_overtaken()
+
+    def die_and_be_overtaken(self) -> None:
+        """The memory of the job goes. All that is left says that its restart was announced."""
+        running = self.device.agent.hooks.again or self.device.agent.hooks.running
+        assert running is not None
+        self.device.restarted.add(running[1].key)
+        self.device.closed, self.device.paused = set(), False  # the other job gets on
         self.count += 1
         self.device.store.create_job(f"ours-{self.count}", document("3.0"))
         self.device.crash()
@@ -368,12 +388,16 @@ class UpdateModel(RuleBasedStateMachine):
             self.device.store.create_job(f"ours-{self.count}", document("3.0"))
             self.go_on(8)
 
-    @rule(kind=st.sampled_from(["force", "delete", "retry"]))
-    def end_the_job_after_its_restart_hook(self, kind: str) -> None:
-        """The agent dies before the device does, and another job waits."""
+    @rule(kind=st.sampled_from(["force", "delete", "retry"]), linger=st.booleans())
+    def end_the_job_after_its_restart_hook(self, kind: str, linger: bool) -> None:
+        """The agent dies before the device does, and another job waits.
+
+        The restart hook has said yes, or still runs.
+        """
         if self.until_it_runs(Hook.RESTART):
-            self.device.agent.hooks.finish()
-            self.end_the_job_while_the_agent_is_away(kind, reboot=False)
+            if not linger:
+                self.device.agent.hooks.finish()
+            self.end_the_job_while_the_agent_is_away(kind, reboot=False, linger=linger)
             self.count += 1
             self.device.store.create_job(f"ours-{self.count}", document("3.0"))
             self.go_on(8)
