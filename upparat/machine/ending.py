@@ -144,12 +144,18 @@ def fail(
 def fail_installed(
     inputs: Inputs, core: Core, work: Work, hook: Hook, message: str, facts: Mapping[str, str]
 ) -> None:
-    if isinstance(work, Artifact) and work.renewing:
-        core.timer.cancel()
+    forget_renewal(core, work)
     if isinstance(work, Check) and hook is Hook.VERSION and (left := settling(core, work)) > 0:
         core.wait_for(GOING_DOWN, left)
         return
     fail_installation(inputs, core, work.job, Report(hook.failure, message, facts))
+
+
+def forget_renewal(core: Core, work: Work) -> None:
+    """The install hook has ended without the fresh URL: do not ask for it any more. The next state
+    would take that time-out for its own."""
+    if isinstance(work, Artifact) and work.renewing:
+        core.timer.cancel()
 
 
 def cancel(inputs: Inputs, core: Core, work: Work) -> None:

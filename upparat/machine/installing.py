@@ -5,6 +5,7 @@ from __future__ import annotations
 from upparat.job import Hook, JobExecution, Report, State
 from upparat.ports import Stage
 
+from .ending import forget_renewal
 from .fetching import MAX_URL_REQUESTS, miss_url, refresh_url, request_url, resume
 from .model import Artifact, Check, Core, Inputs, Restart, Work
 from .restarts import GOING_DOWN, begin_restart
@@ -52,6 +53,7 @@ def request_url_again(inputs: Inputs, core: Core, artifact: Artifact) -> None:
 
 @install.upon(Inputs.installed).loop()
 def have_installed(inputs: Inputs, core: Core, artifact: Artifact) -> None:
+    forget_renewal(core, artifact)
     note_installation(core, artifact.job, Stage.INSTALLED)
     begin_restart(inputs, core, artifact.job)
 

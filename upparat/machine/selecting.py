@@ -195,7 +195,8 @@ def _aftermath(core: Core, memory: Memory, job: Job, *, told: bool) -> Aftermath
     if told:
         return Aftermath(memory.key, going_down(memory), job)
     rollback = memory.rollback
-    undo = rollback is not None or (memory.restart_accepted and Hook.ROLLBACK in core.policy.hooks)
+    unconfirmed = memory.restart_accepted and not memory.verified
+    undo = rollback is not None or (unconfirmed and Hook.ROLLBACK in core.policy.hooks)
     if rollback is not None:
         rollback = replace(rollback, state=None, message=BY_OTHERS, facts={})
     restarting = rollback is None and going_down(memory)

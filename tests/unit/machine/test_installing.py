@@ -103,6 +103,15 @@ class StreamTests(SynchronousTestCase):
         message = "AWS gives no fresh URL for the file"
         self.assertEqual(life.taken(), [("release",), *ended("a", "download_failed", message)])
 
+    def test_the_hook_ends_without_the_fresh_url(self) -> None:
+        """The restart must not take the time-out of the question for its own."""
+        life = Life().streaming()
+        life.machine.url_expired("HTTP 403")
+        life.machine.describe_failed("a", False)
+        life.quiet().machine.installed()
+        self.assertEqual(life.state, "restart")
+        self.assertEqual(life.taken()[0], ("cancel timer",))
+
     def test_the_file_will_not_come(self) -> None:
         life = Life().streaming().quiet()
         life.machine.download_failed(State.VERIFICATION_FAILED, "sha256: …")

@@ -208,6 +208,18 @@ class ToldEndTests(SynchronousTestCase):
             self.assertEqual(life.state, "cleanup")
             self.assertEqual([each.status for each in ended], ["FAILED"])
 
+    def test_what_was_confirmed_is_not_whoever_has_ended_the_job(self) -> None:
+        """The agent has reported the success, and did not hear the answer of AWS."""
+        verified = State.COMPLETE_READY
+        memory = Memory(key(), restart_accepted=True, restart_done=True, verified=verified)
+        life, _ = self.ended(Status.TIMED_OUT, "reboot_start", memory)
+        self.assertEqual(life.state, "cleanup")
+        life = Life(ALL_HOOKS).started(memory).quiet()
+        life.machine.pending([], [])
+        life.machine.describe_failed("a", True)
+        life.machine.released()
+        self.assertEqual(life.state, "cleanup")
+
     def test_what_others_have_ended_is(self) -> None:
         memory = Memory(key(), restart_accepted=True)
         life, ended = self.ended(Status.TIMED_OUT, "reboot_start", memory)
