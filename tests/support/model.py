@@ -73,6 +73,7 @@ class Device:
         self.lingering: Job | None = None
         self.restarts: Counter[ExecutionKey] = Counter()
         self.uncounted: Counter[ExecutionKey] = Counter()  # of them, those that may be repeated
+        self.exhausted: set[ExecutionKey] = set()  # restarted as often as it may be
         self.restarted: set[ExecutionKey] = set()
         self.closed: set[JobStep] = set()
         self.paused = False
@@ -285,7 +286,7 @@ class ModelJobs:
         if report.state is State.VERSION_MISMATCH and execution.document is not None:
             undone = execution.key in device.undoing  # it was so before
             assert undone or device.version != _version(execution), "a lie"
-            tried = device.restarts[execution.key] >= self.agent.core.policy.restart_attempts
+            tried = self.agent.hooks.may_restart_no_more(execution.key)
             known = device.fallen_back or execution.key in device.restarted
             assert tried or known, "given up too early"
         if report.state is State.COMPLETE_NO_VERSION_CHECK and execution.document is not None:
@@ -518,6 +519,12 @@ class ModelHooks:
     def forget_restart(self) -> None:
         self.agent.device.lingering = None
 
+    def may_restart_no_more(self, key: ExecutionKey) -> bool:
+        """Whether the restarts of the update are used up; a rollback has restarts of its own."""
+        device = self.agent.device
+        attempts = self.agent.core.policy.restart_attempts
+        return key in device.exhausted or device.restarts[key] >= attempts
+
     def nothing_lingers(self) -> None:
         waiting, self.waiting = self.waiting, None
         if waiting is not None:
@@ -530,6 +537,8 @@ class ModelHooks:
         if hook is Hook.ROLLBACK:
             assert job.key not in device.undone, "rolled back twice"
             if job.key not in device.undoing:
+                if self.may_restart_no_more(job.key):
+                    device.exhausted.add(job.key)
                 device.restarts[job.key] = device.uncounted[job.key] = 0
             device.undoing.add(job.key)
         if hook is Hook.CLEANUP:
