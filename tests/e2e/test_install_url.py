@@ -121,6 +121,8 @@ def test_the_url_expires_in_the_middle(fetching: Fetching) -> None:
 
 
 def test_the_agent_is_killed_in_mid_run(fetching: Fetching) -> None:
+    """The hook runs again, and fetches the file from its first byte on."""
+    fetching.updates.starts_over = True
     device = fetching.start(hooks={"retry_interval": 0.1})
     fetching.stand_still()
     device.kill()
