@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.updates import Updates
+from tests.simulator import faults
 from tests.support.mosquitto import Mosquitto
-from tests.support.scripts import leave, wait_for_file
+from tests.support.scripts import leave, say, wait_for_file
 from tests.support.waiting import wait_until
 from upparat.job import Hook
 
@@ -44,3 +45,37 @@ def test_the_old_end_is_not_that_of_the_new_job(
     updates.cloud.wait_for_end("job-1")
     assert updates.history()[-1][:2] == ("SUCCEEDED", "complete_soft_restart")
     assert [call.env["UPPARAT_VERSION"] for call in updates.calls(hook="ready")][-1] == "3.0"
+
+
+@pytest.mark.parametrize("how", ["killed", "offline", "unheard"])
+def test_the_first_word_of_the_old_job_is_its_end(
+    how: str, updates: Updates, broker: Mosquitto, tmp_path: Path
+) -> None:
+    """AWS has heard nothing of the old job, so both have the same version. The operator has
+    repaired the job, and it must not end by the end of the one before."""
+    hooks = updates.hooks
+    go = tmp_path / "go"
+    hooks.set("check", [wait_for_file(go), say("only for board B"), leave(1)], [])
+    device = updates.start()
+    if how == "unheard":
+        updates.cloud.on("update", faults.lost(), state="incompatible")
+    updates.create(version="3.0")
+    hooks.wait_for_call("check")
+    if how != "unheard":
+        broker.stop()
+    go.touch()
+    wait_until(lambda: (device.record() or {}).get("owed"))
+    if how == "unheard":
+        updates.cloud.wait_for(lambda: updates.cloud.unused == [])
+        broker.stop()
+    if how == "killed":
+        device.kill()
+    first = updates.cloud.execution("job-1").queued_at
+    updates.cloud.delete("job-1", force=True)
+    wait_until(lambda: updates.cloud.store.now() > first)
+    updates.create()
+    broker.start()
+    if how == "killed":
+        device.start()
+    updates.cloud.wait_for_end("job-1")
+    assert updates.history()[-1] == ("SUCCEEDED", "complete_soft_restart", "none")

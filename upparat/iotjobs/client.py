@@ -26,7 +26,7 @@ from .reports import (
     UndeliveredReports,
     at_once,
 )
-from .requests import Requests, Response
+from .requests import TEMPORARY, Requests, Response
 from .steps import Steps, StepTimer
 from .wire import (
     Malformed,
@@ -264,7 +264,8 @@ class JobsClient:
         """Ask for an execution.
 
         AWS refuses to describe one that has ended, and does not say how it has. An update that AWS
-        refuses as well asks for that: the refusal names the state of the execution.
+        refuses as well asks for that: the refusal names the state of the execution. If AWS has no
+        time for that update, the execution counts as not described: its end matters too much.
         """
         response = await self._describe(job_id, with_document=True)
         if response.code != _ENDED:
@@ -275,7 +276,7 @@ class JobsClient:
             "includeJobExecutionState": True,
         }
         refused = await self._requests.send(self._topics.update(job_id), update, MAX_END_ATTEMPTS)
-        return Response(refused.payload, _ENDED)
+        return refused if refused.code in TEMPORARY else Response(refused.payload, _ENDED)
 
     def _take(
         self, question: Deferred[Response], take: Callable[[Response], None]

@@ -27,6 +27,9 @@ not found                  the same report after 2 s                           o
                                                                                execution is over
 invalid request            the report with plainer details, at once: in        3 times
                            ASCII, the state alone, none
+session lost, the end of   the same, if AWS still has the same execution       always
+an execution of which AWS
+knows nothing yet
 rejected otherwise         the same report after 300 s                         12 requests (about
                                                                                an hour); progress
                                                                                and renewals not at
@@ -52,9 +55,10 @@ from upparat.job import ExecutionKey, JobExecution, Report, Status
 from upparat.oneshot import OneShot
 from upparat.text import ascii_value
 
-from .requests import Requests, Response
+from .requests import SESSION_LOST, Requests, Response
 from .steps import Steps
-from .wire import ExecutionState, Topics, execution_state
+from .wire import ExecutionState, Malformed, Topics, execution_state
+from .wire import execution as parse
 
 MAX_VERSION_MISMATCHES = 5
 """Version mismatches of one report after which it is sent without an expected version."""
@@ -75,6 +79,8 @@ SECOND_CHANCE = 6 * 3600.0
 _NOT_FOUND = frozenset({"ResourceNotFound", "InvalidStateTransition", "TerminalStateReached"})
 """Codes that, without a state of the execution, mean that it has ended or does not exist."""
 
+
+_MADE_ANEW = "deleted, and its job was created anew"
 
 _PLAINER = (("state", "message"), ("state",), ())
 """Details that are left, one step after the other, when AWS refuses a report for its details."""
@@ -138,11 +144,13 @@ class _QueuedReport:
     :ivar plainer: details to send if AWS rejects these: a character or a value may be the reason.
     :ivar renewal: AWS has accepted the report before, and this one only sets its timer anew. The
         listener does not hear of it.
+    :ivar session: the session in which AWS has named the execution; 0 if it was an earlier one.
     :ivar mismatches: rejections with the state of a live execution.
     """
 
     execution: JobExecution
     report: Report
+    session: int
     renewal: bool = False
     details: dict[str, str] = field(init=False)
     plainer: list[dict[str, str]] = field(init=False)
@@ -215,7 +223,7 @@ class ReportQueue:
             # A later agent must not take another execution for this one: see `_replaced`.
             known = replace(execution, version_number=self._version(execution))
             self._undelivered.add(known, report)
-        self._queue.append(_QueuedReport(execution, report))
+        self._queue.append(_QueuedReport(execution, report, self._requests.session))
         self._send_next()
 
     def renew(self, execution: JobExecution, report: Report) -> None:
@@ -223,7 +231,8 @@ class ReportQueue:
         waiting = [each.execution.key for each in self._queue]
         current = self._current.execution.key if self._current else None
         if execution.key not in (current, *waiting):
-            self._queue.append(_QueuedReport(execution, report, renewal=True))
+            session = self._requests.session
+            self._queue.append(_QueuedReport(execution, report, session, renewal=True))
             self._send_next()
 
     def learn_version(self, execution: JobExecution) -> None:
@@ -282,12 +291,34 @@ class ReportQueue:
         while True:
             if queued.report.state.progress:
                 self._next_progress = self._clock.seconds() + self._interval
-            response = await self._requests.send(topic, self._payload(queued))
+            first = queued.report.status.ended and self._version(queued.execution) <= 1
+            if first and self._is_stale(queued) and await self._is_gone(queued):
+                return self._over(queued, _MADE_ANEW)
+            payload = self._payload(queued)
+            response = await self._requests.send(topic, payload, one_session=first)
+            if response.code == SESSION_LOST:
+                continue
             verdict = self._interpret(queued, response)
             if isinstance(verdict, _Outcome):
                 return verdict
             if verdict.delay:
                 await deferLater(self._clock, verdict.delay)
+
+    def _is_stale(self, queued: _QueuedReport) -> bool:
+        return not queued.session or queued.session != self._requests.session
+
+    async def _is_gone(self, queued: _QueuedReport) -> bool:
+        """Ask whether AWS has another execution in place of this one, which was not begun: both
+        have the same number and the same version. Only the time when it was queued differs."""
+        execution = queued.execution
+        payload = {"includeJobDocument": False}
+        response = await self._requests.send(self._topics.describe(execution.job_id), payload)
+        queued.session = self._requests.session
+        try:
+            found = parse(response.payload, execution.job_id) if response.accepted else None
+        except Malformed:
+            return False
+        return found is not None and found.key != execution.key
 
     def _payload(self, queued: _QueuedReport) -> dict[str, object]:
         payload: dict[str, object] = {
@@ -340,7 +371,7 @@ class ReportQueue:
     ) -> _Outcome | _SendAgain:
         """Look at the state of the execution, which AWS has sent with a rejection."""
         if self._replaced(queued.execution, state):
-            return self._over(queued, "deleted, and its job was created anew")
+            return self._over(queued, _MADE_ANEW)
         self._versions[queued.execution.key] = state.version_number
         if state.status == queued.report.status and state.details == queued.details:
             return _Outcome.DELIVERED

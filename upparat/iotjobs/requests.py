@@ -35,6 +35,10 @@ ATTEMPTS_PER_CONNECTION = 8
 this one may have lost its subscriptions."""
 
 
+SESSION_LOST = "SessionLost"
+"""The code of a request that was not to outlive its session."""
+
+
 @dataclass
 class Response:
     """The response of AWS to a request.
@@ -57,6 +61,7 @@ class _PendingRequest:
     response: Deferred[Response]
     timer: OneShot
     max_attempts: float
+    one_session: bool
     attempts: int = 0
 
 
@@ -84,6 +89,7 @@ class Requests:
         self._random = random
         self._temporary = temporary
         self._ready = False
+        self._sessions = 0
         self._pending: dict[str, _PendingRequest] = {}
 
     @property
@@ -91,8 +97,18 @@ class Requests:
         """Whether the subscriptions for responses stand."""
         return self._ready
 
+    @property
+    def session(self) -> int:
+        """The number of the session that stands; 0 if none does."""
+        return self._sessions if self._ready else 0
+
     def send(
-        self, topic: str, payload: Mapping[str, object], max_attempts: float = math.inf
+        self,
+        topic: str,
+        payload: Mapping[str, object],
+        max_attempts: float = math.inf,
+        *,
+        one_session: bool = False,
     ) -> Deferred[Response]:
         """Publish a request until there is a response, now and after every reconnection.
 
@@ -101,6 +117,8 @@ class Requests:
 
         :param max_attempts: after so many attempts a temporary rejection counts as well, and so
             does a missing response, with the code ``NoResponse``.
+        :param one_session: the end of the session ends the request as well, with the code
+            :data:`SESSION_LOST`.
         """
         token = secrets.token_hex(8)
         request = _PendingRequest(
@@ -109,6 +127,7 @@ class Requests:
             Deferred(lambda _: self._remove(token)),
             OneShot(self._clock),
             max_attempts,
+            one_session,
         )
         self._pending[token] = request
         self._attempt(request)
@@ -122,14 +141,17 @@ class Requests:
     def session_ready(self) -> None:
         """Send every pending request again, because the subscriptions stand now."""
         self._ready = True
+        self._sessions += 1
         for request in list(self._pending.values()):
             self._attempt(request)
 
     def session_lost(self) -> None:
         """Send nothing until :meth:`session_ready`."""
         self._ready = False
-        for request in self._pending.values():
+        for request in list(self._pending.values()):
             request.timer.cancel()
+            if request.one_session:
+                self.answered(request.topic, False, {**request.payload, "code": SESSION_LOST})
 
     def answered(self, topic: str, accepted: bool, payload: Mapping[str, object]) -> None:
         """Take a response, which may be to another client's request.

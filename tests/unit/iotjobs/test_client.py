@@ -28,7 +28,7 @@ from upparat.iotjobs.reports import (
     NOT_FOUND_RETRY_INTERVAL,
     REJECTED_RETRY_INTERVAL,
 )
-from upparat.iotjobs.requests import RESPONSE_TIMEOUT
+from upparat.iotjobs.requests import RESPONSE_TIMEOUT, TEMPORARY_RETRY
 from upparat.job import ExecutionKey, JobExecution, JobExecutionSummary, Report, State, Status
 from upparat.mqtt.session import SubscribeError
 from upparat.ports import JobsEvents
@@ -454,6 +454,17 @@ class DescribeTests(JobsBench):
             self.assertNotIn(gone, self.taken())
             self.clock.advance(2 * RESPONSE_TIMEOUT.cap)
         self.assertIn(gone, self.taken())
+
+    def test_aws_has_no_time_for_the_question(self) -> None:
+        """How it has ended decides whether it is taken back: no word of AWS is no answer."""
+        request = self.over()
+        for attempt in range(MAX_END_ATTEMPTS):
+            if attempt:
+                self.clock.advance(1 + TEMPORARY_RETRY.cap)
+                request = self.request("a/update")
+            self.assertEqual(self.taken(), [])
+            self.session.reject(request, "RequestThrottled")
+        self.assertEqual(self.taken(), [("vanished", "a", False)])
 
     def test_a_question_that_is_refused_says_nothing_of_an_end(self) -> None:
         self.online()

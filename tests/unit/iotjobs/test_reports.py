@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -689,6 +690,89 @@ class UndeliveredTests(ReportsBench):
         self.session.lose()
         self.add(FAILED)
         self.assertEqual(self.taken(), [("add", "a", "download_failed")])
+
+
+class FirstWordTests(ReportsBench):
+    """The end of an execution is the first that AWS hears of it. Another one that was made in its
+    place while there was no connection has the same number and version."""
+
+    queued = replace(execution(), version_number=1)
+
+    def describe(self) -> Published:
+        request = self.session.one()
+        self.assertEqual(request.topic, "$aws/things/T/jobs/a/get")
+        self.assertFalse(request.payload["includeJobDocument"])
+        return request
+
+    def answer(self, request: Published, queued_at: int) -> None:
+        found = {"jobId": "a", "status": "QUEUED", "queuedAt": queued_at, "versionNumber": 1}
+        self.session.accept(request, execution={**found, "executionNumber": 1})
+
+    def test_over_the_same_connection_it_is_told_at_once(self) -> None:
+        self.add(FAILED, to=self.queued)
+        self.assertEqual(self.accept().payload["status"], "FAILED")
+
+    def test_it_is_the_same_one(self) -> None:
+        self.session.lose()
+        self.add(FAILED, to=self.queued)
+        self.session.connect()
+        self.answer(self.describe(), 100)
+        self.assertEqual(self.accept().payload["status"], "FAILED")
+        self.assertIn(("delivered", "a", "download_failed"), self.taken())
+
+    def test_it_is_another_one(self) -> None:
+        for waits in (False, True):
+            if waits:  # behind another report, over two connections
+                self.add(START, to=execution("b", status=Status.IN_PROGRESS))
+            else:
+                self.session.lose()
+            self.add(FAILED, to=self.queued)
+            if waits:
+                self.session.taken()
+                self.session.lose()
+            self.session.connect()
+            if waits:
+                self.accept()
+            self.taken()
+            self.answer(self.describe(), 200)
+            self.assertEqual(
+                self.taken(), [("remove", "a"), ("over", "a"), ("done",)], "and no update was sent"
+            )
+            self.assertEqual(self.session.taken(), [])
+
+    def test_the_answer_is_lost(self) -> None:
+        self.add(FAILED, to=self.queued)
+        self.session.one()
+        self.session.lose()
+        self.session.connect()
+        request = self.describe()
+        self.session.lose()
+        self.session.connect()
+        self.answer(self.describe(), 200)
+        self.assertNotIn("delivered", [each[0] for each in self.taken()])
+        self.assertEqual(request.topic, "$aws/things/T/jobs/a/get")
+
+    def test_aws_does_not_describe_it(self) -> None:
+        """Perhaps it has heard the end, and its answer was lost."""
+        self.session.lose()
+        self.add(FAILED, to=self.queued)
+        self.session.connect()
+        self.session.reject(self.describe(), "TerminalStateReached")
+        self.session.reject(self.session.one(), "VersionMismatch", **state_of(FAILED, 2))
+        self.assertIn(("delivered", "a", "download_failed"), self.taken())
+
+    def test_a_description_that_makes_no_sense(self) -> None:
+        self.session.lose()
+        self.add(FAILED, to=self.queued)
+        self.session.connect()
+        self.session.accept(self.describe(), execution="nonsense")
+        self.assertEqual(self.accept().payload["status"], "FAILED")
+
+    def test_what_has_begun_needs_no_question(self) -> None:
+        self.session.lose()
+        self.add(FAILED, to=replace(self.queued, version_number=2))
+        self.session.connect()
+        self.assertEqual(self.accept().payload["expectedVersion"], 2)
 
 
 class BeforeTheEndTests(ReportsBench):
