@@ -59,6 +59,7 @@ class InstallJobs:
         self._occupied = occupied
         self._install: JobExecution | None = None
         self._ended: ExecutionKey | None = None
+        self._left = False  # the order of an install that is over is still on the disk
         self._listing = False
         self._describing: str | None = None
 
@@ -90,7 +91,7 @@ class InstallJobs:
         :raises OSError: if it cannot be stored.
         """
         self._spool.save(install)
-        self._install = install
+        self._install, self._left = install, False
         self.events.changed()
         self._break_off_description()
 
@@ -105,6 +106,8 @@ class InstallJobs:
     # --- Jobs ---
 
     def fetch(self) -> None:
+        if self._left and self._install is None:
+            self._forget()
         self._settle()
         self._listing = True
         key = self._occupied()
@@ -235,7 +238,9 @@ class InstallJobs:
     def _forget(self) -> None:
         try:
             self._spool.remove()
+            self._left = False
         except OSError as error:
+            self._left = True
             self.log.error("The last install cannot be removed: {error}", error=str(error))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from upparat.job import ExecutionKey, JobExecution, Status
+from upparat.job import ExecutionKey, JobExecution, State, Status
 from upparat.private import PrivateDirectory
 
 NAME = "install.json"
@@ -77,12 +77,15 @@ def unfinished(
 
     :param install: the content of the file.
     :param remembered: the execution that the record names. The record doubts a success until
-        nothing is left to do, and has it verified again.
+        nothing is left to do, and has it verified again. An install that was not needed is as good
+        as not begun.
     """
     if install is None or not install.status.ended:
         return install
-    doubted = install.key == remembered
-    return replace(install, status=Status.IN_PROGRESS) if doubted else None
+    if install.key != remembered:
+        return None
+    unneeded = install.details.get("state") == State.VERSION_ALREADY_INSTALLED.value
+    return replace(install, status=Status.QUEUED if unneeded else Status.IN_PROGRESS)
 
 
 def _parse(content: bytes) -> JobExecution:

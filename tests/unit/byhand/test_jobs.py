@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from unittest import mock
+
 from twisted.logger import capturedLogs
 
 from tests.support.ports import execution
@@ -204,3 +207,13 @@ class CrashTests(InstallBench):
             self.jobs.fetch()
         self.assertEqual(self.heard(), ["changed", ("delivered", "download_start")])
         self.assertEqual(len(logs), 3)
+
+    def test_its_order_goes_as_soon_as_the_disk_lets_it(self) -> None:
+        """Or it would be taken for an install to go on with."""
+        self.jobs.begin(INSTALL)
+        self.jobs.report(INSTALL, SUCCESS)
+        with mock.patch("os.unlink", side_effect=OSError(errno.EROFS, "read-only")):
+            self.jobs.fetch()
+        self.assertTrue((self.directory / NAME).exists())
+        self.jobs.fetch()
+        self.assertFalse((self.directory / NAME).exists())

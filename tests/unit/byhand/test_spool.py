@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.anyjson import ANY_JSON, RELAXED
 from tests.unit.byhand.bench import INSTALL, InstallBench
 from upparat.byhand.spool import NAME, unfinished
-from upparat.job import Status
+from upparat.job import State, Status
 
 
 class SpoolTests(InstallBench):
@@ -64,3 +64,7 @@ class UnfinishedTests(SynchronousTestCase):
         self.assertEqual(unfinished(INSTALL, None), INSTALL)
         self.assertEqual(unfinished(ended, None), None)
         self.assertEqual(unfinished(ended, ended.key), again)
+        state = State.VERSION_ALREADY_INSTALLED
+        unneeded = replace(ended, details={"state": state.value})
+        found = unfinished(unneeded, ended.key)
+        self.assertEqual(found and found.status, Status.QUEUED, "its version is compared again")
