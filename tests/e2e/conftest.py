@@ -16,6 +16,7 @@ from tests.simulator.broker_rules import broker_breaches
 from tests.simulator.cloud import Cloud
 from tests.simulator.connection import BROKER_OPTIONS
 from tests.support.agent import Agent, kill_marked, marked
+from tests.support.disks import Mount, mounting
 from tests.support.files import File, FileServer
 from tests.support.mosquitto import Mosquitto, requires_mosquitto
 from tests.support.scripts import Hooks
@@ -49,6 +50,13 @@ def path() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         yield Path(directory, "control.sock")
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    """Makes disks; they are gone after the test."""
+    with mounting(tmp_path) as mount:
+        yield mount
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,33 +15,9 @@ import pytest
 
 from tests.e2e.updates import SUCCEEDED, Updates
 from tests.support.agent import Agent
+from tests.support.disks import SIZE, Mount
 from tests.support.files import File, FileServer
-from tests.support.waiting import PATIENCE, wait_until
-
-SIZE = 4 * 1024 * 1024
-
-Mount = Callable[..., Path]
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Mount]:
-    """Makes disks; they are gone after the test."""
-    mounted: list[Path] = []
-
-    def make(name: str, size: int = SIZE, *options: str) -> Path:
-        path = tmp_path / name
-        path.mkdir()
-        how = ",".join([f"size={size}", "mode=0700", *options])
-        command = ["mount", "-t", "tmpfs", "-o", how, "tmpfs", str(path)]
-        if subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip("a tmpfs cannot be mounted: run the tests as root")
-        mounted.append(path)
-        return path
-
-    yield make
-    for path in mounted:
-        # An agent of the test may still be on its way out.
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -157,29 +132,3 @@ def test_a_directory_that_cannot_be_written_to(option: str, mount: Mount, update
         ),
     }[option]
     assert updates.run()[-1] == end
-
-
-def test_a_success_that_cannot_be_forgotten(mount: Mount, updates: Updates) -> None:
-    """The disk is read-only from the boot of the new version on. The next agent finds the record
-    of the restart, and does not take the update back."""
-    disk = mount("disk")
-    hooks = updates.hooks.standard(restart=updates.hooks.kill_agent())
-    hooks.set("rollback", [])
-    device = updates.start(reboots=True, service={"state_dir": disk})
-    updates.create()
-    wait_until(lambda: not device.alive)
-    wait_until(lambda: remount(disk, "ro"))
-    device.start()
-    assert updates.end()[-1] == ("SUCCEEDED", "complete_ready", "none")
-    device.wait_for_log("The record cannot be removed: [Errno 30] Read-only file system")
-    device.kill()
-    wait_until(lambda: remount(disk, "rw"))
-    device.start()
-    wait_until(lambda: "-> monitor" in device.log.partition("it has ended meanwhile")[2])
-    assert "rollback" not in hooks.names()
-
-
-def remount(disk: Path, how: str) -> bool:
-    """Mount a disk read-only or writable; whether that worked."""
-    command = ["mount", "-o", f"remount,{how}", str(disk)]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
