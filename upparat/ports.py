@@ -325,6 +325,7 @@ class Memory:
     :ivar restart_attempts: how often the restart hook was begun.
     :ivar restart_done: the last run of the restart hook has exited with 0.
     :ivar restart_waiting: the last run of the restart hook has asked for another one later.
+    :ivar begun: the install hook was begun.
     :ivar verified: the success that an earlier agent had reported, and AWS has not accepted.
     :ivar replaced: the version that ran before the update; empty if it is not known.
     :ivar version: the version that was installed last; empty if it is not known.
@@ -337,6 +338,7 @@ class Memory:
     restart_attempts: int = 0
     restart_done: bool = False
     restart_waiting: bool = False
+    begun: bool = False
     verified: State | None = None
     replaced: str = ""
     version: str = ""
@@ -396,14 +398,24 @@ class Record(Protocol):
     def clear(self) -> None:
         """No update is in hand."""
 
+    def catch_up(self) -> None:
+        """Write what could not be written, if anything: the disk may take it by now."""
+
     def note_replaced(self, version: str) -> None:
         """Remember the version that ran before the update in hand, from the next change on."""
 
     def unconfirmed(self, version: str) -> Installation | None:
         """The last installation of a version, unless it was confirmed: it outlives its job."""
 
+    def note_displaced(self, key: ExecutionKey) -> None:
+        """Another job begins before the result of this execution's restart is known."""
+
+    def displaced(self, key: ExecutionKey) -> bool:
+        """Whether that was so, and the execution was not installed again since: what is installed
+        now may be another job's."""
+
     def note_installation(self, installation: Installation) -> None:
-        """Remember how far an installation has got."""
+        """Remember how far an installation of the update in hand has got."""
 
     def confirm(self, version: str) -> None:
         """The installation of a version is confirmed: forget it."""

@@ -16,7 +16,7 @@ from tests.support.agent import Agent
 from tests.support.mosquitto import Mosquitto
 from tests.support.openssl import make_keys
 from tests.support.scripts import copy_file, hang, leave, show, swallow, wait_for_file
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 
 UPDATE = bytes(range(256)) * 300
 DAEMON = 1
@@ -306,3 +306,54 @@ def test_a_roll_back(updates: Updates, start: Started, path: Path, medium: Path)
     assert install.returncode == 3
     assert "FAILED ready_hook_failed" in install.stdout.splitlines()[-1]
     assert updates.hooks.names()[-2:] == ["rollback", "version"]
+
+
+# --- between two jobs -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_success_that_aws_has_not_heard_of_is_overtaken(
+    cut: bool,
+    updates: Updates,
+    start: Started,
+    path: Path,
+    medium: Path,
+    broker: Mosquitto,
+) -> None:
+    """Another version is installed by hand meanwhile. That it runs is no fall-back."""
+    hooks = updates.hooks
+    go_on = hooks.directory / "go on"
+    hooks.ready([wait_for_file(go_on)], [])
+    hooks.set("rollback", [])
+    device = start()
+    updates.create()
+    hooks.wait_for_call("ready")
+    broker.stop()
+    go_on.touch()
+    wait_until(lambda: (device.record() or {}).get("owed"))
+    hooks.restart([hooks.become("3.0")])
+    assert Install(path, medium, "--version", "3.0").end().returncode == 0
+    if cut:
+        device.power_cut()
+    else:
+        device.stop()
+    broker.start()
+    device.start()
+    assert updates.end()[-1] == ("SUCCEEDED", "complete_soft_restart", "none")
+    assert "rollback" not in hooks.names()
+
+
+def test_a_power_cut_while_what_was_not_needed_is_tidied_up(
+    updates: Updates, start: Started, path: Path, medium: Path
+) -> None:
+    hooks = updates.hooks
+    hooks.version_file.write_text("2.0")
+    hooks.set("cleanup", [hang()], [])
+    device = start(broker=NOWHERE)
+    ready(path)
+    Install(path, medium, "--version", "2.0", "--no-wait").end()
+    hooks.wait_for_call("cleanup")
+    device.power_cut()
+    device.start()
+    assert ended(path)["state"] == "version_already_installed"
+    assert "install" not in hooks.names()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.updates import INSTALLING, RESTARTING, STARTED, SUCCEEDED, Updates
-from tests.support.scripts import complain, leave, say, wait_for_file
+from tests.simulator import faults
+from tests.support.mosquitto import Mosquitto
+from tests.support.scripts import complain, hang, leave, say, show, wait_for_file
+from tests.support.waiting import PATIENCE, wait_until
 from upparat.machine.model import OTHERS
 
 FAILED = ("FAILED", "ready_hook_failed", "Exit code: 1")
@@ -96,6 +99,66 @@ def test_what_failed_before_the_installation(updates: Updates) -> None:
     updates.run()
     assert "rollback" not in updates.names()
     assert "rollback" not in updates.cloud.updates("job-1")[-1].details
+
+
+@pytest.mark.parametrize("what", ["document", "server"])
+def test_a_begun_installation_whose_file_is_gone(what: str, updates: Updates) -> None:
+    """The power fails in the install hook, and the file has to be fetched again."""
+    hooks, file = updates.hooks, updates.file
+    hooks.set("rollback", [])
+    hooks.install([hang()])
+    gone: list[str] = []
+    unfilled = "${aws:iot:s3-presigned-url:https://s3.test/bucket/firmware}"
+    url = f"{file.url}?X-Amz-Signature=secret-1"
+    device = updates.start()
+    updates.create(file=lambda: unfilled if "document" in gone else url)
+    hooks.wait_for_call("install")
+    device.power_cut()
+    for each in (device.directory / "downloads").rglob("job-1*"):
+        each.unlink()
+    gone.append(what)
+    if what == "server":
+        file.status(404, times=-1)
+    device.start()
+    end = updates.end()[-1]
+    assert end[:2] == ("FAILED", "download_failed")
+    assert ("404" if what == "server" else "file: ") in end[2]
+    [call] = updates.calls(hook="rollback")
+    assert call.argv[3] == "download_failed"
+    assert updates.cloud.updates("job-1")[-1].details["rollback"] == "done"
+
+
+def test_a_repaired_version_that_is_taken_back(broken: Updates) -> None:
+    """2.0 has run before, as far as anybody knows: that it runs says nothing of the rollback."""
+    hooks = broken.hooks
+    hooks.version_file.write_text("2.0")
+    hooks.restart([])
+    assert broken.run(force=True)[-1] == FAILED
+    assert broken.cloud.updates("job-1")[-1].details["rollback"] == "unknown"
+
+
+def test_a_success_in_doubt_and_a_version_hook_that_fails(
+    updates: Updates, broker: Mosquitto
+) -> None:
+    """AWS has not heard of it, and the agent starts anew: one failure of the hook is none of the
+    installation."""
+    hooks = updates.hooks
+    go = hooks.directory / "go"
+    hooks.set("rollback", [])
+    hooks.ready([wait_for_file(go)])
+    device = updates.start(hooks={"restart_timeout": PATIENCE})
+    updates.create()
+    hooks.wait_for_call("ready")
+    broker.stop()
+    go.touch()
+    wait_until(lambda: (device.record() or {}).get("owed"))
+    device.kill()
+    hooks.version([leave(1)], [show(hooks.version_file)])
+    broker.start()
+    device.start()
+    assert updates.end()[-1] == SUCCEEDED[-1]
+    assert 1 in [call.code for call in hooks.calls("version")]
+    assert "rollback" not in hooks.names()
 
 
 def test_a_rollback_that_outlives_the_agent_is_waited_for(broken: Updates) -> None:
@@ -194,3 +257,24 @@ def test_not_for_this_device(updates: Updates) -> None:
     updates.hooks.set("check", [])
     assert updates.run("job-2") == SUCCEEDED
     assert updates.names("job-2")[:3] == ["version", "check", "download"]
+
+
+def test_a_job_that_another_one_has_displaced(updates: Updates) -> None:
+    """AWS does not describe it at the start, and the next job installs another version."""
+    hooks = updates.hooks
+    go = hooks.directory / "go"
+    hooks.ready([wait_for_file(go)], [])
+    hooks.set("rollback", [hooks.become("1.0")])
+    device = updates.start()
+    updates.create()
+    hooks.wait_for_call("ready")
+    device.power_cut()
+    hooks.restart([hooks.become("3.0")])
+    updates.create("job-2", version="3.0")
+    updates.cloud.on("describe", faults.rejected("InvalidRequest"), 1, job_id="job-1")
+    device.start()
+    assert updates.end("job-2")[-1] == SUCCEEDED[-1]
+    assert updates.end()[-1][:2] == ("FAILED", "version_mismatch")
+    assert updates.cloud.updates("job-1")[-1].details["rollback"] == "none"
+    assert hooks.version_file.read_text() == "3.0"
+    assert "rollback" not in hooks.names()

@@ -63,6 +63,10 @@ class Device:
         self.staged = "1.0"
         self.good = self.older_good = "1.0"  # the ready hook has said yes to them
         self.ready = True  # since the last restart
+        self.begun: set[ExecutionKey] = set()  # its install hook was begun, and the record knows it
+        self.installed: set[ExecutionKey] = set()  # its install hook was begun
+        self.displaced: set[ExecutionKey] = set()  # begun, and another one was confirmed since
+        self.overtaken: set[ExecutionKey] = set()  # ended, and another one was installed since
         self.unconfirmed: set[str] = set()  # begun to install, and the ready hook has not said yes
         self.fallen_back = False
         self.going_down: ExecutionKey | None = None  # its restart hook has said so a moment ago
@@ -204,7 +208,7 @@ class Agent:
     def _assert_still_true(self, execution: JobExecution, report: Report) -> None:
         """The last success that AWS has not got is sent without another look."""
         found = [each for each in self.device.store.executions if each.job_id == execution.job_id]
-        if _verified(report) and found:
+        if _verified(report) and found and execution.key not in self.device.overtaken:
             wanted = _version(execution_of(found[-1]))
             assert self.device.version == wanted, "a success after the device has fallen back"
 
@@ -258,6 +262,7 @@ class ModelJobs:
         self.described = job_id
 
     def follow(self, execution: JobExecution) -> None:
+        self.agent.device.begun &= {execution.key}  # the record knows one execution
         self.followed = execution
 
     def unfollow(self) -> None:
@@ -278,11 +283,15 @@ class ModelJobs:
         if _verified(report) and execution.document is not None:
             assert device.version == _version(execution), "a lie"
             assert device.ready, "the ready hook has not said yes since the restart"
+            assert device.lingering is None, "told while the restart hook runs"
+            assert device.going_down is None, "told before the device goes down"
         if report.state is State.VERSION_ALREADY_INSTALLED and execution.document is not None:
             assert device.version == _version(execution), "a lie"
             assert device.version not in device.unconfirmed, "nobody has confirmed what runs"
         if report.state.status is Status.FAILED and "rollback" in report.facts:
             self._assert_taken_back(execution.key, report)
+        if report.status in (Status.FAILED, Status.REJECTED) and execution.key in device.begun:
+            assert "rollback" in report.facts, "begun, and not taken back"
         if report.state is State.VERSION_MISMATCH and execution.document is not None:
             undone = execution.key in device.undoing  # it was so before
             assert undone or device.version != _version(execution), "a lie"
@@ -292,6 +301,8 @@ class ModelJobs:
         if report.state is State.COMPLETE_NO_VERSION_CHECK and execution.document is not None:
             assert device.going_down is None, "complete before the device goes down"
             device.unconfirmed.discard(str(_version(execution)))  # nobody can confirm it
+        if report.state is State.ERROR_MULTIPLE_IN_PROGRESS:
+            device.unclean.discard(execution.key)  # nobody knows whether it was worked on
         if report.status.ended:
             device.ended.add(execution.key)
 
@@ -299,6 +310,8 @@ class ModelJobs:
         device, outcome = self.agent.device, report.facts["rollback"]
         if Hook.ROLLBACK not in device.policy_hooks:
             assert outcome == "none"
+        elif outcome == "none":
+            assert self.agent.record.displaced(key), "told and not tried"
         elif outcome != "unknown":
             assert key in device.undoing, "told and not tried"
             assert outcome == "failed" or key in device.undone, "told and not done"
@@ -536,6 +549,7 @@ class ModelHooks:
         assert self.again is None, "another hook in between"
         if hook is Hook.ROLLBACK:
             assert job.key not in device.undone, "rolled back twice"
+            assert job.key not in device.displaced, "what another job has installed is rolled back"
             if job.key not in device.undoing:
                 if self.may_restart_no_more(job.key):
                     device.exhausted.add(job.key)
@@ -560,6 +574,10 @@ class ModelHooks:
             assert device.streamed or job.key in device.files, "a file that is not there"
             assert not device.announced(job.key), "installed again after the restart"
             device.unconfirmed.add(job.version)
+            device.begun.add(job.key)
+            device.installed.add(job.key)
+            device.displaced.discard(job.key)
+            device.overtaken |= device.ended
         if hook is Hook.RESTART:
             undoing = job.key in device.undoing
             assert undoing or device.announced(job.key), "restarted unannounced"
@@ -607,13 +625,12 @@ class ModelHooks:
             device.switch()
         elif hook is Hook.READY:
             device.confirm()
+            device.displaced |= device.installed - {job.key}
         elif hook is Hook.ROLLBACK:
             device.staged = device.good
             device.undone.add(job.key)
         elif hook is Hook.CLEANUP:
             device.unclean.discard(job.key)
-        elif hook is Hook.VERSION and job.version == device.version:
-            device.going_down = None  # this was it
         self._over(job, hook)
         if self.released:
             self.released = False

@@ -126,6 +126,7 @@ class FakeRecord:
         self.installation: Installation | None = None
         self.rollback: Rollback | None = None
         self.ending: Ending | None = None
+        self.gone: ExecutionKey | None = None
 
     def working(self, key: ExecutionKey) -> None:
         self.calls.append(("record working", key.job_id))
@@ -150,12 +151,21 @@ class FakeRecord:
     def clear(self) -> None:
         self.calls.append(("clear record",))
 
+    def catch_up(self) -> None:
+        pass
+
     def note_replaced(self, version: str) -> None:
         self.replaced = version
 
     def unconfirmed(self, version: str) -> Installation | None:
         known = self.installation is not None and self.installation.version == version
         return self.installation if known else None
+
+    def note_displaced(self, key: ExecutionKey) -> None:
+        self.gone = key
+
+    def displaced(self, key: ExecutionKey) -> bool:
+        return key == self.gone
 
     def note_installation(self, installation: Installation) -> None:
         if installation != self.installation:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from upparat.job import Hook, Report, State
 from upparat.ports import Stage
 from upparat.snapshots import WaitKind
 
 from .model import Check, Core, Inputs, Pause, Restart
-from .restarts import begin_restart, complete_unverified, may_restart
+from .restarts import ask_version, begin_restart, may_restart
 from .rollback import fail_installation, restart_again
 from .states import restart, verify_installation
 from .versions import note_installation
@@ -62,10 +64,20 @@ verify_installation.upon(Inputs._restart).to(restart).returns(None)
 
 @verify_installation.upon(Inputs.timeout).loop()
 def ask_again(inputs: Inputs, core: Core, check: Check) -> None:
-    if Hook.VERSION in core.policy.hooks:
-        core.hooks.run(Hook.VERSION, check.job)
+    ask_version(inputs, core, check)
+
+
+@verify_installation.upon(Inputs.hook_failed).loop()
+def fail_check(
+    inputs: Inputs, core: Core, check: Check, hook: Hook, message: str, facts: Mapping[str, str]
+) -> None:
+    left = check.doubted - core.timer.now()
+    if hook is Hook.VERSION and left > 0:
+        why = f"the version hook fails: {message}"
+        pause = Pause(WaitKind.RESTART_TIMEOUT, why, check.doubted)
+        core.wait_for(pause, min(core.policy.retry_interval, left))
     else:
-        complete_unverified(inputs, core, check)
+        fail_installation(inputs, core, check.job, Report(hook.failure, message, facts))
 
 
 @verify_installation.upon(Inputs.ready).loop()

@@ -10,11 +10,10 @@ from upparat.job import Hook, Job, JobExecution, Report, State
 from upparat.ports import Ending, Memory, Rollback
 from upparat.snapshots import EndedJob
 
-from .model import BY_OTHERS, OTHERS, Aftermath, Artifact, Check, Core, Downloading, Inputs, Work
-from .restarts import GOING_DOWN, LINGER_POLL, settling
-from .rollback import fail_installation
+from .model import BY_OTHERS, OTHERS, Aftermath, Artifact, Core, Downloading, Inputs, Work
+from .restarts import GOING_DOWN, LINGER_POLL
+from .rollback import fail_early, fail_installation, may_take_back
 from .states import (
-    INSTALLED,
     WORKING,
     cleanup,
     download,
@@ -138,16 +137,13 @@ def _ended_job(execution: JobExecution, report: Report, replaced: str) -> EndedJ
 def fail(
     inputs: Inputs, core: Core, work: Work, hook: Hook, message: str, facts: Mapping[str, str]
 ) -> None:
-    inputs._finish(Report(hook.failure, message, facts))
+    fail_early(inputs, core, work.job, Report(hook.failure, message, facts))
 
 
 def fail_installed(
     inputs: Inputs, core: Core, work: Work, hook: Hook, message: str, facts: Mapping[str, str]
 ) -> None:
     forget_renewal(core, work)
-    if isinstance(work, Check) and hook is Hook.VERSION and (left := settling(core, work)) > 0:
-        core.wait_for(GOING_DOWN, left)
-        return
     fail_installation(inputs, core, work.job, Report(hook.failure, message, facts))
 
 
@@ -167,7 +163,7 @@ def cancel_restart(inputs: Inputs, core: Core, work: Work) -> None:
 
 
 def ended_by_others(inputs: Inputs, core: Core, work: Work, *, restarting: bool) -> None:
-    job, undo = work.job, restarting and Hook.ROLLBACK in core.policy.hooks
+    job, undo = work.job, restarting and may_take_back(core, work.job.key)
     message = "its installation is taken back" if undo else NOTHING_MORE
     core.log.warn("{job_id}: ended by others; {what}", job_id=job.job_id, what=message)
     core.on_ended(EndedJob(job.key, job.version, "", OTHERS, message))
@@ -180,7 +176,7 @@ for _restarting in (restart, verify_installation):
     _restarting.upon(Inputs.cancelled).loop()(cancel_restart)
 for _new in (verify_job, download):
     _new.upon(Inputs.hook_failed).loop()(fail)
-for _installed in INSTALLED:
+for _installed in (install, restart):
     _installed.upon(Inputs.hook_failed).loop()(fail_installed)
 for _working in WORKING:
     _working.upon(Inputs._finish).to(cleanup)(finish)
@@ -220,8 +216,12 @@ def clean_up(inputs: Inputs, core: Core, aftermath: Aftermath) -> None:
     """Remove the file only now: an install hook that was left to finish was reading it. Until now
     the record names the execution, so that its file is removed even if the agent dies before."""
     core.downloads.discard(aftermath.key)
-    if aftermath.job is not None:
-        tidy_untold(inputs, core, aftermath.job)
+    job, told = aftermath.job, aftermath.told
+    if job is not None and told is not None:
+        core.on_left(job.execution)
+        tidy(inputs, core, Ending(job, told.state, told.message))
+    elif job is not None:
+        tidy_untold(inputs, core, job)
     else:
         core.record.clear()
         inputs._tidied()

@@ -13,7 +13,7 @@ from .deciding import begin_download, begin_install
 from .ending import ended_by_others
 from .model import Artifact, Check, Core, Downloading, Fetching, Inputs, Pause, Restart, Work
 from .restarts import begin_restart
-from .rollback import fail_installation
+from .rollback import fail_early, fail_installation
 from .states import download, install, restart, verify_installation, verify_job
 from .versions import may_downgrade, maybe_installed
 
@@ -39,10 +39,10 @@ def compare(inputs: Inputs, core: Core, work: Work, version: str) -> None:
         _confirm(inputs, core, job)
     elif not version and not may_downgrade(core, job):
         message = "The version that runs is not known: it may be newer"
-        inputs._finish(Report(State.DOWNGRADE_REFUSED, message))
+        fail_early(inputs, core, job, Report(State.DOWNGRADE_REFUSED, message))
     elif older(job.version, version) and not may_downgrade(core, job):
         message = f"Version '{job.version}' is older than '{version}', which runs"
-        inputs._finish(Report(State.DOWNGRADE_REFUSED, message))
+        fail_early(inputs, core, job, Report(State.DOWNGRADE_REFUSED, message))
     else:
         core.log.info(
             "{job_id}: version {old!r} is to become {new!r}",
@@ -89,7 +89,10 @@ def ask_to_download(inputs: Inputs, core: Core, transfer: Downloading) -> None:
 def start_transfer(inputs: Inputs, core: Core, transfer: Downloading) -> None:
     transfer.running = True
     core.jobs.report(transfer.job.execution, Report(State.DOWNLOAD_START))
-    core.downloads.start(transfer.job)
+    if transfer.job.file:
+        core.downloads.start(transfer.job)
+    else:  # AWS had no URL for it
+        core.jobs.describe(transfer.job.job_id)
 
 
 def refresh_url(inputs: Inputs, core: Core, work: Work, reason: str) -> None:
@@ -107,11 +110,14 @@ def resume(inputs: Inputs, core: Core, work: Fetching, execution: JobExecution) 
         ended_by_others(inputs, core, work, restarting=False)
         return True
     try:
-        work.url_requests = 0
-        core.downloads.start(parse_document(execution))
+        job = parse_document(execution)
     except InvalidDocument as invalid:
         give_up_download(inputs, core, work, State.DOWNLOAD_FAILED, str(invalid))
         return False
+    work.url_requests = 0
+    if not work.job.file:
+        work.job = core.job = job
+    core.downloads.start(job)
     return True
 
 
@@ -159,7 +165,7 @@ def give_up_download(inputs: Inputs, core: Core, work: Work, state: State, messa
     if isinstance(work, Artifact):  # the install hook has had a part of the file
         fail_installation(inputs, core, work.job, report)
     else:
-        inputs._finish(report)
+        fail_early(inputs, core, work.job, report)
 
 
 # The install hook may read the file while it is downloaded.

@@ -7,6 +7,7 @@ from upparat.job import Report, State
 from .deciding import go_on
 from .ending import ended_by_others, finish
 from .model import Core, HeldJob, Inputs
+from .rollback import fail_early
 from .states import (
     cleanup,
     download,
@@ -54,7 +55,7 @@ def cancel_wait(inputs: Inputs, core: Core, held: HeldJob) -> None:
 def lose_stream(inputs: Inputs, core: Core, held: HeldJob, state: State, message: str) -> None:
     """The file that the install hook was to read will not come."""
     _leave(core)
-    inputs._finish(Report(state, message))
+    fail_early(inputs, core, held.job, Report(state, message))
 
 
 @hold.upon(Inputs.stop).to(stopped)

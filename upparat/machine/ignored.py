@@ -80,6 +80,7 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
         Inputs.describe_failed,
         Inputs.timeout,
         Inputs._install,
+        Inputs._roll_back,
         Inputs._hold,
         *_END,
     ),
@@ -123,11 +124,14 @@ IGNORED: dict[str, tuple[_Input, ...]] = {
         Inputs._download,
         Inputs._install,
         Inputs._restart,
+        Inputs._roll_back,
         Inputs._finish,
         Inputs._abandon,
     ),
     # A rollback is not taken back itself.
     "rollback": _but(
+        Inputs.delivered,
+        Inputs.undeliverable,
         Inputs.rolled_back,
         Inputs.restarted,
         Inputs.timeout,

@@ -241,6 +241,7 @@ class Aftermath:
     :ivar rollback: how far that has got, if it was begun.
     :ivar restarting: its restart hook may have been at work: the device may go down.
     :ivar settled: that hook has ended, and the device has been given time to go down.
+    :ivar told: the end that an earlier agent has told, if it was the agent that has ended it.
     """
 
     key: ExecutionKey
@@ -249,6 +250,7 @@ class Aftermath:
     undo: bool = False
     rollback: Rollback | None = None
     settled: bool = False
+    told: EndedJob | None = None
 
 
 @dataclass
@@ -261,23 +263,31 @@ class Check(Work):
     :ivar verified: the success to report if the version still matches: an earlier agent has seen it
         in this boot, and could not deliver its report.
     :ivar settled: the device may be going down up to this time of the timer's clock, in seconds.
+    :ivar endless: up to this time of the timer's clock, in seconds, a restart hook that still runs
+        is waited for.
+    :ivar doubted: an earlier agent has seen the success, and its report was not delivered. So a
+        version hook that fails is asked again up to this time of the timer's clock, in seconds.
     """
 
     restart: Restart
     until: float
     verified: State | None = None
     settled: float = 0.0
+    endless: float = 0.0
+    doubted: float = 0.0
 
 
 @dataclass
 class Undoing(Work):
     """A failed installation that is taken back.
 
+    :ivar unheard: nothing remembers it before AWS has accepted ``rollback_start``: its hook waits.
     :ivar until: the version may still change up to this time of the timer's clock, in seconds.
     """
 
     rollback: Rollback
     until: float = 0.0
+    unheard: bool = False
 
 
 # --- inputs -----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from upparat.job import Hook, Job, JobExecution, Report, State, Status
+from upparat.job import ExecutionKey, Hook, Job, JobExecution, Report, State, Status
 from upparat.ports import Rollback
 
 from .model import OTHERS, Check, Core, Inputs, Undoing
@@ -14,18 +14,39 @@ NOT_BEGUN = "none"
 DONE = "done"
 FAILED = "failed"
 UNKNOWN = "unknown"
-"""Values of ``statusDetails.rollback``; the last one is that of a lost record."""
+"""Values of ``statusDetails.rollback``; the last one if the record is lost, or if the version that
+was to go may have run before the update, too."""
 
 _SEPARATOR = ": "
 
 
+def may_take_back(core: Core, key: ExecutionKey) -> bool:
+    """Whether the owner says how to take the installation back. If another job has displaced this
+    one, its installation would be taken back instead."""
+    return Hook.ROLLBACK in core.policy.hooks and not core.record.displaced(key)
+
+
 def fail_installation(inputs: Inputs, core: Core, job: Job, report: Report) -> None:
-    """End a job whose install hook was begun: take the installation back, if the owner says how."""
-    if Hook.ROLLBACK in core.policy.hooks:
+    """End a job whose install hook was begun: take the installation back, if that can be done."""
+    if may_take_back(core, job.key):
         rollback = Rollback(job.version, report.state, report.message, report.facts)
         inputs._roll_back(job, rollback)
     else:
         inputs._finish(_with_outcome(report, NOT_BEGUN))
+
+
+def begun(core: Core, key: ExecutionKey) -> bool:
+    """Whether an earlier agent has begun the install hook of this execution."""
+    memory = core.memory
+    return memory is not None and memory.key == key and memory.begun
+
+
+def fail_early(inputs: Inputs, core: Core, job: Job, report: Report) -> None:
+    """End a job whose install hook this agent has not begun; an earlier one may have."""
+    if begun(core, job.key):
+        fail_installation(inputs, core, job, report)
+    else:
+        inputs._finish(report)
 
 
 def restart_again(inputs: Inputs, core: Core, check: Check) -> None:
@@ -45,10 +66,7 @@ def go_on(inputs: Inputs, core: Core, undoing: Undoing) -> None:
     if not rollback.hook_done and Hook.ROLLBACK not in core.policy.hooks:
         give_up(inputs, core, undoing)  # the owner has changed the configuration meanwhile
     elif not rollback.hook_done:
-        note(core, undoing)
-        _announce(core, undoing)
-        state = rollback.state.value if rollback.state else OTHERS
-        core.hooks.run(Hook.ROLLBACK, undoing.job, state, rollback.message)
+        begin(core, undoing)
     elif not rollback.restart or rollback.failed:
         ask(inputs, core, undoing)
     elif not rollback.restarts:
@@ -63,11 +81,34 @@ def note(core: Core, undoing: Undoing, **changes: object) -> bool:
     return core.record.rolling_back(undoing.job.key, undoing.rollback)
 
 
-def _announce(core: Core, undoing: Undoing) -> None:
+def begin(core: Core, undoing: Undoing) -> None:
+    """Announce the rollback and run its hook.
+
+    If the record cannot be written, AWS has to know of it first. A later agent must not take back
+    what this one has restored.
+    """
+    noted, announcement = note(core, undoing), _announcement(undoing)
+    undoing.unheard = not noted and announcement is not None
+    waits = undoing.unheard
+    if announcement is not None:
+        core.jobs.report(undoing.job.execution, announcement)
+    if not waits:
+        run_hook(core, undoing)
+
+
+def run_hook(core: Core, undoing: Undoing) -> None:
+    undoing.unheard = False
     rollback = undoing.rollback
-    if rollback.state is not None and not was_rolling_back(undoing.job.execution):
-        message = f"{rollback.state.value}{_SEPARATOR}{rollback.message}"
-        core.jobs.report(undoing.job.execution, Report(State.ROLLBACK_START, message))
+    state = rollback.state.value if rollback.state else OTHERS
+    core.hooks.run(Hook.ROLLBACK, undoing.job, state, rollback.message)
+
+
+def _announcement(undoing: Undoing) -> Report | None:
+    rollback = undoing.rollback
+    if rollback.state is None or was_rolling_back(undoing.job.execution):
+        return None
+    message = f"{rollback.state.value}{_SEPARATOR}{rollback.message}"
+    return Report(State.ROLLBACK_START, message)
 
 
 def restart_back(inputs: Inputs, core: Core, undoing: Undoing) -> None:
@@ -101,10 +142,10 @@ def ask(inputs: Inputs, core: Core, undoing: Undoing) -> None:
         conclude(inputs, core, undoing, "")
 
 
-def conclude(inputs: Inputs, core: Core, undoing: Undoing, running: str) -> None:
+def conclude(inputs: Inputs, core: Core, undoing: Undoing, running: str, outcome: str = "") -> None:
     """Report the end that the job had come to, and what has become of it."""
     rollback = undoing.rollback
-    outcome = FAILED if rollback.failed else DONE
+    outcome = outcome or (FAILED if rollback.failed else DONE)
     core.log.info(
         "{job_id}: rollback {outcome}; version {version!r} runs",
         job_id=undoing.job.job_id,

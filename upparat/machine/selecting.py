@@ -24,7 +24,7 @@ from upparat.snapshots import EndedJob
 from .ending import end
 from .model import BY_OTHERS, FULL_LIST, OTHERS, Aftermath, Core, Inputs, Selection
 from .restarts import going_down, restarted
-from .rollback import was_rolling_back
+from .rollback import begun, may_take_back, was_rolling_back
 from .states import fetch_jobs, monitor, select_job, verify_job, wind_down
 
 VERSION_BEGUN = 2
@@ -35,6 +35,7 @@ A new execution of the same job has 1. So a report that expects this version doe
 @monitor.upon(Inputs.changed).to(fetch_jobs)
 @fetch_jobs.upon(Inputs.changed).loop()
 def fetch(inputs: Inputs, core: Core) -> None:
+    core.record.catch_up()
     core.jobs.fetch()
 
 
@@ -175,7 +176,11 @@ def _leaves(inputs: Inputs, core: Core, execution: JobExecution | None = None) -
     job = _ended_job(memory, execution)
     end = _told_end(memory, execution, job.version)
     core.on_ended(end or EndedJob(memory.key, "", "", OTHERS, "it ended while the agent was away"))
-    aftermath = _aftermath(core, memory, job, told=end is not None)
+    core.replaced = memory.replaced
+    if end is not None and memory.restart_accepted and end.status == Status.SUCCEEDED.value:
+        core.record.confirm(job.version)
+    retried = execution is not None and _goes_on(memory.key, execution)
+    aftermath = _aftermath(core, memory, job, end, retried=retried)
     if aftermath.restarting or aftermath.undo or Hook.CLEANUP in core.policy.hooks:
         inputs._abandon(aftermath)
         return True
@@ -187,16 +192,27 @@ def _leaves(inputs: Inputs, core: Core, execution: JobExecution | None = None) -
     return False
 
 
-def _aftermath(core: Core, memory: Memory, job: Job, *, told: bool) -> Aftermath:
+def _goes_on(key: ExecutionKey, execution: JobExecution) -> bool:
+    """Whether AWS has the job tried again by this execution, in place of the one of the key."""
+    same_job = execution.job_id == key.job_id
+    return same_job and execution.key.number > key.number and not execution.status.ended
+
+
+def _aftermath(
+    core: Core, memory: Memory, job: Job, told: EndedJob | None, *, retried: bool
+) -> Aftermath:
     """What is left to do for an update that has ended while the agent was away.
 
-    :param told: an earlier agent has told its end.
+    :param told: the end that an earlier agent has told.
+    :param retried: AWS has the job tried again. The next execution goes on from what is installed,
+        and takes it back if it fails. Perhaps the earlier agent has done so, and could not
+        remember it: its disk was read-only.
     """
-    if told:
-        return Aftermath(memory.key, going_down(memory), job)
+    if told is not None:
+        return Aftermath(memory.key, going_down(memory), job, told=told)
     rollback = memory.rollback
-    unconfirmed = memory.restart_accepted and not memory.verified
-    undo = rollback is not None or (unconfirmed and Hook.ROLLBACK in core.policy.hooks)
+    unconfirmed = memory.restart_accepted and not memory.verified and not retried
+    undo = rollback is not None or (unconfirmed and may_take_back(core, memory.key))
     if rollback is not None:
         rollback = replace(rollback, state=None, message=BY_OTHERS, facts={})
     restarting = rollback is None and going_down(memory)
@@ -256,6 +272,20 @@ def _is_taken_back(core: Core, execution: JobExecution) -> bool:
     return remembered or was_rolling_back(execution)
 
 
+def _parse(core: Core, execution: JobExecution) -> Job:
+    """Read the document; of a job whose file is not needed any more, only what still matters.
+
+    :raises InvalidDocument: if the job cannot be begun.
+    """
+    installed = restarted(core, execution) or _is_taken_back(core, execution)
+    try:
+        return parse_document(execution, installed=installed)
+    except InvalidDocument:
+        if not begun(core, execution.key):
+            raise
+        return parse_document(execution, installed=True)  # AWS is asked for the file once more
+
+
 def _continue_one(inputs: Inputs, core: Core, executions: Sequence[JobExecution]) -> None:
     """Go on with our job in progress; of several, with the one that the device remembers."""
     if len(executions) == 1:
@@ -277,16 +307,18 @@ def _continue_one(inputs: Inputs, core: Core, executions: Sequence[JobExecution]
 def _take(inputs: Inputs, core: Core, execution: JobExecution) -> None:
     """Work on this execution, or reject it because its document can never work."""
     memory = core.memory
-    if memory is not None and memory.key != execution.key and _must_end(memory):
+    if memory is not None and memory.key != execution.key:
         core.log.warn(
             "{job_id}: AWS does not describe it; another job is next", job_id=memory.key.job_id
         )
-        core.replaced = memory.replaced
-        inputs._abandon(_displaced(memory))
-        return
+        if memory.restart_accepted and memory.rollback is None:
+            core.record.note_displaced(memory.key)
+        if _must_end(memory):
+            core.replaced = memory.replaced
+            inputs._abandon(_displaced(memory))
+            return
     try:
-        installed = restarted(core, execution) or _is_taken_back(core, execution)
-        job = parse_document(execution, installed=installed)
+        job = _parse(core, execution)
     except InvalidDocument as invalid:
         end(core, execution, Report(State.INVALID_JOB_DOCUMENT, str(invalid)))
         inputs._fetch()

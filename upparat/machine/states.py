@@ -21,7 +21,7 @@ from .model import (
     Undoing,
     Work,
 )
-from .restarts import begin_restart, check_after_start, complete_unverified, restarted
+from .restarts import ask_version, begin_restart, check_after_start, restarted
 from .rollback import go_on, lost, restart_again, was_rolling_back
 from .versions import may_downgrade, maybe_installed, note_installation
 
@@ -101,17 +101,16 @@ def take_back(inputs: Inputs, core: Core, job: Job, rollback: Rollback) -> Undoi
 
 
 def check_version(inputs: Inputs, core: Core, check: Check) -> Check:
-    # A version hook may already name what was installed, before the device runs it.
-    may_ask = check.restart not in (Restart.NEVER_BEGUN, Restart.WAITING)
-    if may_ask and Hook.VERSION in core.policy.hooks:
-        core.hooks.run(Hook.VERSION, check.job)
-    elif check.restart is Restart.WAITING:
-        # not one of the restart_attempts: the hook has restarted nothing
-        begin_restart(inputs, core, check.job)
-    elif check.restart in (Restart.NEVER_BEGUN, Restart.UNFINISHED):
-        restart_again(inputs, core, check)
-    else:
-        complete_unverified(inputs, core, check)
+    match check.restart:
+        case Restart.WAITING:
+            # not one of the restart_attempts: the hook has restarted nothing
+            begin_restart(inputs, core, check.job)
+        case Restart.NEVER_BEGUN:
+            restart_again(inputs, core, check)
+        case Restart.UNFINISHED if Hook.VERSION not in core.policy.hooks:
+            restart_again(inputs, core, check)
+        case _:
+            ask_version(inputs, core, check)
     return check
 
 
@@ -149,9 +148,6 @@ rollback = builder.state("rollback", take_back)
 wind_down = builder.state("wind_down", release_hooks)
 cleanup = builder.state("cleanup")
 stopped = builder.state("stopped")
-
-INSTALLED = (install, restart, verify_installation)
-"""The states of a job whose install hook was begun."""
 
 WORKING = (verify_job, download, install, restart, verify_installation)
 """The states that have a job in hand."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from upparat.job import Hook
+from upparat.job import Hook, State
 from upparat.snapshots import EndedJob, WaitKind
 
 from .ending import finish, finish_untold
 from .model import BY_OTHERS, OTHERS, Core, Inputs, Pause, Undoing
 from .restarts import GOING_DOWN
-from .rollback import ask, conclude, give_up, note, restart_back
+from .rollback import UNKNOWN, ask, conclude, give_up, note, restart_back, run_hook
 from .states import (
     cleanup,
+    download,
+    hold,
     install,
     restart,
     rollback,
@@ -22,8 +24,15 @@ from .states import (
     wind_down,
 )
 
-for _begun in (verify_job, install, restart, verify_installation, wind_down):
+for _begun in (verify_job, download, hold, install, restart, verify_installation, wind_down):
     _begun.upon(Inputs._roll_back).to(rollback).returns(None)
+
+
+@rollback.upon(Inputs.delivered).loop()
+@rollback.upon(Inputs.undeliverable).loop()
+def have_announced(inputs: Inputs, core: Core, undoing: Undoing, state: State) -> None:
+    if undoing.unheard and state is State.ROLLBACK_START:
+        run_hook(core, undoing)
 
 
 @rollback.upon(Inputs.rolled_back).loop()
@@ -58,10 +67,14 @@ def compare_back(inputs: Inputs, core: Core, undoing: Undoing, version: str) -> 
     elif not taken.restarted:  # cut short, perhaps before the hook did anything
         undoing.until = 0.0
         restart_back(inputs, core, undoing)
+    elif version == core.replaced:  # it ran before the update, too
+        conclude(inputs, core, undoing, version)
     elif left > 0:
         why = f"{version!r} still runs, which is to be taken back"
         pause = Pause(WaitKind.RESTART_TIMEOUT, why, undoing.until)
         core.wait_for(pause, min(core.policy.retry_interval, left))
+    elif not core.replaced:  # it may have run before the update, too
+        conclude(inputs, core, undoing, version, UNKNOWN)
     else:
         note(core, undoing, failed=True)
         conclude(inputs, core, undoing, version)
@@ -89,6 +102,8 @@ def cancel_back(inputs: Inputs, core: Core, undoing: Undoing) -> None:
     note(core, undoing, state=None, message=BY_OTHERS, facts={})
     core.jobs.unfollow()
     core.on_ended(EndedJob(undoing.job.key, undoing.job.version, "", OTHERS, "it is taken back"))
+    if undoing.unheard:
+        run_hook(core, undoing)
 
 
 rollback.upon(Inputs._finish).to(cleanup)(finish)

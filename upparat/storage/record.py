@@ -30,7 +30,12 @@ SCHEMA = 1
 """The format of the file. A record of another format is set aside."""
 
 KEPT = 8
-"""Versions whose installation is in doubt and that are remembered beside the last one."""
+"""Versions whose installation is in doubt and that are remembered beside the last one, and
+executions that another job has displaced."""
+
+_NEW_IN_UPDATE = ("waiting", "replaced", "begun")
+_NEW_IN_OWED = ("facts", "overtaken")
+"""Keys that older agents do not know."""
 
 _STATES = {state.value: state for state in State}
 
@@ -49,7 +54,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class _Update:
-    """The update in hand."""
+    """The update in hand.
+
+    ``begun``: its install hook was begun.
+    """
 
     job_id: str
     execution_number: int
@@ -59,6 +67,7 @@ class _Update:
     restarted: bool = False
     waiting: bool = False
     replaced: str = ""
+    begun: bool = False
 
     @property
     def key(self) -> ExecutionKey:
@@ -93,7 +102,10 @@ class _Tries:
 
 @dataclass(frozen=True)
 class _UndeliveredReport:
-    """A report that ends an execution, and that AWS has not accepted yet."""
+    """A report that ends an execution, and that AWS has not accepted yet.
+
+    ``overtaken``: another installation was begun since.
+    """
 
     job_id: str
     execution_number: int
@@ -102,6 +114,7 @@ class _UndeliveredReport:
     state: str
     message: str
     facts: dict[str, str] = field(default_factory=dict)
+    overtaken: bool = False
 
     @property
     def key(self) -> ExecutionKey:
@@ -155,6 +168,19 @@ class _Ending:
 
 
 @dataclass(frozen=True)
+class _Displaced:
+    """An execution that another job has displaced in its restart."""
+
+    job_id: str
+    execution_number: int
+    queued_at: int
+
+    @property
+    def key(self) -> ExecutionKey:
+        return ExecutionKey(self.job_id, self.execution_number, self.queued_at)
+
+
+@dataclass(frozen=True)
 class _Content:
     boot_id: str
     update: _Update | None = None
@@ -164,10 +190,11 @@ class _Content:
     doubted: tuple[_Installation, ...] = field(default=())
     rollback: _Rollback | None = None
     uncleaned: _Ending | None = None
+    displaced: tuple[_Displaced, ...] = field(default=())
 
     @property
     def empty(self) -> bool:
-        kept = (self.owed, self.installation, self.doubted, self.uncleaned)
+        kept = (self.owed, self.installation, self.doubted, self.uncleaned, self.displaced)
         return self.update is None and not any(kept)
 
 
@@ -190,11 +217,13 @@ class FileRecord:
         self._monotonic = monotonic
         self._boot_id = read_boot_id(boot_id)
         self._content = _Content(self._boot_id)
+        self._behind = False  # the file says something else
 
     # --- the port ---
 
     def working(self, key: ExecutionKey) -> None:
-        update = _Update(*key, replaced=self._update(key).replaced)
+        known = self._update(key)
+        update = _Update(*key, replaced=known.replaced, begun=known.begun)
         self._save(update=update, tries=self._tries(key), rollback=None)
 
     def restarting(self, key: ExecutionKey) -> bool:
@@ -225,6 +254,10 @@ class FileRecord:
     def clear(self) -> None:
         self._save(update=None, tries=(), rollback=None, uncleaned=None)
 
+    def catch_up(self) -> None:
+        if self._behind:
+            self._save()
+
     def note_replaced(self, version: str) -> None:
         if self._content.update is not None:
             update = replace(self._content.update, replaced=version)
@@ -236,11 +269,31 @@ class FileRecord:
                 return each.installation()
         return None
 
+    def note_displaced(self, key: ExecutionKey) -> None:
+        if not self.displaced(key):
+            self._save(displaced=(*self._content.displaced, _Displaced(*key))[-KEPT:])
+
+    def displaced(self, key: ExecutionKey) -> bool:
+        return any(each.key == key for each in self._content.displaced)
+
     def note_installation(self, installation: Installation) -> None:
         noted = _Installation(installation.version, installation.stage.value)
-        if noted != self._content.installation:
+        update = self._content.update
+        begun = replace(update, begun=True) if update is not None else None
+        if update is not None and noted.stage == Stage.INSTALLING.value:
+            self._forget_displaced(update.key)
+        # From now on another version may run, by the agent itself.
+        owed = tuple(replace(entry, overtaken=True) for entry in self._content.owed)
+        new = (noted, begun, owed)
+        if new != (self._content.installation, update, self._content.owed):
             others = [each for each in self._doubts() if each.version != noted.version]
-            self._save(installation=noted, doubted=tuple(others[-KEPT:]))
+            doubted = tuple(others[-KEPT:])
+            self._content = replace(self._content, update=begun)  # with the boot id that it has
+            self._save(installation=noted, doubted=doubted, owed=owed)
+
+    def _forget_displaced(self, key: ExecutionKey) -> None:
+        left = tuple(each for each in self._content.displaced if each.key != key)
+        self._content = replace(self._content, displaced=left)
 
     def confirm(self, version: str) -> None:
         left = [each for each in self._doubts() if each.version != version]
@@ -296,6 +349,7 @@ class FileRecord:
 
     def add(self, execution: JobExecution, report: Report) -> None:
         """Remember a report that must be delivered, even after a restart."""
+        self._forget_displaced(execution.key)
         details = report.details
         entry = _UndeliveredReport(
             *execution.key,
@@ -336,6 +390,7 @@ class FileRecord:
             restart_attempts=update.restarts,
             restart_done=update.restarted,
             restart_waiting=update.waiting,
+            begun=update.begun,
             verified=verified,
             replaced=update.replaced,
             version=self._content.installation.version if self._content.installation else "",
@@ -355,7 +410,7 @@ class FileRecord:
         fallen back since. Returns the success, if the installation has to be verified again."""
         *owed, last = self._content.owed or (None,)
         update = self._content.update
-        if last is None or last.state not in _DOUBTED:
+        if last is None or last.state not in _DOUBTED or last.overtaken:
             return None
         if update is not None and update.key != last.key:  # the agent has gone on since
             return None
@@ -405,9 +460,13 @@ class FileRecord:
         if "update" in changes:
             changes["boot_id"] = self._boot_id
         new = replace(self._content, **changes)  # type: ignore[arg-type]
-        if new == self._content and new.empty:
+        if new == self._content and new.empty and not self._behind:
             return True
         self._content = new
+        self._behind = not self._write(new)
+        return not self._behind
+
+    def _write(self, new: _Content) -> bool:
         if not new.empty:
             with self._logged("written"):
                 self._directory.replace(NAME, _to_json(new))
@@ -448,21 +507,22 @@ def _to_json(content: _Content) -> bytes:
     """Leave out what an older agent does not know, unless it says something: that agent would set
     the whole record aside."""
     data = asdict(content)
-    if content.update is not None and not content.update.waiting:
-        del data["update"]["waiting"]
-    if content.update is not None and not content.update.replaced:
-        del data["update"]["replaced"]
-    for entry in data["owed"]:
-        if not entry["facts"]:
-            del entry["facts"]
+    if content.update is not None:
+        data["update"] = _without_empty(data["update"], _NEW_IN_UPDATE)
+    data["owed"] = [_without_empty(entry, _NEW_IN_OWED) for entry in data["owed"]]
     if content.installation is None:
         del data["installation"]
-    if not content.doubted:
-        del data["doubted"]
+    for part in ("doubted", "displaced"):
+        if not data[part]:
+            del data[part]
     for part in ("rollback", "uncleaned"):
         if data[part] is None:
             del data[part]
     return json.dumps({"schema": SCHEMA, **data}).encode()
+
+
+def _without_empty(part: dict[str, object], names: tuple[str, ...]) -> dict[str, object]:
+    return {name: value for name, value in part.items() if value or name not in names}
 
 
 def _parse(content: bytes) -> _Content:
@@ -491,6 +551,7 @@ def _parse(content: bytes) -> _Content:
         doubted=doubted,
         rollback=rollback,
         uncleaned=None if uncleaned is None else _from_json(_Ending, uncleaned),
+        displaced=tuple(_from_json(_Displaced, each) for each in data.get("displaced", ())),
     )
 
 

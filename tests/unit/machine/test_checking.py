@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.ports import USUAL_HOOKS, execution, key
+from tests.support.ports import ALL_HOOKS, USUAL_HOOKS, execution, key
 from tests.unit.machine.bench import IN_PROGRESS, Life, ended, summary
 from upparat.job import Hook, State
 from upparat.ports import Memory
 
 
 class VerifyInstallationTests(SynchronousTestCase):
-    def rebooted(self, hooks: frozenset[Hook], memory: Memory | None = None) -> Life:
+    def rebooted(
+        self, hooks: frozenset[Hook], memory: Memory | None = None, *, lingering: bool = False
+    ) -> Life:
         life = Life(hooks).started(memory)
+        life.hooks.lingering = lingering
         life.machine.pending([summary(status=IN_PROGRESS)], [])
         life.quiet().machine.described(execution(status=IN_PROGRESS, state="reboot_start"))
         return life
@@ -107,33 +112,32 @@ class VerifyInstallationTests(SynchronousTestCase):
         self.assertEqual(life.taken(), [("record restarting", "a"), ("run", "restart", "a")])
 
     def test_a_restart_hook_that_outlives_the_agent_has_its_time(self) -> None:
-        """The version may change until it has ended, and for ``restart_timeout`` afterwards."""
-        for unfinished in (False, True):
-            memory = Memory(
-                key(), True, same_boot=True, restart_attempts=1, restart_done=not unfinished
-            )
-            life = self.rebooted(USUAL_HOOKS, memory).quiet()
-            life.hooks.lingering = True
-            for _ in range(10):
-                life.machine.version_known("1.0")
-                self.assertEqual(life.taken(), [("timer", 60.0)])
-                life.timer.time += 60
+        """The version is asked for once it has ended and the device has not gone down, and may
+        change for ``restart_timeout`` afterwards: it may be of what is installed, before."""
+        for done in (False, True):
+            memory = Memory(key(), True, same_boot=True, restart_attempts=1, restart_done=done)
+            life = self.rebooted(USUAL_HOOKS, memory, lingering=True)
+            self.assertEqual(life.taken()[1:], [("timer", 10.0)])
+            for lingers in (True, False):
+                life.hooks.lingering = lingers
+                life.timer.time += 10
                 life.machine.timeout()
-                self.assertEqual(life.taken(), [("run", "version", "a")])
-            life.hooks.lingering = False
+                self.assertEqual(life.taken(), [("timer", 10.0)])
+            life.timer.time += 10
+            life.machine.timeout()
+            self.assertEqual(life.taken(), [("run", "version", "a")])
             life.machine.version_known("1.0")
             self.assertEqual(
                 life.taken(),
-                [("report", "a", "reboot_start", "none")] if unfinished else [("timer", 60.0)],
+                [("timer", 60.0)] if done else [("report", "a", "reboot_start", "none")],
             )
 
     def test_the_time_for_the_version_counts_from_its_end(self) -> None:
         memory = Memory(key(), True, same_boot=True, restart_attempts=1, restart_done=True)
-        life = self.rebooted(USUAL_HOOKS, memory)
-        life.hooks.lingering = True
-        life.machine.version_known("1.0")
+        life = self.rebooted(USUAL_HOOKS, memory, lingering=True)
         life.hooks.lingering = False
-        life.timer.time += 60 + 300 - 0.5
+        life.timer.time += 10 + 10 + 300 - 0.5
+        life.machine.timeout()
         life.quiet().machine.version_known("1.0")
         self.assertEqual(life.taken(), [("timer", 0.5)])
         life.timer.time += 0.5
@@ -141,11 +145,19 @@ class VerifyInstallationTests(SynchronousTestCase):
         mismatch = "Expected version '2.0', got '1.0'"
         self.assertEqual(life.taken(), ended("a", "version_mismatch", mismatch))
 
-    def test_its_right_version_is_not_waited_for(self) -> None:
-        memory = Memory(key(), True, same_boot=True, restart_attempts=1, restart_done=True)
-        life = self.rebooted(USUAL_HOOKS, memory).quiet()
-        life.hooks.lingering = True
-        life.machine.version_known("2.0")
+    def test_a_restart_hook_that_never_ends(self) -> None:
+        """It may have become the application of the device."""
+        memory = Memory(key(), True, same_boot=True, restart_attempts=1)
+        life = self.rebooted(USUAL_HOOKS, memory, lingering=True)
+        for _ in range(30):
+            self.assertEqual(life.taken()[-1], ("timer", 10.0))
+            life.timer.time += 10
+            life.machine.timeout()
+        self.assertEqual(life.taken(), [("run", "version", "a")])
+        life.machine.version_known("1.0")
+        self.assertEqual(life.taken(), [("timer", 60.0)])
+        life.machine.timeout()
+        life.quiet().machine.version_known("2.0")
         self.assertEqual(life.taken(), [("installation", "restarted"), ("run", "ready", "a")])
 
     def test_a_restart_that_was_never_begun_is_not_asked_about(self) -> None:
@@ -210,10 +222,16 @@ class VerifyInstallationTests(SynchronousTestCase):
         self.assertEqual(life.taken()[1:], ended("a", "complete_no_version_check"))
 
     def test_a_restart_that_was_cut_short_may_have_worked(self) -> None:
+        """Or the device may still be going down: a version hook may name what is installed."""
         memory = Memory(key(), restart_accepted=True, same_boot=True, restart_attempts=1)
-        life = self.rebooted(USUAL_HOOKS, memory).quiet()
-        life.machine.version_known("2.0")
-        self.assertEqual(life.taken(), [("installation", "restarted"), ("run", "ready", "a")])
+        for done in (False, True):
+            life = self.rebooted(USUAL_HOOKS, replace(memory, restart_done=done))
+            self.assertEqual(life.taken()[1:], [("timer", 10.0)])
+            life.timer.time += 10
+            life.machine.timeout()
+            self.assertEqual(life.taken(), [("run", "version", "a")])
+            life.machine.version_known("2.0")
+            self.assertEqual(life.taken(), [("installation", "restarted"), ("run", "ready", "a")])
 
     def test_a_restart_hook_that_waits_has_restarted_nothing(self) -> None:
         """Whatever the version hook reads, and however often the agent was started meanwhile."""
@@ -234,6 +252,21 @@ class VerifyInstallationTests(SynchronousTestCase):
         life = self.rebooted(USUAL_HOOKS, memory).quiet()
         life.machine.version_known("2.0")
         self.assertEqual(life.taken(), ended("a", "complete_soft_restart"))
+
+    def test_a_version_hook_that_fails_does_not_take_it_back(self) -> None:
+        """A single failure of the hook must not undo what was confirmed."""
+        success = State.COMPLETE_SOFT_RESTART
+        for same_boot in (True, False):
+            memory = Memory(key(), True, same_boot=same_boot, restart_done=True, verified=success)
+            life = self.rebooted(ALL_HOOKS, memory).quiet()
+            for _ in range(5):
+                life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
+                self.assertEqual(life.taken(), [("timer", 60.0)])
+                life.timer.time += 60
+                life.machine.timeout()
+                self.assertEqual(life.taken(), [("run", "version", "a")])
+            life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
+            self.assertEqual(life.state, "rollback")
 
     def test_after_another_reboot_the_ready_hook_is_asked_again(self) -> None:
         success = State.COMPLETE_SOFT_RESTART
@@ -268,37 +301,6 @@ class VerifyInstallationTests(SynchronousTestCase):
                 *ended("a", "version_mismatch", "Expected version '2.0', got '1.0'"),
             ],
         )
-
-    def test_a_version_hook_that_fails_while_the_device_may_go_down_says_nothing(self) -> None:
-        """And another job must not begin meanwhile."""
-        for done in (False, True):
-            memory = Memory(key(), True, same_boot=True, restart_attempts=1, restart_done=done)
-            life = self.rebooted(USUAL_HOOKS, memory).quiet()
-            life.timer.time += 4
-            life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
-            self.assertEqual(life.taken(), [("timer", 6.0)])
-            life.timer.time += 6
-            life.machine.timeout()
-            self.assertEqual(life.taken(), [("run", "version", "a")])
-            life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
-            self.assertEqual(life.taken(), ended("a", "version_hook_failed", "Exit code: 7"))
-
-    def test_nor_while_the_restart_hook_still_runs_and_a_while_afterwards(self) -> None:
-        memory = Memory(key(), True, same_boot=True, restart_attempts=1)
-        life = self.rebooted(USUAL_HOOKS, memory).quiet()
-        life.hooks.lingering = True
-        for _ in range(3):
-            life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
-            self.assertEqual(life.taken(), [("timer", 10.0)])
-            life.timer.time += 10
-            life.machine.timeout()
-            self.assertEqual(life.taken(), [("run", "version", "a")])
-        life.hooks.lingering = False
-        life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
-        self.assertEqual(life.taken(), [("timer", 10.0)])
-        life.timer.time += 10
-        life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
-        self.assertEqual(life.taken(), ended("a", "version_hook_failed", "Exit code: 7"))
 
     def test_after_a_reboot_it_has_failed(self) -> None:
         memory = Memory(key(), True, same_boot=False, restart_attempts=1, restart_done=True)

@@ -7,10 +7,10 @@ from dataclasses import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.ports import ALL_HOOKS, USUAL_HOOKS, Call, execution, key
-from upparat.job import ExecutionKey, Hook, JobExecution, State, Status
+from upparat.job import Downgrades, ExecutionKey, Hook, JobExecution, State, Status
 from upparat.machine.model import BY_OTHERS
 from upparat.machine.selecting import VERSION_BEGUN
-from upparat.ports import Memory, Rollback
+from upparat.ports import Installation, JobStep, Memory, Rollback, Stage
 from upparat.snapshots import EndedJob
 
 from .bench import Life, summary
@@ -73,6 +73,84 @@ class FailureTests(RollbackBench):
         self.assertEqual(life.state, "rollback")
 
 
+class BegunTests(RollbackBench):
+    """An earlier agent has begun the install hook, and the file is gone: what may be half installed
+    is taken back whatever fails now."""
+
+    def begun(self, file: str = "https://s3/f", hooks: frozenset[Hook] = ALL_HOOKS) -> Life:
+        life = Life(hooks).started(Memory(key(), begun=True)).quiet()
+        life.machine.pending([summary(status=Status.IN_PROGRESS)], [])
+        life.machine.described(execution(status=Status.IN_PROGRESS, file=file))
+        return life
+
+    def test_the_update_is_not_for_this_device(self) -> None:
+        life = self.begun()
+        life.machine.hook_failed(Hook.CHECK, "only for board B", {})
+        self.assertEqual(life.state, "rollback")
+        self.assertEqual(life.taken()[-1][3], "incompatible")
+
+    def test_the_file_does_not_come(self) -> None:
+        life = self.begun()
+        life.machine.compatible()
+        life.machine.download_allowed()
+        life.machine.download_failed(State.DOWNLOAD_FAILED, "HTTP 404")
+        self.assertEqual(life.state, "rollback")
+        self.assertEqual(life.taken()[-1][3:], ("download_failed", "HTTP 404"))
+
+    def test_the_file_does_not_come_while_the_installation_waits(self) -> None:
+        life = self.begun()
+        life.gate.closed = {JobStep.INSTALL}
+        life.machine.compatible()
+        life.machine.download_allowed()
+        life.machine.stream_ready()
+        self.assertEqual(life.state, "hold")
+        life.machine.download_failed(State.DOWNLOAD_FAILED, "HTTP 404")
+        self.assertEqual(life.state, "rollback")
+
+    def test_the_device_has_another_version_meanwhile(self) -> None:
+        life = Life(ALL_HOOKS, allow_downgrade=Downgrades.NO)
+        life.started(Memory(key(), begun=True))
+        life.machine.pending([summary(status=Status.IN_PROGRESS)], [])
+        for version in ("3.0", ""):
+            life.machine.described(execution(status=Status.IN_PROGRESS))
+            life.machine.version_known(version)
+            self.assertEqual(life.state, "rollback")
+            life = Life(ALL_HOOKS, allow_downgrade=Downgrades.NO)
+            life.started(Memory(key(), begun=True))
+            life.machine.pending([summary(status=Status.IN_PROGRESS)], [])
+
+    def test_aws_has_no_url_any_more(self) -> None:
+        unfilled = "${aws:iot:s3-presigned-url:x}"
+        life = self.begun(unfilled)
+        life.machine.compatible()
+        life.machine.download_allowed()
+        self.assertEqual(life.taken()[-1], ("describe", "a"))
+        life.machine.described(execution(status=Status.IN_PROGRESS, file=unfilled))
+        self.assertEqual(life.state, "rollback")
+        self.assertEqual(life.taken()[-1][3], "download_failed")
+
+    def test_aws_has_one_again(self) -> None:
+        life = self.begun("${aws:iot:s3-presigned-url:x}")
+        life.machine.compatible()
+        life.machine.download_allowed()
+        fresh = execution(status=Status.IN_PROGRESS, sha256="0" * 64)
+        life.machine.described(fresh)
+        self.assertEqual(life.taken()[-1][:2], ("download", "a"))
+        assert life.core.job is not None
+        self.assertEqual(life.core.job.sha256, "0" * 64, "the hooks learn of it")
+
+    def test_without_a_rollback_hook(self) -> None:
+        life = self.begun(hooks=USUAL_HOOKS)
+        life.machine.hook_failed(Hook.DOWNLOAD, "Exit code: 1", {})
+        self.assertEqual(life.jobs.facts["rollback"], "none")
+
+    def test_a_job_that_was_not_begun_is_rejected(self) -> None:
+        life = Life(ALL_HOOKS).started(Memory(key())).quiet()
+        life.machine.pending([summary(status=Status.IN_PROGRESS)], [])
+        life.machine.described(execution(status=Status.IN_PROGRESS, file="${no}"))
+        self.assertEqual(life.taken()[1][2], "invalid_job_document")
+
+
 class StartTests(RollbackBench):
     def test_the_hook_runs_again(self) -> None:
         life = self.started(FAILED)
@@ -128,6 +206,54 @@ class StartTests(RollbackBench):
         life.machine.rolled_back(True)
         life.machine.version_known("1.0")
         self.assertEqual(life.jobs.facts["rollback"], "failed")
+
+
+class DisplacedTests(RollbackBench):
+    """AWS does not describe a job in its restart, and another one is installed meanwhile. To roll
+    the first one back would take back what the other one has installed."""
+
+    def displaced(self, memory: Memory) -> Life:
+        life = Life(ALL_HOOKS).started(memory)
+        life.machine.pending([summary(status=Status.IN_PROGRESS)], [summary("b")])
+        life.machine.describe_failed("a", False)
+        life.machine.described(execution("b"))
+        return life
+
+    def test_it_is_remembered(self) -> None:
+        for memory, gone in (
+            (Memory(key(), restart_accepted=True), key()),
+            (Memory(key(), restart_accepted=True, same_boot=True, restart_attempts=1), key()),
+            (Memory(key(), begun=True), None),
+            (Memory(key(), restart_accepted=True, rollback=FAILED), None),
+        ):
+            self.assertEqual(self.displaced(memory).record.gone, gone)
+
+    def again(self) -> Life:
+        life = Life(ALL_HOOKS).started()
+        life.record.gone = key()
+        life.machine.pending([summary(status=Status.IN_PROGRESS)], [])
+        life.machine.described(execution(status=Status.IN_PROGRESS, state="reboot_start"))
+        return life
+
+    def test_a_failure(self) -> None:
+        life = self.again()
+        life.machine.version_known("3.0")
+        self.assertEqual((life.state, life.jobs.facts["rollback"]), ("cleanup", "none"))
+
+    def test_a_cancel(self) -> None:
+        life = self.again()
+        life.machine.cancelled()
+        life.machine.released()
+        life.machine.timeout()
+        self.assertEqual(life.state, "cleanup")
+
+    def test_an_end_while_the_agent_was_away(self) -> None:
+        life = Life(ALL_HOOKS).started(Memory(key(), restart_accepted=True))
+        life.record.gone = key()
+        life.machine.pending([], [])
+        life.machine.describe_failed("a", True)
+        life.machine.released()
+        self.assertEqual(life.state, "cleanup")
 
 
 class AnotherJobTests(SynchronousTestCase):
@@ -200,6 +326,38 @@ class ToldEndTests(SynchronousTestCase):
         life.machine.described(JobExecution(ExecutionKey.of_job("a"), Status.SUCCEEDED, 9, end))
         life.machine.released()
         self.assertEqual(life.state, "cleanup")
+
+    def test_a_success_confirms_the_installation(self) -> None:
+        """Or the next job of this version would restart it once more."""
+        for status, left in ((Status.SUCCEEDED, None), (Status.FAILED, "2.0")):
+            life = Life(ALL_HOOKS).started(Memory(key(), restart_accepted=True, version="2.0"))
+            life.record.installation = Installation("2.0", Stage.RESTARTED)
+            life.machine.pending([], [])
+            life.machine.described(JobExecution(ExecutionKey.of_job("a"), status, 9))
+            noted = life.record.installation
+            self.assertEqual(noted and noted.version, left)
+
+    def test_the_cleanup_hook_is_told_the_same_end(self) -> None:
+        memory = Memory(key(), restart_accepted=True)
+        life, _ = self.ended(Status.SUCCEEDED, "complete_ready", memory)
+        self.assertIn(("run", "cleanup", "a", "complete_ready", "why"), life.taken())
+
+    def test_what_aws_has_tried_again_is_not_taken_back(self) -> None:
+        """The next execution goes on from what is installed."""
+        life = Life(ALL_HOOKS).started(Memory(key(), restart_accepted=True)).quiet()
+        life.machine.pending([], [])
+        life.machine.described(replace(execution(), key=key(number=2)))
+        self.assertEqual(life.state, "wind_down")
+        life.machine.released()
+        self.assertEqual(life.state, "cleanup")
+
+    def test_unless_that_is_over_too(self) -> None:
+        life = Life(ALL_HOOKS).started(Memory(key(), restart_accepted=True)).quiet()
+        life.machine.pending([], [])
+        over = execution(status=Status.CANCELED)
+        life.machine.described(replace(over, key=key(number=2)))
+        life.machine.released()
+        self.assertEqual(life.state, "rollback")
 
     def test_what_was_taken_back_is_not_taken_back_again(self) -> None:
         for rollback in (None, FAILED, IN_RESTART):

@@ -84,6 +84,22 @@ class UndoingTests(RollbackBench):
         life.machine.version_known("2.0")
         self.assertEqual(life.jobs.facts["rollback"], "failed")
 
+    def test_the_version_before_was_the_same(self) -> None:
+        """A repaired installation: that its version runs is no sign of a failed rollback."""
+        for before, outcome in (("2.0", "done"), ("", "unknown")):
+            life = self.rolling_back()
+            life.core.replaced = before
+            life.machine.rolled_back(True)
+            life.machine.restarted()
+            life.timer.time += 10
+            life.machine.timeout()
+            life.machine.version_known("2.0")
+            if not before:  # the version may still change
+                life.timer.time += 300
+                life.machine.timeout()
+                life.machine.version_known("2.0")
+            self.assertEqual(life.jobs.facts["rollback"], outcome)
+
     def test_a_restart_that_was_cut_short(self) -> None:
         life = self.rolling_back()
         life.machine.rolled_back(True)
@@ -123,6 +139,32 @@ class UndoingTests(RollbackBench):
         life = self.rolling_back()
         life.machine.stop()
         self.assertEqual((life.state, life.taken()), ("stopped", []))
+
+    def unremembered(self) -> Life:
+        """The record cannot be written."""
+        life = Life(ALL_HOOKS).installing().quiet()
+        life.record.writable = False
+        life.machine.hook_failed(Hook.INSTALL, "Exit code: 1", {})
+        self.assertNotIn("run", [each[0] for each in life.taken()])
+        return life
+
+    def test_without_a_record_aws_has_to_remember_it(self) -> None:
+        reason = ("installation_hook_failed", "Exit code: 1")
+        for hear in (
+            lambda life: life.machine.delivered(State.ROLLBACK_START),
+            lambda life: life.machine.undeliverable(State.ROLLBACK_START),
+        ):
+            life = self.unremembered()
+            life.machine.delivered(State.INSTALLATION_START)
+            self.assertEqual(life.taken(), [])
+            hear(life)
+            hear(life)
+            self.assertEqual(life.taken(), [("run", "rollback", "a", *reason)])
+
+    def test_without_a_record_and_cancelled(self) -> None:
+        life = self.unremembered()
+        life.machine.cancelled()
+        self.assertEqual(life.taken()[-1], ("run", "rollback", "a", OTHERS, BY_OTHERS))
 
     def test_late_news_of_the_report(self) -> None:
         life = self.rolling_back()

@@ -486,6 +486,18 @@ class DebtTests(RecordBench):
         self.assertEqual([of.job_id for of, _ in record.owed()], ["b"])
         self.assertEqual(self.memory, Memory(key(), same_boot=True))
 
+    def test_another_version_that_was_installed_since_is_no_fall_back(self) -> None:
+        """By hand, for instance, while AWS could not hear of the success."""
+        record = self.record()
+        record.add(execution(), VERIFIED)
+        record.working(key("b"))
+        record.note_installation(Installation("3.0", Stage.INSTALLING))
+        record.confirm("3.0")
+        record.clear()
+        record = self.record()
+        self.assertEqual(self.memory, None)
+        self.assertEqual([of.job_id for of, _ in record.owed()], ["a"])
+
     def test_a_version_that_was_installed_already_is_looked_at_again(self) -> None:
         record = self.record()
         record.working(key())
@@ -505,6 +517,49 @@ class DebtTests(RecordBench):
 
 
 class InstallationTests(RecordBench):
+    def test_the_update_in_hand_knows_that_it_was_begun(self) -> None:
+        record = self.record()
+        record.note_installation(Installation("2.0", Stage.INSTALLING))
+        for version in ("2.0", "3.0"):
+            record.working(key())
+            self.assertFalse(self.memory and self.memory.begun)
+            record.note_installation(Installation(version, Stage.INSTALLING))
+            record = self.record()
+            self.assertEqual(
+                self.memory, Memory(key(), same_boot=True, begun=True, version=version)
+            )
+            record.working(key())
+            self.assertEqual(self.memory, self.remembered())
+            record.working(key("b"))
+            self.record()
+
+    def test_another_job_has_displaced_it(self) -> None:
+        record = self.record()
+        self.assertFalse(record.displaced(key()))
+        for number in range(KEPT + 1):
+            record.note_displaced(key("a", number))
+        record.note_displaced(key("a", 3))
+        record = self.record()
+        known = [number for number in range(KEPT + 1) if record.displaced(key("a", number))]
+        self.assertEqual(known, [*range(1, KEPT + 1)])
+        record.working(key("a", 3))
+        record.note_installation(Installation("2.0", Stage.INSTALLED))
+        self.assertTrue(record.displaced(key("a", 3)))
+        record.note_installation(Installation("2.0", Stage.INSTALLING))
+        self.assertFalse(self.record().displaced(key("a", 3)), "it is installed anew")
+        self.record().add(execution("a"), FAILED)
+        self.assertFalse(self.record().displaced(key("a", 1)), "it has ended")
+        self.assertTrue(self.record().displaced(key("a", 2)))
+
+    def test_a_later_boot_goes_on(self) -> None:
+        """The record still says that the device went down since the restart hook was begun."""
+        record = self.record()
+        record.restarting(key())
+        self.boot_id.write_text("another\n")
+        self.record().note_installation(Installation("2.0", Stage.RESTARTED))
+        memory = self.remembered()
+        self.assertFalse(memory and memory.same_boot)
+
     def test_it_outlives_its_job(self) -> None:
         record = self.record()
         self.assertIsNone(record.unconfirmed("2.0"))
@@ -858,6 +913,27 @@ class FormatTests(RecordBench):
 
 class UnwritableTests(RecordBench):
     """A record that cannot be replaced: an old one would count no restarts."""
+
+    def test_it_is_written_as_soon_as_the_disk_takes_it(self) -> None:
+        record = self.record()
+        record.restarting(key())
+        with (
+            mock.patch("os.replace", side_effect=OSError(errno.EROFS, "read-only")),
+            mock.patch("os.unlink", side_effect=OSError(errno.EROFS, "read-only")),
+        ):
+            record.clear()
+            record.catch_up()
+        self.assertIsNotNone(self.remembered())
+        record.catch_up()
+        self.assertIsNone(self.remembered())
+
+    def test_what_is_written_is_not_written_again(self) -> None:
+        record = self.record()
+        record.catch_up()
+        record.working(key())
+        with mock.patch("os.fsync") as fsync:
+            record.catch_up()
+        self.assertEqual(fsync.call_count, 0)
 
     def test_it_is_written_over(self) -> None:
         record = self.record()

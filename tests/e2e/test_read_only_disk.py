@@ -1,0 +1,160 @@
+"""A disk that is read-only when an update ends: the agent cannot forget it. A later agent finds the
+record of its restart, and must neither take back what was confirmed nor do it twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_byhand import Install, Started, ended, medium, start
+from tests.e2e.test_control import wait_for
+from tests.e2e.updates import Updates
+from tests.simulator import faults
+from tests.support.agent import Agent
+from tests.support.disks import Mount, remount
+from tests.support.mosquitto import Mosquitto
+from tests.support.scripts import Step, leave, wait_for_file
+from tests.support.waiting import wait_until
+from upparat.iotjobs.client import MAX_END_ATTEMPTS, NO_VERSION
+
+__all__ = ["medium", "start"]  # fixtures
+
+
+@pytest.fixture
+def disk(mount: Mount) -> Path:
+    return mount("disk")
+
+
+def end_read_only(disk: Path, updates: Updates, ready: Step | None = None) -> Agent:
+    """Let job-1 end while the disk is read-only. Then the agent runs, and does nothing."""
+    hooks = updates.hooks.standard(restart=updates.hooks.kill_agent())
+    hooks.set("rollback", [hooks.become("1.0")])
+    hooks.set("cleanup", [])
+    hooks.ready([] if ready is None else [ready])
+    device = updates.start(reboots=True, service={"state_dir": disk})
+    updates.create()
+    wait_until(lambda: not device.alive)
+    wait_until(lambda: remount(disk, "ro"))
+    device.start()
+    updates.cloud.wait_for_end("job-1")
+    device.wait_for_log("The record cannot be removed: [Errno 30] Read-only file system")
+    device.wait_for_log("fetch_jobs -> monitor")
+    return device
+
+
+def start_writable(disk: Path, device: Agent) -> None:
+    """Start the agent anew, with a disk that is writable again."""
+    device.kill()
+    wait_until(lambda: remount(disk, "rw"))
+    device.start()
+
+
+def wait_until_it_has_gone_on(device: Agent) -> None:
+    wait_until(lambda: "-> monitor" in device.log.partition("it has ended meanwhile")[2])
+
+
+def test_a_success(disk: Path, updates: Updates) -> None:
+    device = end_read_only(disk, updates)
+    assert updates.history()[-1] == ("SUCCEEDED", "complete_ready", "none")
+    start_writable(disk, device)
+    wait_until_it_has_gone_on(device)
+    assert "rollback" not in updates.hooks.names()
+    told = [call.argv[3] for call in updates.hooks.calls("cleanup")]
+    assert told == ["complete_ready"] * 2, "at least once, and the same end"
+
+
+def test_the_next_job_does_not_restart_it_again(disk: Path, updates: Updates) -> None:
+    start_writable(disk, end_read_only(disk, updates))
+    assert updates.run("job-2") == [("SUCCEEDED", "version_already_installed", "none")]
+    assert updates.hooks.names().count("restart") == 1
+
+
+def test_it_is_forgotten_as_soon_as_the_disk_lets_it(disk: Path, updates: Updates) -> None:
+    end_read_only(disk, updates)
+    wait_until(lambda: remount(disk, "rw"))
+    assert (disk / "record.json").exists()
+    updates.cloud.create_job("foreign", {"action": "reboot"})
+    wait_until(lambda: not (disk / "record.json").exists())
+
+
+def test_aws_has_no_time_to_say_how_it_has_ended(disk: Path, updates: Updates) -> None:
+    device = end_read_only(disk, updates)
+    rule = updates.cloud.on(
+        "update",
+        faults.throttled(),
+        MAX_END_ATTEMPTS,
+        where=lambda request: request.body.get("expectedVersion") == NO_VERSION,
+    )
+    start_writable(disk, device)
+    device.wait_for_log("job-1 cannot be described: RequestThrottled")
+    assert rule.hits == MAX_END_ATTEMPTS
+    assert updates.run("job-2") == [("SUCCEEDED", "version_already_installed", "none")]
+    assert "it has ended meanwhile" in device.log
+    assert "rollback" not in updates.hooks.names()
+
+
+def test_a_failure_that_aws_has_tried_again(disk: Path, updates: Updates) -> None:
+    device = end_read_only(disk, updates, leave(1))
+    assert updates.cloud.history("job-1")[-1][:2] == ("FAILED", "ready_hook_failed")
+    assert updates.hooks.names().count("rollback") == 1
+    updates.cloud.retry("job-1")
+    updates.hooks.ready([])
+    updates.hooks.restart([updates.hooks.become("2.0")])
+    start_writable(disk, device)
+    assert updates.cloud.wait_for_end("job-1").status.value == "SUCCEEDED"
+    assert updates.hooks.names().count("rollback") == 1
+
+
+def test_taken_back_without_a_connection(disk: Path, updates: Updates, broker: Mosquitto) -> None:
+    """Neither the device nor AWS would know that it was: the rollback waits for AWS."""
+    hooks = updates.hooks.standard(restart=updates.hooks.kill_agent())
+    go = hooks.directory / "go"
+    hooks.ready([wait_for_file(go), leave(1)])
+    hooks.set("rollback", [hooks.become("1.0")])
+    device = updates.start(reboots=True, service={"state_dir": disk})
+    updates.create()
+    wait_until(lambda: not device.alive)
+    wait_until(lambda: remount(disk, "ro"))
+    device.start()
+    hooks.wait_for_call("ready")
+    broker.stop()
+    go.touch()
+    device.wait_for_log("verify_installation -> rollback")
+    device.kill()
+    assert "rollback" not in hooks.names()
+    broker.start()
+    device.start()
+    assert updates.end()[-1] == ("FAILED", "ready_hook_failed", "Exit code: 1")
+    assert hooks.names().count("rollback") == 1
+    assert hooks.version_file.read_text() == "1.0"
+
+
+def test_an_install_by_hand_that_cannot_be_forgotten(
+    disk: Path, updates: Updates, start: Started, path: Path, medium: Path
+) -> None:
+    hooks = updates.hooks
+    go = hooks.directory / "go"
+    hooks.ready([wait_for_file(go)], [])
+    hooks.set("rollback", [hooks.become("1.0")])
+    device = start(service={"state_dir": disk})
+    wait_for(path, lambda status: status["state"] == "monitor")
+    Install(path, medium, "--version", "2.0", "--no-wait").end()
+    hooks.wait_for_call("ready")
+    device.kill()
+    go.touch()
+    wait_until(lambda: remount(disk, "ro"))
+    device.start()
+    assert ended(path)["state"] == "complete_ready"
+    device.wait_for_log("The last install cannot be removed")
+    assert json.loads((disk / "install.json").read_text())["status"] == "IN_PROGRESS"
+    wait_until(lambda: remount(disk, "rw"))
+    hooks.restart([hooks.become("3.0")])
+    assert updates.run("job-2", version="3.0")[-1][0] == "SUCCEEDED"
+    device.kill()
+    before = device.log.count("-> monitor")
+    device.start()
+    wait_until(lambda: device.log.count("-> monitor") > before)
+    assert "rollback" not in hooks.names()
+    assert not (disk / "install.json").exists()
