@@ -72,8 +72,11 @@ class DeviceWorld:
         self.data_begin = make_disk(directory / "disk", first, data, variables or {})
         self.machine = Machine(self.hardware, directory, clock)
 
-    def release(self, job_id: str, version: str, image: str = "") -> None:
-        """Create a job for the device."""
+    def release(self, job_id: str, version: str, image: str = "", expires: int = 3600) -> None:
+        """Create a job for the device.
+
+        :param expires: seconds that a signed URL is valid.
+        """
         path = self.hardware.build / f"image-{image or version}"
         content = path.read_bytes()
         document = {
@@ -82,7 +85,7 @@ class DeviceWorld:
             "file": self.aws.upload(path.name, content),
             "sha256": hashlib.sha256(content).hexdigest(),
         }
-        self.aws.create_job(job_id, document, [self.thing])
+        self.aws.create_job(job_id, document, [self.thing], expires=expires)
 
     def execution(self, job_id: str) -> ExecutionStatus:
         execution = self.aws.execution(job_id, self.thing)
