@@ -26,7 +26,7 @@ from .reports import (
     UndeliveredReports,
     at_once,
 )
-from .requests import TEMPORARY, Requests, Response
+from .requests import Requests, Response
 from .steps import Steps, StepTimer
 from .wire import (
     Malformed,
@@ -54,9 +54,6 @@ _OVER = frozenset({"ResourceNotFound", _ENDED})
 
 NO_VERSION = 2**31 - 1
 """A version that no execution has: AWS adds 1 for each update."""
-
-MAX_END_ATTEMPTS = 3
-"""Attempts at the question how an execution has ended."""
 
 
 class JobsClient:
@@ -264,8 +261,8 @@ class JobsClient:
         """Ask for an execution.
 
         AWS refuses to describe one that has ended, and does not say how it has. An update that AWS
-        refuses as well asks for that: the refusal names the state of the execution. If AWS has no
-        time for that update, the execution counts as not described: its end matters too much.
+        refuses as well asks for that: the refusal names the state of the execution. It is repeated
+        until AWS answers: what becomes of the update depends on that.
         """
         response = await self._describe(job_id, with_document=True)
         if response.code != _ENDED:
@@ -275,8 +272,8 @@ class JobsClient:
             "expectedVersion": NO_VERSION,
             "includeJobExecutionState": True,
         }
-        refused = await self._requests.send(self._topics.update(job_id), update, MAX_END_ATTEMPTS)
-        return refused if refused.code in TEMPORARY else Response(refused.payload, _ENDED)
+        refused = await self._requests.send(self._topics.update(job_id), update)
+        return Response(refused.payload, _ENDED)
 
     def _take(
         self, question: Deferred[Response], take: Callable[[Response], None]
@@ -386,6 +383,7 @@ class JobsClient:
             self.log.warn("{job_id} cannot be described: {why}", job_id=job_id, why=str(malformed))
             self.events.describe_failed(job_id, response.code in _OVER)
         else:
+            self._reports.note_named(found.key)
             if self._follows(found.key):
                 self._reports.learn_version(found)
             self.events.described(found)

@@ -73,6 +73,9 @@ REJECTED_RETRY_INTERVAL = 300.0
 MAX_REJECTIONS = 12
 """Such rejections of one report until it is given up, because all later reports wait for it."""
 
+NAMED = 16
+"""Executions that AWS has named last and that are remembered."""
+
 SECOND_CHANCE = 6 * 3600.0
 """Seconds until a report that ends an execution, and was given up, is sent once more."""
 
@@ -144,13 +147,11 @@ class _QueuedReport:
     :ivar plainer: details to send if AWS rejects these: a character or a value may be the reason.
     :ivar renewal: AWS has accepted the report before, and this one only sets its timer anew. The
         listener does not hear of it.
-    :ivar session: the session in which AWS has named the execution; 0 if it was an earlier one.
     :ivar mismatches: rejections with the state of a live execution.
     """
 
     execution: JobExecution
     report: Report
-    session: int
     renewal: bool = False
     details: dict[str, str] = field(init=False)
     plainer: list[dict[str, str]] = field(init=False)
@@ -206,6 +207,7 @@ class ReportQueue:
         self._progress_delay = OneShot(clock)
         self._next_progress = 0.0
         self._versions: dict[ExecutionKey, int] = {}
+        self._named: dict[ExecutionKey, int] = {}
         self._given_up: list[_QueuedReport] = []
         self._second_chance = OneShot(clock)
 
@@ -223,7 +225,7 @@ class ReportQueue:
             # A later agent must not take another execution for this one: see `_replaced`.
             known = replace(execution, version_number=self._version(execution))
             self._undelivered.add(known, report)
-        self._queue.append(_QueuedReport(execution, report, self._requests.session))
+        self._queue.append(_QueuedReport(execution, report))
         self._send_next()
 
     def renew(self, execution: JobExecution, report: Report) -> None:
@@ -231,9 +233,15 @@ class ReportQueue:
         waiting = [each.execution.key for each in self._queue]
         current = self._current.execution.key if self._current else None
         if execution.key not in (current, *waiting):
-            session = self._requests.session
-            self._queue.append(_QueuedReport(execution, report, session, renewal=True))
+            self._queue.append(_QueuedReport(execution, report, renewal=True))
             self._send_next()
+
+    def note_named(self, key: ExecutionKey) -> None:
+        """AWS has just named this execution."""
+        self._named.pop(key, None)
+        self._named[key] = self._requests.session
+        if len(self._named) > NAMED:
+            del self._named[next(iter(self._named))]
 
     def learn_version(self, execution: JobExecution) -> None:
         """Take the version from a description, unless a higher one is known already."""
@@ -305,7 +313,10 @@ class ReportQueue:
                 await deferLater(self._clock, verdict.delay)
 
     def _is_stale(self, queued: _QueuedReport) -> bool:
-        return not queued.session or queued.session != self._requests.session
+        """Whether AWS may have another execution by now: it has not named this one in this
+        session."""
+        session = self._requests.session
+        return not session or self._named.get(queued.execution.key) != session
 
     async def _is_gone(self, queued: _QueuedReport) -> bool:
         """Ask whether AWS has another execution in place of this one, which was not begun: both
@@ -313,7 +324,7 @@ class ReportQueue:
         execution = queued.execution
         payload = {"includeJobDocument": False}
         response = await self._requests.send(self._topics.describe(execution.job_id), payload)
-        queued.session = self._requests.session
+        self.note_named(execution.key)
         try:
             found = parse(response.payload, execution.job_id) if response.accepted else None
         except Malformed:

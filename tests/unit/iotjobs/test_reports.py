@@ -18,6 +18,7 @@ from tests.unit.iotjobs.undelivered import FakeUndelivered
 from upparat.iotjobs.reports import (
     MAX_REJECTIONS,
     MAX_VERSION_MISMATCHES,
+    NAMED,
     NOT_FOUND_RETRY_INTERVAL,
     REJECTED_RETRY_INTERVAL,
     SECOND_CHANCE,
@@ -125,7 +126,9 @@ class ReportsBench(SynchronousTestCase):
 
     def add(self, *reports: Report, to: JobExecution | None = None) -> None:
         for report in reports:
-            self.reports.add(to or execution(status=Status.IN_PROGRESS), report)
+            of = to or execution(status=Status.IN_PROGRESS)
+            self.reports.note_named(of.key)
+            self.reports.add(of, report)
 
     def accept(self, **answer: object) -> Published:
         """Accept the one update that is under way."""
@@ -698,6 +701,9 @@ class FirstWordTests(ReportsBench):
 
     queued = replace(execution(), version_number=1)
 
+    def end(self, execution: JobExecution) -> None:
+        self.reports.add(execution, FAILED)
+
     def describe(self) -> Published:
         request = self.session.one()
         self.assertEqual(request.topic, "$aws/things/T/jobs/a/get")
@@ -709,12 +715,13 @@ class FirstWordTests(ReportsBench):
         self.session.accept(request, execution={**found, "executionNumber": 1})
 
     def test_over_the_same_connection_it_is_told_at_once(self) -> None:
-        self.add(FAILED, to=self.queued)
+        self.reports.note_named(self.queued.key)
+        self.end(self.queued)
         self.assertEqual(self.accept().payload["status"], "FAILED")
 
     def test_it_is_the_same_one(self) -> None:
         self.session.lose()
-        self.add(FAILED, to=self.queued)
+        self.end(self.queued)
         self.session.connect()
         self.answer(self.describe(), 100)
         self.assertEqual(self.accept().payload["status"], "FAILED")
@@ -722,11 +729,12 @@ class FirstWordTests(ReportsBench):
 
     def test_it_is_another_one(self) -> None:
         for waits in (False, True):
+            self.reports.note_named(self.queued.key)
             if waits:  # behind another report, over two connections
                 self.add(START, to=execution("b", status=Status.IN_PROGRESS))
             else:
                 self.session.lose()
-            self.add(FAILED, to=self.queued)
+            self.end(self.queued)
             if waits:
                 self.session.taken()
                 self.session.lose()
@@ -740,8 +748,26 @@ class FirstWordTests(ReportsBench):
             )
             self.assertEqual(self.session.taken(), [])
 
+    def test_it_was_named_before_the_connection(self) -> None:
+        self.reports.note_named(self.queued.key)
+        self.session.lose()
+        self.session.connect()
+        self.end(self.queued)
+        self.answer(self.describe(), 200)
+        self.assertEqual(self.session.taken(), [])
+
+    def test_only_the_last_ones_are_known(self) -> None:
+        for number in range(NAMED + 1):
+            self.reports.note_named(key("b", number))
+        for number, asked in ((NAMED, "update"), (0, "get")):
+            self.end(replace(self.queued, key=key("b", number)))
+            request = self.session.one()
+            self.assertEqual(request.topic.rpartition("/")[2], asked)
+            self.session.accept(request)
+
     def test_the_answer_is_lost(self) -> None:
-        self.add(FAILED, to=self.queued)
+        self.reports.note_named(self.queued.key)
+        self.end(self.queued)
         self.session.one()
         self.session.lose()
         self.session.connect()
@@ -755,7 +781,7 @@ class FirstWordTests(ReportsBench):
     def test_aws_does_not_describe_it(self) -> None:
         """Perhaps it has heard the end, and its answer was lost."""
         self.session.lose()
-        self.add(FAILED, to=self.queued)
+        self.end(self.queued)
         self.session.connect()
         self.session.reject(self.describe(), "TerminalStateReached")
         self.session.reject(self.session.one(), "VersionMismatch", **state_of(FAILED, 2))
@@ -763,14 +789,14 @@ class FirstWordTests(ReportsBench):
 
     def test_a_description_that_makes_no_sense(self) -> None:
         self.session.lose()
-        self.add(FAILED, to=self.queued)
+        self.end(self.queued)
         self.session.connect()
         self.session.accept(self.describe(), execution="nonsense")
         self.assertEqual(self.accept().payload["status"], "FAILED")
 
     def test_what_has_begun_needs_no_question(self) -> None:
         self.session.lose()
-        self.add(FAILED, to=replace(self.queued, version_number=2))
+        self.end(replace(self.queued, version_number=2))
         self.session.connect()
         self.assertEqual(self.accept().payload["expectedVersion"], 2)
 
