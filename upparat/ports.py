@@ -325,7 +325,7 @@ class Memory:
     :ivar restart_attempts: how often the restart hook was begun.
     :ivar restart_done: the last run of the restart hook has exited with 0.
     :ivar restart_waiting: the last run of the restart hook has asked for another one later.
-    :ivar begun: the install hook was begun.
+    :ivar installs: the version whose install hook the update has begun; empty if it has not.
     :ivar verified: the success that an earlier agent had reported, and AWS has not accepted.
     :ivar replaced: the version that ran before the update; empty if it is not known.
     :ivar version: the version that was installed last; empty if it is not known.
@@ -338,7 +338,7 @@ class Memory:
     restart_attempts: int = 0
     restart_done: bool = False
     restart_waiting: bool = False
-    begun: bool = False
+    installs: str = ""
     verified: State | None = None
     replaced: str = ""
     version: str = ""
@@ -388,6 +388,10 @@ class Record(Protocol):
         Returns ``False`` if an older record could neither be replaced nor be removed.
         """
 
+    @property
+    def kept(self) -> bool:
+        """Whether the disk holds all that it was told to remember."""
+
     def cleaning(self, ending: Ending) -> None:
         """No update is in hand, and the cleanup hook is about to run."""
 
@@ -407,12 +411,15 @@ class Record(Protocol):
     def unconfirmed(self, version: str) -> Installation | None:
         """The last installation of a version, unless it was confirmed: it outlives its job."""
 
-    def note_displaced(self, key: ExecutionKey) -> None:
-        """Another job begins before the result of this execution's restart is known."""
+    def note_left(self, key: ExecutionKey) -> None:
+        """Another job is next, before it is known whether the installation of this one works."""
+
+    def installs(self, key: ExecutionKey) -> str:
+        """The version whose install hook the execution has begun; empty if it has not. Empty as
+        well once another job was installed in its place."""
 
     def displaced(self, key: ExecutionKey) -> bool:
-        """Whether that was so, and the execution was not installed again since: what is installed
-        now may be another job's."""
+        """Whether another job was installed after that: what is installed now may be its."""
 
     def note_installation(self, installation: Installation) -> None:
         """Remember how far an installation of the update in hand has got."""

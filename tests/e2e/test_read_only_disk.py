@@ -15,9 +15,9 @@ from tests.simulator import faults
 from tests.support.agent import Agent
 from tests.support.disks import Mount, remount
 from tests.support.mosquitto import Mosquitto
-from tests.support.scripts import Step, leave, wait_for_file
+from tests.support.scripts import leave, wait_for_file
 from tests.support.waiting import wait_until
-from upparat.iotjobs.client import MAX_END_ATTEMPTS, NO_VERSION
+from upparat.iotjobs.client import NO_VERSION
 
 __all__ = ["medium", "start"]  # fixtures
 
@@ -27,12 +27,11 @@ def disk(mount: Mount) -> Path:
     return mount("disk")
 
 
-def end_read_only(disk: Path, updates: Updates, ready: Step | None = None) -> Agent:
+def end_read_only(disk: Path, updates: Updates) -> Agent:
     """Let job-1 end while the disk is read-only. Then the agent runs, and does nothing."""
     hooks = updates.hooks.standard(restart=updates.hooks.kill_agent())
     hooks.set("rollback", [hooks.become("1.0")])
     hooks.set("cleanup", [])
-    hooks.ready([] if ready is None else [ready])
     device = updates.start(reboots=True, service={"state_dir": disk})
     updates.create()
     wait_until(lambda: not device.alive)
@@ -80,31 +79,19 @@ def test_it_is_forgotten_as_soon_as_the_disk_lets_it(disk: Path, updates: Update
 
 
 def test_aws_has_no_time_to_say_how_it_has_ended(disk: Path, updates: Updates) -> None:
+    """Nothing is decided before AWS has said it."""
     device = end_read_only(disk, updates)
     rule = updates.cloud.on(
         "update",
         faults.throttled(),
-        MAX_END_ATTEMPTS,
+        times=2,
         where=lambda request: request.body.get("expectedVersion") == NO_VERSION,
     )
     start_writable(disk, device)
-    device.wait_for_log("job-1 cannot be described: RequestThrottled")
-    assert rule.hits == MAX_END_ATTEMPTS
     assert updates.run("job-2") == [("SUCCEEDED", "version_already_installed", "none")]
+    assert rule.hits == 2
     assert "it has ended meanwhile" in device.log
     assert "rollback" not in updates.hooks.names()
-
-
-def test_a_failure_that_aws_has_tried_again(disk: Path, updates: Updates) -> None:
-    device = end_read_only(disk, updates, leave(1))
-    assert updates.cloud.history("job-1")[-1][:2] == ("FAILED", "ready_hook_failed")
-    assert updates.hooks.names().count("rollback") == 1
-    updates.cloud.retry("job-1")
-    updates.hooks.ready([])
-    updates.hooks.restart([updates.hooks.become("2.0")])
-    start_writable(disk, device)
-    assert updates.cloud.wait_for_end("job-1").status.value == "SUCCEEDED"
-    assert updates.hooks.names().count("rollback") == 1
 
 
 def test_taken_back_without_a_connection(disk: Path, updates: Updates, broker: Mosquitto) -> None:
@@ -129,6 +116,28 @@ def test_taken_back_without_a_connection(disk: Path, updates: Updates, broker: M
     assert updates.end()[-1] == ("FAILED", "ready_hook_failed", "Exit code: 1")
     assert hooks.names().count("rollback") == 1
     assert hooks.version_file.read_text() == "1.0"
+
+
+def test_a_rollback_for_which_another_job_waits(disk: Path, updates: Updates) -> None:
+    """AWS does not describe the job that is taken back. AWS has to remember the rollback all the
+    same, and it comes to its end first."""
+    hooks = updates.hooks
+    hooks.ready([leave(1)], [])
+    hooks.restart([hooks.become("2.0")], [hooks.become("3.0")])
+    hooks.set("rollback", [wait_for_file(hooks.directory / "never")], [hooks.become("1.0")])
+    device = updates.start(service={"state_dir": disk})
+    updates.create()
+    hooks.wait_for_call("rollback")
+    device.power_cut()
+    wait_until(lambda: remount(disk, "ro"))
+    updates.create("job-2", version="3.0")
+    updates.cloud.on("describe", faults.rejected("InvalidRequest"), 1, job_id="job-1")
+    device.start()
+    assert updates.end()[-1] == ("FAILED", "ready_hook_failed", "Exit code: 1")
+    updates.cloud.wait_for_end("job-2")
+    jobs = [call.env["UPPARAT_JOB_ID"] for call in hooks.calls("rollback")]
+    assert jobs[:3] == ["job-1", "job-1", "job-2"], "its restarts cannot be counted"
+    wait_until(lambda: remount(disk, "rw"))
 
 
 def test_an_install_by_hand_that_cannot_be_forgotten(

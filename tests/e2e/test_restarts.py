@@ -9,8 +9,8 @@ import pytest
 
 from tests.e2e.test_control import wait_for, waits
 from tests.e2e.updates import ALL_CALLS, SUCCEEDED, Updates
-from tests.support.scripts import hang, leave, wait_for_file
-from tests.support.waiting import PATIENCE, runs, wait_until
+from tests.support.scripts import hang, leave
+from tests.support.waiting import runs, wait_until
 
 UP_TO_THE_RESTART = SUCCEEDED[:3]
 BEFORE_THE_RESTART = ALL_CALLS[:4]
@@ -88,24 +88,6 @@ def test_an_agent_that_dies_in_the_restart_restarts_again_and_not_for_ever(
     assert updates.hooks.names().count("install") == 1
     first, second = updates.hooks.calls("restart")
     wait_until(lambda: not runs(first.pid) and not runs(second.pid))
-
-
-def test_a_version_hook_that_reads_the_disk(updates: Updates, path: Path) -> None:
-    """It names the new version while the restart hook still runs, which the agent has not seen to
-    its end."""
-    hooks = updates.hooks
-    go = hooks.directory / "go"
-    hooks.restart([hooks.become("2.0"), wait_for_file(go)])
-    device = updates.start(control={"socket": path}, hooks={"restart_timeout": PATIENCE})
-    updates.create()
-    hooks.wait_for_call("restart")
-    wait_until(lambda: hooks.version_file.read_text() == "2.0")
-    device.kill()
-    device.start()
-    wait_for(path, waits("restart_grace"))
-    assert hooks.names() == BEFORE_THE_RESTART
-    go.touch()
-    assert updates.end()[-1] == ("SUCCEEDED", "complete_ready", "none")
 
 
 def test_the_agent_dies_before_the_device_goes_down(updates: Updates, path: Path) -> None:

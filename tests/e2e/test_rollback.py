@@ -9,6 +9,7 @@ from tests.simulator import faults
 from tests.support.mosquitto import Mosquitto
 from tests.support.scripts import complain, hang, leave, say, show, wait_for_file
 from tests.support.waiting import PATIENCE, wait_until
+from upparat.iotjobs.client import NO_VERSION
 from upparat.machine.model import OTHERS
 
 FAILED = ("FAILED", "ready_hook_failed", "Exit code: 1")
@@ -278,3 +279,69 @@ def test_a_job_that_another_one_has_displaced(updates: Updates) -> None:
     assert updates.cloud.updates("job-1")[-1].details["rollback"] == "none"
     assert hooks.version_file.read_text() == "3.0"
     assert "rollback" not in hooks.names()
+
+
+@pytest.mark.parametrize("how", ["invalid", "not downloaded"])
+def test_a_job_that_another_one_has_not_displaced(how: str, updates: Updates) -> None:
+    """The next job begins, and installs nothing."""
+    hooks = updates.hooks
+    hooks.ready([wait_for_file(hooks.directory / "never")], [leave(1)])
+    hooks.set("rollback", [hooks.become("1.0")])
+    device = updates.start()
+    updates.create()
+    hooks.wait_for_call("ready")
+    device.power_cut()
+    if how == "invalid":
+        updates.cloud.create_job("job-2", {"action": "upparat-update", "version": 5})
+    else:
+        hooks.download([leave(1)])
+        updates.create("job-2", version="3.0")
+    updates.cloud.on("describe", faults.rejected("InvalidRequest"), 1, job_id="job-1")
+    device.start()
+    assert updates.end()[-1] == FAILED
+    assert updates.cloud.updates("job-1")[-1].details["rollback"] == "done"
+    assert hooks.version_file.read_text() == "1.0"
+
+
+def test_a_success_confirms_no_other_version(updates: Updates) -> None:
+    """AWS has heard of the success of 2.0, and its answer is lost. 1.5 had failed before."""
+    hooks = updates.hooks
+    go = hooks.directory / "go"
+    hooks.ready([leave(1)], [wait_for_file(go)], [leave(1)])
+    hooks.restart([hooks.become("1.5")], [hooks.become("2.0")], [hooks.become("1.5")])
+    device = updates.start()
+    assert updates.run("job-0", version="1.5")[-1] == FAILED
+    updates.create()
+    hooks.wait_for_call("ready", 2)
+    updates.cloud.on("update", faults.dropped(), state="complete_soft_restart")
+    go.touch()
+    assert updates.end()[-1] == SUCCEEDED[-1]
+    device.kill()
+    device.start()
+    wait_until(lambda: "-> monitor" in device.log.partition("it has ended meanwhile")[2])
+    hooks.version_file.write_text("1.5")
+    assert updates.run("job-2", version="1.5")[-1] == FAILED
+
+
+def test_cancelled_while_the_device_was_away_and_aws_is_busy(updates: Updates) -> None:
+    """How it has ended is asked until AWS says so, though another job waits."""
+    hooks = updates.hooks
+    hooks.ready([wait_for_file(hooks.directory / "never")])
+    hooks.set("rollback", [hooks.become("1.0")])
+    device = updates.start()
+    updates.create()
+    hooks.wait_for_call("ready")
+    device.power_cut()
+    updates.cloud.cancel("job-1", force=True)
+    hooks.download([leave(1)])
+    updates.create("job-2", version="3.0")
+    updates.cloud.on(
+        "update",
+        faults.throttled(),
+        times=2,
+        where=lambda request: request.body.get("expectedVersion") == NO_VERSION,
+    )
+    device.start()
+    assert updates.end("job-2")[-1][1] == "download_hook_failed"
+    assert hooks.version_file.read_text() == "1.0"
+    assert [call.env["UPPARAT_JOB_ID"] for call in hooks.calls("rollback")] == ["job-1"]

@@ -283,7 +283,6 @@ class ModelJobs:
         if _verified(report) and execution.document is not None:
             assert device.version == _version(execution), "a lie"
             assert device.ready, "the ready hook has not said yes since the restart"
-            assert device.lingering is None, "told while the restart hook runs"
             assert device.going_down is None, "told before the device goes down"
         if report.state is State.VERSION_ALREADY_INSTALLED and execution.document is not None:
             assert device.version == _version(execution), "a lie"

@@ -127,6 +127,7 @@ class FakeRecord:
         self.rollback: Rollback | None = None
         self.ending: Ending | None = None
         self.gone: ExecutionKey | None = None
+        self.begun: dict[ExecutionKey, str] = {}
 
     def working(self, key: ExecutionKey) -> None:
         self.calls.append(("record working", key.job_id))
@@ -161,8 +162,15 @@ class FakeRecord:
         known = self.installation is not None and self.installation.version == version
         return self.installation if known else None
 
-    def note_displaced(self, key: ExecutionKey) -> None:
-        self.gone = key
+    @property
+    def kept(self) -> bool:
+        return self.writable
+
+    def installs(self, key: ExecutionKey) -> str:
+        return self.begun.get(key, "")
+
+    def note_left(self, key: ExecutionKey) -> None:
+        self.calls.append(("record left", key.job_id))
 
     def displaced(self, key: ExecutionKey) -> bool:
         return key == self.gone

@@ -9,7 +9,7 @@ from upparat.ports import Stage
 from upparat.snapshots import WaitKind
 
 from .model import Check, Core, Inputs, Pause, Restart
-from .restarts import ask_version, begin_restart, may_restart
+from .restarts import GOING_DOWN, ask_version, begin_restart, may_restart, settling
 from .rollback import fail_installation, restart_again
 from .states import restart, verify_installation
 from .versions import note_installation
@@ -21,6 +21,8 @@ def compare_installed(inputs: Inputs, core: Core, check: Check, version: str) ->
         inputs._finish(Report(check.verified))
     elif version == check.job.version:
         _check_ready(inputs, core, check)
+    elif not version and _asks_again(core, check, "the version hook names no version"):
+        return
     elif core.hooks.restart_lingers():
         # The time for the version to change counts from the hook's end.
         interval = core.policy.retry_interval
@@ -67,16 +69,23 @@ def ask_again(inputs: Inputs, core: Core, check: Check) -> None:
     ask_version(inputs, core, check)
 
 
+def _asks_again(core: Core, check: Check, why: str) -> bool:
+    """Whether a success in doubt has time left: one bad answer must not take it back."""
+    left = check.doubted - core.timer.now()
+    if left > 0:
+        pause = Pause(WaitKind.RESTART_TIMEOUT, why, check.doubted)
+        core.wait_for(pause, min(core.policy.retry_interval, left))
+    return left > 0
+
+
 @verify_installation.upon(Inputs.hook_failed).loop()
 def fail_check(
     inputs: Inputs, core: Core, check: Check, hook: Hook, message: str, facts: Mapping[str, str]
 ) -> None:
-    left = check.doubted - core.timer.now()
-    if hook is Hook.VERSION and left > 0:
-        why = f"the version hook fails: {message}"
-        pause = Pause(WaitKind.RESTART_TIMEOUT, why, check.doubted)
-        core.wait_for(pause, min(core.policy.retry_interval, left))
-    else:
+    asks = hook is Hook.VERSION
+    if asks and (left := settling(core, check)) > 0:
+        core.wait_for(GOING_DOWN, left)
+    elif not asks or not _asks_again(core, check, f"the version hook fails: {message}"):
         fail_installation(inputs, core, check.job, Report(hook.failure, message, facts))
 
 

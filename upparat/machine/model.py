@@ -263,8 +263,6 @@ class Check(Work):
     :ivar verified: the success to report if the version still matches: an earlier agent has seen it
         in this boot, and could not deliver its report.
     :ivar settled: the device may be going down up to this time of the timer's clock, in seconds.
-    :ivar endless: up to this time of the timer's clock, in seconds, a restart hook that still runs
-        is waited for.
     :ivar doubted: an earlier agent has seen the success, and its report was not delivered. So a
         version hook that fails is asked again up to this time of the timer's clock, in seconds.
     """
@@ -273,7 +271,6 @@ class Check(Work):
     until: float
     verified: State | None = None
     settled: float = 0.0
-    endless: float = 0.0
     doubted: float = 0.0
 
 

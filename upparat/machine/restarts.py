@@ -40,34 +40,46 @@ def check_after_start(core: Core, job: Job) -> Check:
     verified = memory.verified if memory.same_boot else None
     settled = now + core.policy.restart_grace if going_down(memory) and not verified else now
     doubted = now + core.policy.restart_timeout if memory.verified else now
-    endless = now + core.policy.restart_timeout
-    return Check(job, restart, until, verified, settled, endless, doubted)
+    return Check(job, restart, until, verified, settled, doubted)
 
 
-def still_going_down(core: Core, check: Check) -> float:
-    """Seconds until the result of the restart can be seen: the device may still be going down.
+def settling(core: Core, check: Check) -> float:
+    """Seconds for which the device may still be going down: a hook that fails meanwhile says
+    nothing, and no other job may begin."""
+    now, grace = core.timer.now(), core.policy.restart_grace
+    if not core.hooks.restart_lingers():
+        return check.settled - now
+    wait = max(grace, LINGER_POLL)
+    check.settled = now + wait + grace  # the time counts from the hook's end
+    return wait
+
+
+def look_at_result(inputs: Inputs, core: Core, check: Check) -> None:
+    """Look at the result of the restart, once the device has had its time to go down: a version
+    hook may name what is installed, before anybody runs it."""
+    left = check.settled - core.timer.now()
+    if Hook.VERSION in core.policy.hooks and left > 0:
+        core.wait_for(GOING_DOWN, left)
+    else:
+        ask_version(inputs, core, check)
+
+
+def ask_version(inputs: Inputs, core: Core, check: Check) -> None:
+    if Hook.VERSION in core.policy.hooks:
+        core.hooks.run(Hook.VERSION, check.job)
+    else:
+        complete_unverified(inputs, core, check)
+
+
+def complete_unverified(inputs: Inputs, core: Core, check: Check) -> None:
+    """Without a version hook the restart is over when the device may not be going down any more.
 
     A restart hook that never ends is waited for until ``restart_timeout``: it may have become the
     application of the device.
     """
-    now, grace = core.timer.now(), core.policy.restart_grace
-    if check.verified or not core.hooks.restart_lingers():
-        return check.settled - now
-    if now >= check.endless:
-        return 0.0
-    wait = max(grace, LINGER_POLL)
-    check.settled = now + wait + grace  # the times count from the hook's end
-    check.until = check.settled + core.policy.restart_timeout
-    return wait
-
-
-def ask_version(inputs: Inputs, core: Core, check: Check) -> None:
-    """Ask which version runs, once the device may not be going down any more: a version hook may
-    name what is installed, before anybody runs it."""
-    if (left := still_going_down(core, check)) > 0:
+    endless = core.hooks.restart_lingers() and core.timer.now() >= check.until
+    if not endless and (left := settling(core, check)) > 0:
         core.wait_for(GOING_DOWN, left)
-    elif Hook.VERSION in core.policy.hooks:
-        core.hooks.run(Hook.VERSION, check.job)
     else:
         inputs._finish(Report(State.COMPLETE_NO_VERSION_CHECK))
 

@@ -37,8 +37,7 @@ def fail_installation(inputs: Inputs, core: Core, job: Job, report: Report) -> N
 
 def begun(core: Core, key: ExecutionKey) -> bool:
     """Whether an earlier agent has begun the install hook of this execution."""
-    memory = core.memory
-    return memory is not None and memory.key == key and memory.begun
+    return bool(core.record.installs(key))
 
 
 def fail_early(inputs: Inputs, core: Core, job: Job, report: Report) -> None:
@@ -87,9 +86,12 @@ def begin(core: Core, undoing: Undoing) -> None:
     If the record cannot be written, AWS has to know of it first. A later agent must not take back
     what this one has restored.
     """
-    noted, announcement = note(core, undoing), _announcement(undoing)
-    undoing.unheard = not noted and announcement is not None
+    remembered = note(core, undoing) and core.record.kept
+    announcement = _announcement(undoing)
+    undoing.unheard = not remembered and announcement is not None
     waits = undoing.unheard
+    if waits:
+        core.jobs.follow(undoing.job.execution)
     if announcement is not None:
         core.jobs.report(undoing.job.execution, announcement)
     if not waits:

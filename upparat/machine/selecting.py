@@ -177,10 +177,9 @@ def _leaves(inputs: Inputs, core: Core, execution: JobExecution | None = None) -
     end = _told_end(memory, execution, job.version)
     core.on_ended(end or EndedJob(memory.key, "", "", OTHERS, "it ended while the agent was away"))
     core.replaced = memory.replaced
-    if end is not None and memory.restart_accepted and end.status == Status.SUCCEEDED.value:
-        core.record.confirm(job.version)
-    retried = execution is not None and _goes_on(memory.key, execution)
-    aftermath = _aftermath(core, memory, job, end, retried=retried)
+    if end is not None and end.status == Status.SUCCEEDED.value:
+        core.record.confirm(memory.installs)
+    aftermath = _aftermath(core, memory, job, end)
     if aftermath.restarting or aftermath.undo or Hook.CLEANUP in core.policy.hooks:
         inputs._abandon(aftermath)
         return True
@@ -192,26 +191,15 @@ def _leaves(inputs: Inputs, core: Core, execution: JobExecution | None = None) -
     return False
 
 
-def _goes_on(key: ExecutionKey, execution: JobExecution) -> bool:
-    """Whether AWS has the job tried again by this execution, in place of the one of the key."""
-    same_job = execution.job_id == key.job_id
-    return same_job and execution.key.number > key.number and not execution.status.ended
-
-
-def _aftermath(
-    core: Core, memory: Memory, job: Job, told: EndedJob | None, *, retried: bool
-) -> Aftermath:
+def _aftermath(core: Core, memory: Memory, job: Job, told: EndedJob | None) -> Aftermath:
     """What is left to do for an update that has ended while the agent was away.
 
     :param told: the end that an earlier agent has told.
-    :param retried: AWS has the job tried again. The next execution goes on from what is installed,
-        and takes it back if it fails. Perhaps the earlier agent has done so, and could not
-        remember it: its disk was read-only.
     """
     if told is not None:
         return Aftermath(memory.key, going_down(memory), job, told=told)
     rollback = memory.rollback
-    unconfirmed = memory.restart_accepted and not memory.verified and not retried
+    unconfirmed = memory.restart_accepted and not memory.verified
     undo = rollback is not None or (unconfirmed and may_take_back(core, memory.key))
     if rollback is not None:
         rollback = replace(rollback, state=None, message=BY_OTHERS, facts={})
@@ -258,7 +246,7 @@ def _ended_job(memory: Memory, execution: JobExecution | None) -> Job:
 
 def _remembered_job(memory: Memory, status: Status, version_number: int) -> Job:
     """Return what the device still knows of a job whose document is gone."""
-    version = memory.rollback.version if memory.rollback else memory.version
+    version = memory.rollback.version if memory.rollback else memory.installs or memory.version
     return Job(JobExecution(memory.key, status, version_number), version, file="")
 
 
@@ -311,8 +299,8 @@ def _take(inputs: Inputs, core: Core, execution: JobExecution) -> None:
         core.log.warn(
             "{job_id}: AWS does not describe it; another job is next", job_id=memory.key.job_id
         )
-        if memory.restart_accepted and memory.rollback is None:
-            core.record.note_displaced(memory.key)
+        if (memory.restart_accepted or memory.installs) and memory.rollback is None:
+            core.record.note_left(memory.key)
         if _must_end(memory):
             core.replaced = memory.replaced
             inputs._abandon(_displaced(memory))

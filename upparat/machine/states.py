@@ -21,7 +21,7 @@ from .model import (
     Undoing,
     Work,
 )
-from .restarts import ask_version, begin_restart, check_after_start, restarted
+from .restarts import begin_restart, check_after_start, look_at_result, restarted
 from .rollback import go_on, lost, restart_again, was_rolling_back
 from .versions import may_downgrade, maybe_installed, note_installation
 
@@ -110,7 +110,7 @@ def check_version(inputs: Inputs, core: Core, check: Check) -> Check:
         case Restart.UNFINISHED if Hook.VERSION not in core.policy.hooks:
             restart_again(inputs, core, check)
         case _:
-            ask_version(inputs, core, check)
+            look_at_result(inputs, core, check)
     return check
 
 

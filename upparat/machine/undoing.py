@@ -67,13 +67,11 @@ def compare_back(inputs: Inputs, core: Core, undoing: Undoing, version: str) -> 
     elif not taken.restarted:  # cut short, perhaps before the hook did anything
         undoing.until = 0.0
         restart_back(inputs, core, undoing)
-    elif version == core.replaced:  # it ran before the update, too
-        conclude(inputs, core, undoing, version)
     elif left > 0:
         why = f"{version!r} still runs, which is to be taken back"
         pause = Pause(WaitKind.RESTART_TIMEOUT, why, undoing.until)
         core.wait_for(pause, min(core.policy.retry_interval, left))
-    elif not core.replaced:  # it may have run before the update, too
+    elif core.replaced in (version, ""):  # it may have run before the update, too
         conclude(inputs, core, undoing, version, UNKNOWN)
     else:
         note(core, undoing, failed=True)

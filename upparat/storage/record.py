@@ -33,7 +33,7 @@ KEPT = 8
 """Versions whose installation is in doubt and that are remembered beside the last one, and
 executions that another job has displaced."""
 
-_NEW_IN_UPDATE = ("waiting", "replaced", "begun")
+_NEW_IN_UPDATE = ("waiting", "replaced", "installs")
 _NEW_IN_OWED = ("facts", "overtaken")
 """Keys that older agents do not know."""
 
@@ -56,7 +56,7 @@ _T = TypeVar("_T")
 class _Update:
     """The update in hand.
 
-    ``begun``: its install hook was begun.
+    ``installs``: the version whose install hook it has begun.
     """
 
     job_id: str
@@ -67,11 +67,14 @@ class _Update:
     restarted: bool = False
     waiting: bool = False
     replaced: str = ""
-    begun: bool = False
+    installs: str = ""
 
     @property
     def key(self) -> ExecutionKey:
         return ExecutionKey(self.job_id, self.execution_number, self.queued_at)
+
+    def begun_again(self) -> _Update:
+        return _Update(*self.key, replaced=self.replaced, installs=self.installs)
 
 
 @dataclass(frozen=True)
@@ -168,12 +171,17 @@ class _Ending:
 
 
 @dataclass(frozen=True)
-class _Displaced:
-    """An execution that another job has displaced in its restart."""
+class _Left:
+    """An execution that was left for another job when its install hook was begun.
+
+    ``installs``: the version. ``displaced``: another one was installed since.
+    """
 
     job_id: str
     execution_number: int
     queued_at: int
+    installs: str
+    displaced: bool = False
 
     @property
     def key(self) -> ExecutionKey:
@@ -190,11 +198,11 @@ class _Content:
     doubted: tuple[_Installation, ...] = field(default=())
     rollback: _Rollback | None = None
     uncleaned: _Ending | None = None
-    displaced: tuple[_Displaced, ...] = field(default=())
+    left: tuple[_Left, ...] = field(default=())
 
     @property
     def empty(self) -> bool:
-        kept = (self.owed, self.installation, self.doubted, self.uncleaned, self.displaced)
+        kept = (self.owed, self.installation, self.doubted, self.uncleaned, self.left)
         return self.update is None and not any(kept)
 
 
@@ -217,30 +225,33 @@ class FileRecord:
         self._monotonic = monotonic
         self._boot_id = read_boot_id(boot_id)
         self._content = _Content(self._boot_id)
-        self._behind = False  # the file says something else
+        self._kept = True
 
     # --- the port ---
 
     def working(self, key: ExecutionKey) -> None:
-        known = self._update(key)
-        update = _Update(*key, replaced=known.replaced, begun=known.begun)
+        update = self._update(key).begun_again()
         self._save(update=update, tries=self._tries(key), rollback=None)
 
     def restarting(self, key: ExecutionKey) -> bool:
         update = self._update(key)
         # A run that has asked for another one later was not cut short, so it does not count.
         restarts = update.restarts + (0 if update.waiting else 1)
-        again = _Update(*key, restarting=True, restarts=restarts, replaced=update.replaced)
+        again = replace(update.begun_again(), restarting=True, restarts=restarts)
         return self._save(update=again)
 
     def restarted(self, key: ExecutionKey) -> None:
         self._save(update=replace(self._update(key), restarting=True, restarted=True))
 
     def rolling_back(self, key: ExecutionKey, rollback: Rollback) -> bool:
-        update = _Update(*key, restarting=True, replaced=self._update(key).replaced)
+        update = replace(self._update(key).begun_again(), restarting=True)
         begun = self._content.rollback is not None
         tries = self._tries(key) if begun else ()
         return self._save(update=update, tries=tries, rollback=_Rollback.of(rollback))
+
+    @property
+    def kept(self) -> bool:
+        return self._kept
 
     def cleaning(self, ending: Ending) -> None:
         job = ending.job
@@ -255,7 +266,7 @@ class FileRecord:
         self._save(update=None, tries=(), rollback=None, uncleaned=None)
 
     def catch_up(self) -> None:
-        if self._behind:
+        if not self._kept:
             self._save()
 
     def note_replaced(self, version: str) -> None:
@@ -269,31 +280,46 @@ class FileRecord:
                 return each.installation()
         return None
 
-    def note_displaced(self, key: ExecutionKey) -> None:
-        if not self.displaced(key):
-            self._save(displaced=(*self._content.displaced, _Displaced(*key))[-KEPT:])
+    def note_left(self, key: ExecutionKey) -> None:
+        if self._left(key) is None:
+            entry = _Left(*key, installs=self.installs(key))
+            self._save(left=(*self._content.left, entry)[-KEPT:])
+
+    def installs(self, key: ExecutionKey) -> str:
+        return self._update(key).installs
 
     def displaced(self, key: ExecutionKey) -> bool:
-        return any(each.key == key for each in self._content.displaced)
+        left = self._left(key)
+        return left is not None and left.displaced
+
+    def _left(self, key: ExecutionKey) -> _Left | None:
+        return next((each for each in self._content.left if each.key == key), None)
 
     def note_installation(self, installation: Installation) -> None:
         noted = _Installation(installation.version, installation.stage.value)
-        update = self._content.update
-        begun = replace(update, begun=True) if update is not None else None
-        if update is not None and noted.stage == Stage.INSTALLING.value:
-            self._forget_displaced(update.key)
-        # From now on another version may run, by the agent itself.
-        owed = tuple(replace(entry, overtaken=True) for entry in self._content.owed)
-        new = (noted, begun, owed)
-        if new != (self._content.installation, update, self._content.owed):
-            others = [each for each in self._doubts() if each.version != noted.version]
-            doubted = tuple(others[-KEPT:])
-            self._content = replace(self._content, update=begun)  # with the boot id that it has
-            self._save(installation=noted, doubted=doubted, owed=owed)
+        if installation.stage is Stage.INSTALLING:
+            self._overtake(installation.version)
+        elif noted == self._content.installation:
+            return
+        others = [each for each in self._doubts() if each.version != noted.version]
+        self._save(installation=noted, doubted=tuple(others[-KEPT:]))
 
-    def _forget_displaced(self, key: ExecutionKey) -> None:
-        left = tuple(each for each in self._content.displaced if each.key != key)
-        self._content = replace(self._content, displaced=left)
+    def _overtake(self, version: str) -> None:
+        """From now on the update in hand may run, in place of all others."""
+        update = self._content.update
+        if update is not None:
+            self._forget_left(update.key)
+            update = replace(update, installs=version)
+        self._content = replace(
+            self._content,
+            update=update,
+            owed=tuple(replace(entry, overtaken=True) for entry in self._content.owed),
+            left=tuple(replace(each, displaced=True) for each in self._content.left),
+        )
+
+    def _forget_left(self, key: ExecutionKey) -> None:
+        left = tuple(each for each in self._content.left if each.key != key)
+        self._content = replace(self._content, left=left)
 
     def confirm(self, version: str) -> None:
         left = [each for each in self._doubts() if each.version != version]
@@ -349,7 +375,7 @@ class FileRecord:
 
     def add(self, execution: JobExecution, report: Report) -> None:
         """Remember a report that must be delivered, even after a restart."""
-        self._forget_displaced(execution.key)
+        self._forget_left(execution.key)
         details = report.details
         entry = _UndeliveredReport(
             *execution.key,
@@ -390,7 +416,7 @@ class FileRecord:
             restart_attempts=update.restarts,
             restart_done=update.restarted,
             restart_waiting=update.waiting,
-            begun=update.begun,
+            installs=update.installs,
             verified=verified,
             replaced=update.replaced,
             version=self._content.installation.version if self._content.installation else "",
@@ -426,6 +452,7 @@ class FileRecord:
             restarts=1,
             restarted=True,
             replaced=last.facts.get("from", ""),
+            installs=last.facts.get("to", ""),
         )
         self._content = replace(
             self._content, owed=tuple(owed), update=again, tries=(), uncleaned=None
@@ -460,13 +487,13 @@ class FileRecord:
         if "update" in changes:
             changes["boot_id"] = self._boot_id
         new = replace(self._content, **changes)  # type: ignore[arg-type]
-        if new == self._content and new.empty and not self._behind:
+        if new == self._content and new.empty and self._kept:
             return True
         self._content = new
-        self._behind = not self._write(new)
-        return not self._behind
+        return self._write(new)
 
     def _write(self, new: _Content) -> bool:
+        self._kept = True
         if not new.empty:
             with self._logged("written"):
                 self._directory.replace(NAME, _to_json(new))
@@ -476,14 +503,19 @@ class FileRecord:
                 return True
         # Remove an old record that cannot be replaced, because the agent would make up for its
         # restart in every boot.
+        self._kept = new.empty
         with self._logged("removed"):
             self._directory.remove(NAME, sync=True)
             return True
+        self._kept = False
         return False
 
     def _update(self, key: ExecutionKey) -> _Update:
-        update = self._content.update
-        return update if update is not None and update.key == key else _Update(*key)
+        update, left = self._content.update, self._left(key)
+        if update is not None and update.key == key:
+            return update
+        installs = left.installs if left is not None and not left.displaced else ""
+        return _Update(*key, installs=installs)
 
     def _tries(self, key: ExecutionKey) -> tuple[_Tries, ...]:
         update = self._content.update
@@ -512,7 +544,7 @@ def _to_json(content: _Content) -> bytes:
     data["owed"] = [_without_empty(entry, _NEW_IN_OWED) for entry in data["owed"]]
     if content.installation is None:
         del data["installation"]
-    for part in ("doubted", "displaced"):
+    for part in ("doubted", "left"):
         if not data[part]:
             del data[part]
     for part in ("rollback", "uncleaned"):
@@ -551,7 +583,7 @@ def _parse(content: bytes) -> _Content:
         doubted=doubted,
         rollback=rollback,
         uncleaned=None if uncleaned is None else _from_json(_Ending, uncleaned),
-        displaced=tuple(_from_json(_Displaced, each) for each in data.get("displaced", ())),
+        left=tuple(_from_json(_Left, each) for each in data.get("left", ())),
     )
 
 

@@ -13,11 +13,8 @@ from upparat.ports import Memory
 
 
 class VerifyInstallationTests(SynchronousTestCase):
-    def rebooted(
-        self, hooks: frozenset[Hook], memory: Memory | None = None, *, lingering: bool = False
-    ) -> Life:
+    def rebooted(self, hooks: frozenset[Hook], memory: Memory | None = None) -> Life:
         life = Life(hooks).started(memory)
-        life.hooks.lingering = lingering
         life.machine.pending([summary(status=IN_PROGRESS)], [])
         life.quiet().machine.described(execution(status=IN_PROGRESS, state="reboot_start"))
         return life
@@ -112,32 +109,33 @@ class VerifyInstallationTests(SynchronousTestCase):
         self.assertEqual(life.taken(), [("record restarting", "a"), ("run", "restart", "a")])
 
     def test_a_restart_hook_that_outlives_the_agent_has_its_time(self) -> None:
-        """The version is asked for once it has ended and the device has not gone down, and may
-        change for ``restart_timeout`` afterwards: it may be of what is installed, before."""
-        for done in (False, True):
-            memory = Memory(key(), True, same_boot=True, restart_attempts=1, restart_done=done)
-            life = self.rebooted(USUAL_HOOKS, memory, lingering=True)
-            self.assertEqual(life.taken()[1:], [("timer", 10.0)])
-            for lingers in (True, False):
-                life.hooks.lingering = lingers
-                life.timer.time += 10
+        """The version may change until it has ended, and for ``restart_timeout`` afterwards."""
+        for unfinished in (False, True):
+            memory = Memory(
+                key(), True, same_boot=True, restart_attempts=1, restart_done=not unfinished
+            )
+            life = self.rebooted(USUAL_HOOKS, memory).quiet()
+            life.hooks.lingering = True
+            for _ in range(10):
+                life.machine.version_known("1.0")
+                self.assertEqual(life.taken(), [("timer", 60.0)])
+                life.timer.time += 60
                 life.machine.timeout()
-                self.assertEqual(life.taken(), [("timer", 10.0)])
-            life.timer.time += 10
-            life.machine.timeout()
-            self.assertEqual(life.taken(), [("run", "version", "a")])
+                self.assertEqual(life.taken(), [("run", "version", "a")])
+            life.hooks.lingering = False
             life.machine.version_known("1.0")
             self.assertEqual(
                 life.taken(),
-                [("timer", 60.0)] if done else [("report", "a", "reboot_start", "none")],
+                [("report", "a", "reboot_start", "none")] if unfinished else [("timer", 60.0)],
             )
 
     def test_the_time_for_the_version_counts_from_its_end(self) -> None:
         memory = Memory(key(), True, same_boot=True, restart_attempts=1, restart_done=True)
-        life = self.rebooted(USUAL_HOOKS, memory, lingering=True)
+        life = self.rebooted(USUAL_HOOKS, memory)
+        life.hooks.lingering = True
+        life.machine.version_known("1.0")
         life.hooks.lingering = False
-        life.timer.time += 10 + 10 + 300 - 0.5
-        life.machine.timeout()
+        life.timer.time += 60 + 300 - 0.5
         life.quiet().machine.version_known("1.0")
         self.assertEqual(life.taken(), [("timer", 0.5)])
         life.timer.time += 0.5
@@ -145,20 +143,43 @@ class VerifyInstallationTests(SynchronousTestCase):
         mismatch = "Expected version '2.0', got '1.0'"
         self.assertEqual(life.taken(), ended("a", "version_mismatch", mismatch))
 
-    def test_a_restart_hook_that_never_ends(self) -> None:
-        """It may have become the application of the device."""
+    def test_its_right_version_is_not_waited_for(self) -> None:
+        memory = Memory(key(), True, same_boot=True, restart_attempts=1, restart_done=True)
+        life = self.rebooted(USUAL_HOOKS, memory).quiet()
+        life.hooks.lingering = True
+        life.machine.version_known("2.0")
+        self.assertEqual(life.taken(), [("installation", "restarted"), ("run", "ready", "a")])
+
+    def test_a_version_hook_that_fails_while_the_device_may_go_down_says_nothing(self) -> None:
+        """And another job must not begin meanwhile."""
+        for done in (False, True):
+            memory = Memory(key(), True, same_boot=True, restart_attempts=1, restart_done=done)
+            life = self.rebooted(USUAL_HOOKS, memory).quiet()
+            life.timer.time += 4
+            life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
+            self.assertEqual(life.taken(), [("timer", 6.0)])
+            life.timer.time += 6
+            life.machine.timeout()
+            self.assertEqual(life.taken(), [("run", "version", "a")])
+            life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
+            self.assertEqual(life.taken(), ended("a", "version_hook_failed", "Exit code: 7"))
+
+    def test_nor_while_the_restart_hook_still_runs_and_a_while_afterwards(self) -> None:
         memory = Memory(key(), True, same_boot=True, restart_attempts=1)
-        life = self.rebooted(USUAL_HOOKS, memory, lingering=True)
-        for _ in range(30):
-            self.assertEqual(life.taken()[-1], ("timer", 10.0))
+        life = self.rebooted(USUAL_HOOKS, memory).quiet()
+        life.hooks.lingering = True
+        for _ in range(3):
+            life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
+            self.assertEqual(life.taken(), [("timer", 10.0)])
             life.timer.time += 10
             life.machine.timeout()
-        self.assertEqual(life.taken(), [("run", "version", "a")])
-        life.machine.version_known("1.0")
-        self.assertEqual(life.taken(), [("timer", 60.0)])
-        life.machine.timeout()
-        life.quiet().machine.version_known("2.0")
-        self.assertEqual(life.taken(), [("installation", "restarted"), ("run", "ready", "a")])
+            self.assertEqual(life.taken(), [("run", "version", "a")])
+        life.hooks.lingering = False
+        life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
+        self.assertEqual(life.taken(), [("timer", 10.0)])
+        life.timer.time += 10
+        life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
+        self.assertEqual(life.taken(), ended("a", "version_hook_failed", "Exit code: 7"))
 
     def test_a_restart_that_was_never_begun_is_not_asked_about(self) -> None:
         """What is installed may say the new version before anybody runs it."""
@@ -259,8 +280,11 @@ class VerifyInstallationTests(SynchronousTestCase):
         for same_boot in (True, False):
             memory = Memory(key(), True, same_boot=same_boot, restart_done=True, verified=success)
             life = self.rebooted(ALL_HOOKS, memory).quiet()
-            for _ in range(5):
-                life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
+            for empty in (True, False, True, False, False):
+                if empty:
+                    life.machine.version_known("")
+                else:
+                    life.machine.hook_failed(Hook.VERSION, "Exit code: 7", {})
                 self.assertEqual(life.taken(), [("timer", 60.0)])
                 life.timer.time += 60
                 life.machine.timeout()

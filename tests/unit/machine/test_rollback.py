@@ -77,8 +77,10 @@ class BegunTests(RollbackBench):
     """An earlier agent has begun the install hook, and the file is gone: what may be half installed
     is taken back whatever fails now."""
 
-    def begun(self, file: str = "https://s3/f", hooks: frozenset[Hook] = ALL_HOOKS) -> Life:
-        life = Life(hooks).started(Memory(key(), begun=True)).quiet()
+    def begun(self, file: str = "https://s3/f", life: Life | None = None) -> Life:
+        life = life or Life(ALL_HOOKS)
+        life.record.begun = {key(): "2.0"}
+        life.started(Memory(key(), installs="2.0")).quiet()
         life.machine.pending([summary(status=Status.IN_PROGRESS)], [])
         life.machine.described(execution(status=Status.IN_PROGRESS, file=file))
         return life
@@ -108,16 +110,10 @@ class BegunTests(RollbackBench):
         self.assertEqual(life.state, "rollback")
 
     def test_the_device_has_another_version_meanwhile(self) -> None:
-        life = Life(ALL_HOOKS, allow_downgrade=Downgrades.NO)
-        life.started(Memory(key(), begun=True))
-        life.machine.pending([summary(status=Status.IN_PROGRESS)], [])
         for version in ("3.0", ""):
-            life.machine.described(execution(status=Status.IN_PROGRESS))
+            life = self.begun(life=Life(ALL_HOOKS, allow_downgrade=Downgrades.NO))
             life.machine.version_known(version)
             self.assertEqual(life.state, "rollback")
-            life = Life(ALL_HOOKS, allow_downgrade=Downgrades.NO)
-            life.started(Memory(key(), begun=True))
-            life.machine.pending([summary(status=Status.IN_PROGRESS)], [])
 
     def test_aws_has_no_url_any_more(self) -> None:
         unfilled = "${aws:iot:s3-presigned-url:x}"
@@ -140,7 +136,7 @@ class BegunTests(RollbackBench):
         self.assertEqual(life.core.job.sha256, "0" * 64, "the hooks learn of it")
 
     def test_without_a_rollback_hook(self) -> None:
-        life = self.begun(hooks=USUAL_HOOKS)
+        life = self.begun(life=Life(USUAL_HOOKS))
         life.machine.hook_failed(Hook.DOWNLOAD, "Exit code: 1", {})
         self.assertEqual(life.jobs.facts["rollback"], "none")
 
@@ -220,13 +216,15 @@ class DisplacedTests(RollbackBench):
         return life
 
     def test_it_is_remembered(self) -> None:
-        for memory, gone in (
-            (Memory(key(), restart_accepted=True), key()),
-            (Memory(key(), restart_accepted=True, same_boot=True, restart_attempts=1), key()),
-            (Memory(key(), begun=True), None),
-            (Memory(key(), restart_accepted=True, rollback=FAILED), None),
+        for memory, remembered in (
+            (Memory(key(), restart_accepted=True), True),
+            (Memory(key(), restart_accepted=True, same_boot=True, restart_attempts=1), True),
+            (Memory(key(), installs="2.0"), True),
+            (Memory(key()), False),
+            (Memory(key(), restart_accepted=True, rollback=FAILED), False),
         ):
-            self.assertEqual(self.displaced(memory).record.gone, gone)
+            calls = self.displaced(memory).taken()
+            self.assertEqual(("record left", "a") in calls, remembered)
 
     def again(self) -> Life:
         life = Life(ALL_HOOKS).started()
@@ -327,10 +325,16 @@ class ToldEndTests(SynchronousTestCase):
         life.machine.released()
         self.assertEqual(life.state, "cleanup")
 
-    def test_a_success_confirms_the_installation(self) -> None:
-        """Or the next job of this version would restart it once more."""
-        for status, left in ((Status.SUCCEEDED, None), (Status.FAILED, "2.0")):
-            life = Life(ALL_HOOKS).started(Memory(key(), restart_accepted=True, version="2.0"))
+    def test_a_success_confirms_what_it_has_installed(self) -> None:
+        """Or the next job of this version would restart it once more. What an earlier job has left
+        is not confirmed by it."""
+        for status, installs, left in (
+            (Status.SUCCEEDED, "2.0", None),
+            (Status.SUCCEEDED, "3.0", "2.0"),
+            (Status.FAILED, "2.0", "2.0"),
+        ):
+            memory = Memory(key(), restart_accepted=True, installs=installs, version="2.0")
+            life = Life(ALL_HOOKS).started(memory)
             life.record.installation = Installation("2.0", Stage.RESTARTED)
             life.machine.pending([], [])
             life.machine.described(JobExecution(ExecutionKey.of_job("a"), status, 9))
@@ -341,23 +345,6 @@ class ToldEndTests(SynchronousTestCase):
         memory = Memory(key(), restart_accepted=True)
         life, _ = self.ended(Status.SUCCEEDED, "complete_ready", memory)
         self.assertIn(("run", "cleanup", "a", "complete_ready", "why"), life.taken())
-
-    def test_what_aws_has_tried_again_is_not_taken_back(self) -> None:
-        """The next execution goes on from what is installed."""
-        life = Life(ALL_HOOKS).started(Memory(key(), restart_accepted=True)).quiet()
-        life.machine.pending([], [])
-        life.machine.described(replace(execution(), key=key(number=2)))
-        self.assertEqual(life.state, "wind_down")
-        life.machine.released()
-        self.assertEqual(life.state, "cleanup")
-
-    def test_unless_that_is_over_too(self) -> None:
-        life = Life(ALL_HOOKS).started(Memory(key(), restart_accepted=True)).quiet()
-        life.machine.pending([], [])
-        over = execution(status=Status.CANCELED)
-        life.machine.described(replace(over, key=key(number=2)))
-        life.machine.released()
-        self.assertEqual(life.state, "rollback")
 
     def test_what_was_taken_back_is_not_taken_back_again(self) -> None:
         for rollback in (None, FAILED, IN_RESTART):

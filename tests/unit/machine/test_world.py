@@ -331,6 +331,25 @@ class UpdateModel(RuleBasedStateMachine):
             self.device.agent.hooks.ask_for_another_try()
         self.die_and_be_overtaken()
 
+    @rule(reboot=st.booleans())
+    def lose_the_file_of_a_begun_installation(self, reboot: bool) -> None:
+        """The power fails in the install hook, and the file does not come again."""
+        if self.until_it_runs(Hook.INSTALL):
+            self.device.crash(reboot=reboot)
+            for _ in range(30):
+                if self.device.agent.downloads.job is not None:
+                    self.device.agent.downloads.fail()
+                    break
+                self.device.agent.step()
+
+    @rule()
+    def be_displaced_and_go_on(self) -> None:
+        """Another job is installed and confirmed, and the one before it goes on."""
+        if self.until_it_runs(Hook.RESTART):
+            self.device.uncounted.update(self.device.restarts)
+            self.die_and_be_overtaken()
+            self.go_on(60)
+
     @rule()
     def another_job_comes_before_the_rollback_is_over(self) -> None:
         """AWS does not describe the job that is taken back."""
@@ -479,7 +498,7 @@ class UpdateModel(RuleBasedStateMachine):
         assert device.agent.downloads.job is None
         if self.record.exists():
             text = self.record.read_text()
-            assert self.noted() or "displaced" in text, text
+            assert self.noted() or '"left"' in text, text
             assert not device.agent.record.owed()
         assert device.unconfirmed <= self.noted()
         assert device.files == set()

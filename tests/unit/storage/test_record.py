@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -17,7 +18,7 @@ from zope.interface import implementer
 
 from tests.support.anyjson import ANY_JSON, ODD, RELAXED, objects
 from tests.support.ports import execution, key
-from upparat.job import Hook, Job, JobExecution, Report, State, Status
+from upparat.job import ExecutionKey, Hook, Job, JobExecution, Report, State, Status
 from upparat.ports import Ending, Installation, Memory, Rollback, Stage
 from upparat.storage.record import KEPT, SCHEMA, FileRecord
 
@@ -517,28 +518,59 @@ class DebtTests(RecordBench):
 
 
 class InstallationTests(RecordBench):
-    def test_the_update_in_hand_knows_that_it_was_begun(self) -> None:
+    def test_the_update_in_hand_knows_what_it_installs(self) -> None:
         record = self.record()
         record.note_installation(Installation("2.0", Stage.INSTALLING))
         for version in ("2.0", "3.0"):
             record.working(key())
-            self.assertFalse(self.memory and self.memory.begun)
+            self.assertEqual(self.memory and self.memory.installs, "" if self.memory else None)
             record.note_installation(Installation(version, Stage.INSTALLING))
             record = self.record()
-            self.assertEqual(
-                self.memory, Memory(key(), same_boot=True, begun=True, version=version)
-            )
+            expected = Memory(key(), same_boot=True, installs=version, version=version)
+            self.assertEqual(self.memory, expected)
             record.working(key())
-            self.assertEqual(self.memory, self.remembered())
+            record.note_installation(Installation(version, Stage.INSTALLED))
+            for change in (record.restarting, record.restarted, self.roll_back(record)):
+                change(key())
+                memory = self.remembered()
+                self.assertEqual(memory and memory.installs, version)
+            record = self.record()
             record.working(key("b"))
+            self.assertEqual((record.installs(key()), record.installs(key("b"))), ("", ""))
             self.record()
+
+    def test_it_knows_it_after_another_job(self) -> None:
+        record = self.record()
+        record.working(key())
+        record.note_installation(Installation("2.0", Stage.INSTALLING))
+        record.note_left(key())
+        record.working(key("b"))
+        record = self.record()
+        self.assertEqual(record.installs(key()), "2.0")
+        record.working(key())
+        self.assertEqual(self.remembered() and self.record().installs(key()), "2.0")
+        record.working(key("b"))
+        record.note_installation(Installation("3.0", Stage.INSTALLING))
+        self.assertEqual(record.installs(key()), "", "what is installed is another one's")
+
+    @staticmethod
+    def roll_back(record: FileRecord) -> Callable[[ExecutionKey], object]:
+        return lambda key: record.rolling_back(key, TAKEN_BACK)
+
+    def test_so_does_a_success_in_doubt(self) -> None:
+        self.record().add(execution(), Report(State.COMPLETE_READY, facts={"to": "2.0"}))
+        memory = self.remembered()
+        self.assertEqual(memory and memory.installs, "2.0")
 
     def test_another_job_has_displaced_it(self) -> None:
         record = self.record()
-        self.assertFalse(record.displaced(key()))
         for number in range(KEPT + 1):
-            record.note_displaced(key("a", number))
-        record.note_displaced(key("a", 3))
+            record.note_left(key("a", number))
+        record.note_left(key("a", 3))
+        record = self.record()
+        record.working(key("b"))
+        self.assertFalse(record.displaced(key("a", 3)), "nothing was installed in its place")
+        record.note_installation(Installation("3.0", Stage.INSTALLING))
         record = self.record()
         known = [number for number in range(KEPT + 1) if record.displaced(key("a", number))]
         self.assertEqual(known, [*range(1, KEPT + 1)])
@@ -923,9 +955,23 @@ class UnwritableTests(RecordBench):
         ):
             record.clear()
             record.catch_up()
+            self.assertFalse(record.kept)
         self.assertIsNotNone(self.remembered())
         record.catch_up()
         self.assertIsNone(self.remembered())
+
+    def test_what_is_only_removed_is_written_later(self) -> None:
+        record = self.record()
+        record.working(key())
+        full = mock.patch("upparat.private.PrivateDirectory.replace", side_effect=OSError("full"))
+        over = mock.patch("upparat.private.PrivateDirectory.overwrite", side_effect=OSError("full"))
+        with full, over:
+            self.assertTrue(record.restarting(key()), "no file is as good")
+            self.assertFalse(record.kept)
+        self.assertIsNone(self.remembered())
+        record.catch_up()
+        self.assertTrue(record.kept)
+        self.assertIsNotNone(self.remembered())
 
     def test_what_is_written_is_not_written_again(self) -> None:
         record = self.record()
