@@ -347,7 +347,7 @@ class UpdateModel(RuleBasedStateMachine):
         """Another job is installed and confirmed, and the one before it goes on."""
         if self.until_it_runs(Hook.RESTART):
             self.device.uncounted.update(self.device.restarts)
-            self.die_and_be_overtaken()
+            self.die_and_be_overtaken(reboot=True)
             self.go_on(60)
 
     @rule()
@@ -359,7 +359,7 @@ class UpdateModel(RuleBasedStateMachine):
         if self.until_it_runs(Hook.ROLLBACK):
             self.die_and_be_overtaken()
 
-    def die_and_be_overtaken(self) -> None:
+    def die_and_be_overtaken(self, *, reboot: bool = False) -> None:
         """The memory of the job goes. All that is left says that its restart was announced."""
         running = self.device.agent.hooks.again or self.device.agent.hooks.running
         assert running is not None
@@ -367,7 +367,7 @@ class UpdateModel(RuleBasedStateMachine):
         self.device.closed, self.device.paused = set(), False  # the other job gets on
         self.count += 1
         self.device.store.create_job(f"ours-{self.count}", document("3.0"))
-        self.device.crash()
+        self.device.crash(reboot=reboot)
         self.device.agent.jobs.look()
         self.device.agent.jobs.answer_list()
         self.device.agent.jobs.cannot_describe()
