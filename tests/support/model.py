@@ -307,14 +307,14 @@ class ModelJobs:
 
     def _assert_taken_back(self, key: ExecutionKey, report: Report) -> None:
         device, outcome = self.agent.device, report.facts["rollback"]
+        told_before = key in device.ended  # as it was then
         if Hook.ROLLBACK not in device.policy_hooks:
             assert outcome == "none"
         elif outcome == "none":
-            assert self.agent.record.displaced(key), "told and not tried"
+            assert told_before or self.agent.record.displaced(key), "told and not tried"
         elif outcome != "unknown":
             assert key in device.undoing, "told and not tried"
             assert outcome == "failed" or key in device.undone, "told and not done"
-            told_before = key in device.ended  # as it was then
             running = report.facts.get("running", "")
             assert told_before or running in (device.version, ""), "another version runs"
 

@@ -255,6 +255,7 @@ class UpdateModel(RuleBasedStateMachine):
             self.device.restarted.add(ExecutionKey(each.job_id, each.number, each.queued_at))
         self.device.unconfirmed = set()  # as far as the agent can know
         self.device.begun = set()
+        self.device.installed, self.device.displaced = set(), set()
         self.device.unclean = set()
         self.device.going_down = None
         self.device.uncounted.update(self.device.restarts)
