@@ -419,7 +419,8 @@ class Record(Protocol):
         well once another job was installed in its place."""
 
     def displaced(self, key: ExecutionKey) -> bool:
-        """Whether another job was installed after that: what is installed now may be its."""
+        """Whether another job was installed or confirmed after that: what is installed now may be
+        its."""
 
     def note_installation(self, installation: Installation) -> None:
         """Remember how far an installation of the update in hand has got."""

@@ -174,7 +174,7 @@ class _Ending:
 class _Left:
     """An execution that was left for another job when its install hook was begun.
 
-    ``installs``: the version. ``displaced``: another one was installed since.
+    ``installs``: the version. ``displaced``: another one was installed or confirmed since.
     """
 
     job_id: str
@@ -322,10 +322,11 @@ class FileRecord:
         self._content = replace(self._content, left=left)
 
     def confirm(self, version: str) -> None:
-        left = [each for each in self._doubts() if each.version != version]
-        if len(left) < len(self._doubts()):
-            last = left.pop() if left else None
-            self._save(installation=last, doubted=tuple(left))
+        doubts = [each for each in self._doubts() if each.version != version]
+        displaced = tuple(replace(each, displaced=True) for each in self._content.left)
+        if len(doubts) < len(self._doubts()) or displaced != self._content.left:
+            last = doubts.pop() if doubts else None
+            self._save(installation=last, doubted=tuple(doubts), left=displaced)
 
     def _doubts(self) -> list[_Installation]:
         """What is installed and not confirmed, one entry for each version, the last one last."""

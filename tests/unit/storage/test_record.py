@@ -539,6 +539,15 @@ class InstallationTests(RecordBench):
             self.assertEqual((record.installs(key()), record.installs(key("b"))), ("", ""))
             self.record()
 
+    def test_another_job_has_confirmed_what_it_has_installed(self) -> None:
+        record = self.record()
+        record.working(key())
+        record.note_installation(Installation("2.0", Stage.INSTALLED))
+        record.note_left(key())
+        record.working(key("b"))
+        record.confirm("2.0")
+        self.assertTrue(self.record().displaced(key()))
+
     def test_it_knows_it_after_another_job(self) -> None:
         record = self.record()
         record.working(key())
