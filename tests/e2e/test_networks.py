@@ -93,6 +93,7 @@ def test_a_cancellation_whose_notification_is_lost_is_found_by_the_poll(
     updates.file.stall(50_000)
     device = updates.start(service={"poll_interval": 1})
     assert updates.file.stalled.wait(PATIENCE)
+    updates.cloud.wait_for_state(job, "download_start")
     updates.cloud.quiet = True
     updates.cloud.cancel(job, force=True)
     device.wait_for_log("ended by others")
