@@ -325,10 +325,10 @@ class Memory:
     :ivar restart_attempts: how often the restart hook was begun.
     :ivar restart_done: the last run of the restart hook has exited with 0.
     :ivar restart_waiting: the last run of the restart hook has asked for another one later.
-    :ivar installs: the version whose install hook the update has begun; empty if it has not.
     :ivar verified: the success that an earlier agent had reported, and AWS has not accepted.
     :ivar replaced: the version that ran before the update; empty if it is not known.
-    :ivar version: the version that was installed last; empty if it is not known.
+    :ivar version: the version that it installs, or else the one that was installed last; empty if
+        it is not known.
     :ivar rollback: how far it is taken back; then nothing else of it counts.
     """
 
@@ -338,7 +338,6 @@ class Memory:
     restart_attempts: int = 0
     restart_done: bool = False
     restart_waiting: bool = False
-    installs: str = ""
     verified: State | None = None
     replaced: str = ""
     version: str = ""

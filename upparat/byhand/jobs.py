@@ -106,7 +106,7 @@ class InstallJobs:
     # --- Jobs ---
 
     def fetch(self) -> None:
-        if self._left and self._install is None:
+        if self._left:
             self._forget()
         self._settle()
         self._listing = True

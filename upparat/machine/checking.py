@@ -64,13 +64,14 @@ def _check_ready(inputs: Inputs, core: Core, check: Check) -> None:
 verify_installation.upon(Inputs._restart).to(restart).returns(None)
 
 
-@verify_installation.upon(Inputs.timeout).loop()
-def ask_again(inputs: Inputs, core: Core, check: Check) -> None:
-    ask_version(inputs, core, check)
+verify_installation.upon(Inputs.timeout).loop()(ask_version)
 
 
 def _asks_again(core: Core, check: Check, why: str) -> bool:
-    """Whether a success in doubt has time left: one bad answer must not take it back."""
+    """Let a success in doubt wait for another answer: one bad answer must not take it back.
+
+    Returns ``False`` if its time is over, or if there is no such success.
+    """
     left = check.doubted - core.timer.now()
     if left > 0:
         pause = Pause(WaitKind.RESTART_TIMEOUT, why, check.doubted)

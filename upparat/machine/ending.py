@@ -65,10 +65,11 @@ def tidy(inputs: Inputs, core: Core, ending: Ending) -> None:
         inputs._tidied()
 
 
-def tidy_untold(inputs: Inputs, core: Core, job: Job) -> None:
-    """Let the owner tidy up after a job that others have ended."""
+def tidy_untold(inputs: Inputs, core: Core, job: Job, told: EndedJob | None = None) -> None:
+    """Let the owner tidy up after a job that others have ended, or an earlier agent has."""
     core.on_left(job.execution)
-    tidy(inputs, core, Ending(job, OTHERS, NOTHING_MORE))
+    state, message = (told.state, told.message) if told is not None else (OTHERS, NOTHING_MORE)
+    tidy(inputs, core, Ending(job, state, message))
 
 
 @idle.upon(Inputs.start).loop()
@@ -216,12 +217,8 @@ def clean_up(inputs: Inputs, core: Core, aftermath: Aftermath) -> None:
     """Remove the file only now: an install hook that was left to finish was reading it. Until now
     the record names the execution, so that its file is removed even if the agent dies before."""
     core.downloads.discard(aftermath.key)
-    job, told = aftermath.job, aftermath.told
-    if job is not None and told is not None:
-        core.on_left(job.execution)
-        tidy(inputs, core, Ending(job, told.state, told.message))
-    elif job is not None:
-        tidy_untold(inputs, core, job)
+    if aftermath.job is not None:
+        tidy_untold(inputs, core, aftermath.job, aftermath.told)
     else:
         core.record.clear()
         inputs._tidied()

@@ -65,6 +65,7 @@ def look_at_result(inputs: Inputs, core: Core, check: Check) -> None:
 
 
 def ask_version(inputs: Inputs, core: Core, check: Check) -> None:
+    """Run the version hook; without one, see whether the restart is over."""
     if Hook.VERSION in core.policy.hooks:
         core.hooks.run(Hook.VERSION, check.job)
     else:

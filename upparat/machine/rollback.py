@@ -89,7 +89,7 @@ def begin(core: Core, undoing: Undoing) -> None:
     remembered = note(core, undoing) and core.record.kept
     announcement = _announcement(undoing)
     undoing.unheard = not remembered and announcement is not None
-    waits = undoing.unheard
+    waits = undoing.unheard  # the answer of AWS may come before the report returns
     if waits:
         core.jobs.follow(undoing.job.execution)
     if announcement is not None:

@@ -178,7 +178,7 @@ def _leaves(inputs: Inputs, core: Core, execution: JobExecution | None = None) -
     core.on_ended(end or EndedJob(memory.key, "", "", OTHERS, "it ended while the agent was away"))
     core.replaced = memory.replaced
     if end is not None and end.status == Status.SUCCEEDED.value:
-        core.record.confirm(memory.installs)
+        core.record.confirm(core.record.installs(memory.key))
     aftermath = _aftermath(core, memory, job, end)
     if aftermath.restarting or aftermath.undo or Hook.CLEANUP in core.policy.hooks:
         inputs._abandon(aftermath)
@@ -221,6 +221,11 @@ def _told_end(memory: Memory, execution: JobExecution | None, version: str) -> E
     return EndedJob(memory.key, version, status, execution.state, message, memory.replaced)
 
 
+def _is_half_way(core: Core, memory: Memory) -> bool:
+    """Whether the update has begun to change the device: AWS has it in progress then."""
+    return memory.restart_accepted or begun(core, memory.key) or _must_end(memory)
+
+
 def _must_end(memory: Memory) -> bool:
     """Whether another job must wait for what is under way: a restart, or a rollback."""
     return going_down(memory) or memory.rollback is not None
@@ -246,7 +251,7 @@ def _ended_job(memory: Memory, execution: JobExecution | None) -> Job:
 
 def _remembered_job(memory: Memory, status: Status, version_number: int) -> Job:
     """Return what the device still knows of a job whose document is gone."""
-    version = memory.rollback.version if memory.rollback else memory.installs or memory.version
+    version = memory.rollback.version if memory.rollback else memory.version
     return Job(JobExecution(memory.key, status, version_number), version, file="")
 
 
@@ -295,11 +300,11 @@ def _continue_one(inputs: Inputs, core: Core, executions: Sequence[JobExecution]
 def _take(inputs: Inputs, core: Core, execution: JobExecution) -> None:
     """Work on this execution, or reject it because its document can never work."""
     memory = core.memory
-    if memory is not None and memory.key != execution.key:
+    if memory is not None and memory.key != execution.key and _is_half_way(core, memory):
         core.log.warn(
             "{job_id}: AWS does not describe it; another job is next", job_id=memory.key.job_id
         )
-        if (memory.restart_accepted or memory.installs) and memory.rollback is None:
+        if memory.rollback is None:
             core.record.note_left(memory.key)
         if _must_end(memory):
             core.replaced = memory.replaced

@@ -74,6 +74,7 @@ class _Update:
         return ExecutionKey(self.job_id, self.execution_number, self.queued_at)
 
     def begun_again(self) -> _Update:
+        """Return the update at its beginning, with what stays known of it."""
         return _Update(*self.key, replaced=self.replaced, installs=self.installs)
 
 
@@ -410,6 +411,7 @@ class FileRecord:
         if update is None:
             return None
         same_boot = bool(self._boot_id) and self._content.boot_id == self._boot_id
+        last = self._content.installation
         return Memory(
             key=update.key,
             restart_accepted=update.restarting,
@@ -417,10 +419,9 @@ class FileRecord:
             restart_attempts=update.restarts,
             restart_done=update.restarted,
             restart_waiting=update.waiting,
-            installs=update.installs,
             verified=verified,
             replaced=update.replaced,
-            version=self._content.installation.version if self._content.installation else "",
+            version=update.installs or (last.version if last is not None else ""),
             rollback=self._rollback(update),
         )
 
@@ -491,24 +492,26 @@ class FileRecord:
         if new == self._content and new.empty and self._kept:
             return True
         self._content = new
-        return self._write(new)
-
-    def _write(self, new: _Content) -> bool:
-        self._kept = True
-        if not new.empty:
-            with self._logged("written"):
-                self._directory.replace(NAME, _to_json(new))
-                return True
-            with suppress(OSError):  # on a full disk the old file may have room
-                self._directory.overwrite(NAME, _to_json(new))
-                return True
+        stored = not new.empty and self._store(new)
         # Remove an old record that cannot be replaced, because the agent would make up for its
         # restart in every boot.
-        self._kept = new.empty
+        safe = stored or self._remove()
+        self._kept = stored or (new.empty and safe)
+        return safe
+
+    def _store(self, content: _Content) -> bool:
+        with self._logged("written"):
+            self._directory.replace(NAME, _to_json(content))
+            return True
+        with suppress(OSError):  # on a full disk the old file may have room
+            self._directory.overwrite(NAME, _to_json(content))
+            return True
+        return False
+
+    def _remove(self) -> bool:
         with self._logged("removed"):
             self._directory.remove(NAME, sync=True)
             return True
-        self._kept = False
         return False
 
     def _update(self, key: ExecutionKey) -> _Update:

@@ -80,7 +80,7 @@ class BegunTests(RollbackBench):
     def begun(self, file: str = "https://s3/f", life: Life | None = None) -> Life:
         life = life or Life(ALL_HOOKS)
         life.record.begun = {key(): "2.0"}
-        life.started(Memory(key(), installs="2.0")).quiet()
+        life.started(Memory(key())).quiet()
         life.machine.pending([summary(status=Status.IN_PROGRESS)], [])
         life.machine.described(execution(status=Status.IN_PROGRESS, file=file))
         return life
@@ -208,22 +208,24 @@ class DisplacedTests(RollbackBench):
     """AWS does not describe a job in its restart, and another one is installed meanwhile. To roll
     the first one back would take back what the other one has installed."""
 
-    def displaced(self, memory: Memory) -> Life:
-        life = Life(ALL_HOOKS).started(memory)
+    def displaced(self, memory: Memory, begun: str = "") -> Life:
+        life = Life(ALL_HOOKS)
+        life.record.begun = {key(): begun}
+        life.started(memory)
         life.machine.pending([summary(status=Status.IN_PROGRESS)], [summary("b")])
         life.machine.describe_failed("a", False)
         life.machine.described(execution("b"))
         return life
 
     def test_it_is_remembered(self) -> None:
-        for memory, remembered in (
-            (Memory(key(), restart_accepted=True), True),
-            (Memory(key(), restart_accepted=True, same_boot=True, restart_attempts=1), True),
-            (Memory(key(), installs="2.0"), True),
-            (Memory(key()), False),
-            (Memory(key(), restart_accepted=True, rollback=FAILED), False),
+        for memory, begun, remembered in (
+            (Memory(key(), restart_accepted=True), "", True),
+            (Memory(key(), restart_accepted=True, same_boot=True, restart_attempts=1), "", True),
+            (Memory(key()), "2.0", True),
+            (Memory(key()), "", False),
+            (Memory(key(), restart_accepted=True, rollback=FAILED), "2.0", False),
         ):
-            calls = self.displaced(memory).taken()
+            calls = self.displaced(memory, begun).taken()
             self.assertEqual(("record left", "a") in calls, remembered)
 
     def again(self) -> Life:
@@ -333,8 +335,9 @@ class ToldEndTests(SynchronousTestCase):
             (Status.SUCCEEDED, "3.0", "2.0"),
             (Status.FAILED, "2.0", "2.0"),
         ):
-            memory = Memory(key(), restart_accepted=True, installs=installs, version="2.0")
+            memory = Memory(key(), restart_accepted=True, version="2.0")
             life = Life(ALL_HOOKS).started(memory)
+            life.record.begun = {key(): installs}
             life.record.installation = Installation("2.0", Stage.RESTARTED)
             life.machine.pending([], [])
             life.machine.described(JobExecution(ExecutionKey.of_job("a"), status, 9))

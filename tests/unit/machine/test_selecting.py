@@ -184,6 +184,15 @@ class MemoryTests(SynchronousTestCase):
         self.assertEqual(life.taken(), [("describe", "b")])
         self.assertEqual(life.core.memory, Memory(key("a")))
 
+    def test_nothing_untrue_is_logged_of_it(self) -> None:
+        """AWS has described it, and another job is next."""
+        life = self.remembering()
+        with capturedLogs() as logs:
+            life.machine.described(execution("a"))
+            life.machine.described(execution("b"))
+        self.assertEqual(life.state, "verify_job")
+        self.assertEqual([event for event in logs if event["log_level"] is LogLevel.warn], [])
+
 
 class SeveralInProgressTests(SynchronousTestCase):
     message = "Invalid: More than one job is IN PROGRESS: a, b"
