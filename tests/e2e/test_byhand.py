@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from tests.e2e.test_control import NOBODY, runs_hook, verb, wait_for, waits
 from tests.e2e.updates import Updates
 from tests.support.agent import Agent
+from tests.support.disks import Mount, remount
 from tests.support.mosquitto import Mosquitto
 from tests.support.openssl import make_keys
 from tests.support.scripts import copy_file, hang, leave, show, swallow, wait_for_file
@@ -330,7 +332,7 @@ def test_a_success_that_aws_has_not_heard_of_is_overtaken(
     hooks.wait_for_call("ready")
     broker.stop()
     go_on.touch()
-    wait_until(lambda: (device.record() or {}).get("owed"))
+    device.wait_until_it_owes()
     hooks.restart([hooks.become("3.0")])
     assert Install(path, medium, "--version", "3.0").end().returncode == 0
     if cut:
@@ -357,3 +359,34 @@ def test_a_power_cut_while_what_was_not_needed_is_tidied_up(
     device.start()
     assert ended(path)["state"] == "version_already_installed"
     assert "install" not in hooks.names()
+
+
+def test_a_read_only_disk_at_its_end(
+    mount: Mount, updates: Updates, start: Started, path: Path, medium: Path
+) -> None:
+    """The order of the install stays on the disk. No later agent takes it for one to go on with."""
+    disk = mount("disk")
+    hooks = updates.hooks
+    go = hooks.directory / "go"
+    hooks.ready([wait_for_file(go)], [])
+    hooks.set("rollback", [hooks.become("1.0")])
+    device = start(service={"state_dir": disk})
+    wait_for(path, lambda status: status["state"] == "monitor")
+    Install(path, medium, "--version", "2.0", "--no-wait").end()
+    hooks.wait_for_call("ready")
+    device.kill()
+    go.touch()
+    wait_until(lambda: remount(disk, "ro"))
+    device.start()
+    assert ended(path)["state"] == "complete_ready"
+    device.wait_for_log("The last install cannot be removed")
+    assert json.loads((disk / "install.json").read_text())["status"] == "IN_PROGRESS"
+    wait_until(lambda: remount(disk, "rw"))
+    hooks.restart([hooks.become("3.0")])
+    assert updates.run("job-2", version="3.0")[-1][0] == "SUCCEEDED"
+    device.kill()
+    before = device.log.count("-> monitor")
+    device.start()
+    wait_until(lambda: device.log.count("-> monitor") > before)
+    assert "rollback" not in hooks.names()
+    assert not (disk / "install.json").exists()

@@ -3,23 +3,17 @@ record of its restart, and must neither take back what was confirmed nor do it t
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_byhand import Install, Started, ended, medium, start
-from tests.e2e.test_control import wait_for
-from tests.e2e.updates import Updates
+from tests.e2e.updates import Updates, asks_for_the_end
 from tests.simulator import faults
 from tests.support.agent import Agent
 from tests.support.disks import Mount, remount
 from tests.support.mosquitto import Mosquitto
 from tests.support.scripts import leave, wait_for_file
 from tests.support.waiting import wait_until
-from upparat.iotjobs.client import NO_VERSION
-
-__all__ = ["medium", "start"]  # fixtures
 
 
 @pytest.fixture
@@ -50,15 +44,11 @@ def start_writable(disk: Path, device: Agent) -> None:
     device.start()
 
 
-def wait_until_it_has_gone_on(device: Agent) -> None:
-    wait_until(lambda: "-> monitor" in device.log.partition("it has ended meanwhile")[2])
-
-
 def test_a_success(disk: Path, updates: Updates) -> None:
     device = end_read_only(disk, updates)
     assert updates.history()[-1] == ("SUCCEEDED", "complete_ready", "none")
     start_writable(disk, device)
-    wait_until_it_has_gone_on(device)
+    device.wait_for_log("-> monitor", after="it has ended meanwhile")
     assert "rollback" not in updates.hooks.names()
     told = [call.argv[3] for call in updates.hooks.calls("cleanup")]
     assert told == ["complete_ready"] * 2, "at least once, and the same end"
@@ -81,12 +71,7 @@ def test_it_is_forgotten_as_soon_as_the_disk_lets_it(disk: Path, updates: Update
 def test_aws_has_no_time_to_say_how_it_has_ended(disk: Path, updates: Updates) -> None:
     """Nothing is decided before AWS has said it."""
     device = end_read_only(disk, updates)
-    rule = updates.cloud.on(
-        "update",
-        faults.throttled(),
-        times=2,
-        where=lambda request: request.body.get("expectedVersion") == NO_VERSION,
-    )
+    rule = updates.cloud.on("update", faults.throttled(), times=2, where=asks_for_the_end)
     start_writable(disk, device)
     assert updates.run("job-2") == [("SUCCEEDED", "version_already_installed", "none")]
     assert rule.hits == 2
@@ -138,32 +123,3 @@ def test_a_rollback_for_which_another_job_waits(disk: Path, updates: Updates) ->
     jobs = [call.env["UPPARAT_JOB_ID"] for call in hooks.calls("rollback")]
     assert jobs[:3] == ["job-1", "job-1", "job-2"], "its restarts cannot be counted"
     wait_until(lambda: remount(disk, "rw"))
-
-
-def test_an_install_by_hand_that_cannot_be_forgotten(
-    disk: Path, updates: Updates, start: Started, path: Path, medium: Path
-) -> None:
-    hooks = updates.hooks
-    go = hooks.directory / "go"
-    hooks.ready([wait_for_file(go)], [])
-    hooks.set("rollback", [hooks.become("1.0")])
-    device = start(service={"state_dir": disk})
-    wait_for(path, lambda status: status["state"] == "monitor")
-    Install(path, medium, "--version", "2.0", "--no-wait").end()
-    hooks.wait_for_call("ready")
-    device.kill()
-    go.touch()
-    wait_until(lambda: remount(disk, "ro"))
-    device.start()
-    assert ended(path)["state"] == "complete_ready"
-    device.wait_for_log("The last install cannot be removed")
-    assert json.loads((disk / "install.json").read_text())["status"] == "IN_PROGRESS"
-    wait_until(lambda: remount(disk, "rw"))
-    hooks.restart([hooks.become("3.0")])
-    assert updates.run("job-2", version="3.0")[-1][0] == "SUCCEEDED"
-    device.kill()
-    before = device.log.count("-> monitor")
-    device.start()
-    wait_until(lambda: device.log.count("-> monitor") > before)
-    assert "rollback" not in hooks.names()
-    assert not (disk / "install.json").exists()

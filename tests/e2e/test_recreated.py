@@ -31,7 +31,7 @@ def test_the_old_end_is_not_that_of_the_new_job(
     wait_until(lambda: updates.cloud.execution("job-1").version > 1)
     broker.stop()
     go.touch()
-    wait_until(lambda: (device.record() or {}).get("owed"))
+    device.wait_until_it_owes()
     if restarted:
         device.kill()
     hooks.restart([hooks.become("3.0")])
@@ -64,7 +64,7 @@ def test_the_first_word_of_the_old_job_is_its_end(
     if how != "unheard":
         broker.stop()
     go.touch()
-    wait_until(lambda: (device.record() or {}).get("owed"))
+    device.wait_until_it_owes()
     if how == "unheard":
         updates.cloud.wait_for(lambda: updates.cloud.unused == [])
         broker.stop()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.updates import INSTALLING, RESTARTING, STARTED, SUCCEEDED, Updates
+from tests.e2e.updates import INSTALLING, RESTARTING, STARTED, SUCCEEDED, Updates, asks_for_the_end
 from tests.simulator import faults
 from tests.support.mosquitto import Mosquitto
 from tests.support.scripts import complain, hang, leave, say, show, wait_for_file
-from tests.support.waiting import PATIENCE, wait_until
-from upparat.iotjobs.client import NO_VERSION
+from tests.support.waiting import PATIENCE
 from upparat.machine.model import OTHERS
 
 FAILED = ("FAILED", "ready_hook_failed", "Exit code: 1")
@@ -152,7 +151,7 @@ def test_a_success_in_doubt_and_a_version_hook_that_fails(
     hooks.wait_for_call("ready")
     broker.stop()
     go.touch()
-    wait_until(lambda: (device.record() or {}).get("owed"))
+    device.wait_until_it_owes()
     device.kill()
     hooks.version([leave(1)], [show(hooks.version_file)])
     broker.start()
@@ -318,7 +317,7 @@ def test_a_success_confirms_no_other_version(updates: Updates) -> None:
     assert updates.end()[-1] == SUCCEEDED[-1]
     device.kill()
     device.start()
-    wait_until(lambda: "-> monitor" in device.log.partition("it has ended meanwhile")[2])
+    device.wait_for_log("-> monitor", after="it has ended meanwhile")
     hooks.version_file.write_text("1.5")
     assert updates.run("job-2", version="1.5")[-1] == FAILED
 
@@ -335,12 +334,7 @@ def test_cancelled_while_the_device_was_away_and_aws_is_busy(updates: Updates) -
     updates.cloud.cancel("job-1", force=True)
     hooks.download([leave(1)])
     updates.create("job-2", version="3.0")
-    updates.cloud.on(
-        "update",
-        faults.throttled(),
-        times=2,
-        where=lambda request: request.body.get("expectedVersion") == NO_VERSION,
-    )
+    updates.cloud.on("update", faults.throttled(), times=2, where=asks_for_the_end)
     device.start()
     assert updates.end("job-2")[-1][1] == "download_hook_failed"
     assert hooks.version_file.read_text() == "1.0"

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tests.simulator.cloud import Cloud
+from tests.simulator.faults import Request
 from tests.support.agent import Agent
 from tests.support.files import File
 from tests.support.scripts import Call, Hooks, show
 from tests.support.waiting import PATIENCE, wait_until
 from tests.support.world import signed
+from upparat.iotjobs.client import NO_VERSION
 from upparat.job import Hook
 
 META = "secret meta"
@@ -179,6 +181,11 @@ class Updates:
     def names(self, job_id: str = "job-1") -> list[str]:
         """The hooks that were called for a job, in their order."""
         return [call.hook for call in self.calls(job_id)]
+
+
+def asks_for_the_end(request: Request) -> bool:
+    """Whether an update is the agent's question how an execution has ended."""
+    return request.body.get("expectedVersion") == NO_VERSION
 
 
 @contextmanager

@@ -167,8 +167,13 @@ class Agent:
         self._note_exit()
         return status
 
-    def wait_for_log(self, text: str) -> None:
-        wait_until(lambda: text in self.log)
+    def wait_for_log(self, text: str, *, after: str | None = None) -> None:
+        """Block until the log has a text, behind the first place of another one if it is given."""
+        wait_until(lambda: text in (self.log if after is None else self.log.partition(after)[2]))
+
+    def wait_until_it_owes(self) -> None:
+        """Block until the record has a report that AWS has not accepted."""
+        wait_until(lambda: (self.record() or {}).get("owed"))
 
     def change_boot(self) -> None:
         """Make the device's record one of another boot; the real boot id cannot be changed."""
