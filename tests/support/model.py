@@ -39,6 +39,10 @@ STEPS = {
 }
 
 
+class PowerCut(Exception):
+    """The power fails while the agent writes."""
+
+
 class Device:
     """What outlives the agent: the version that runs, what is installed, files, the clock.
 
@@ -252,6 +256,7 @@ class ModelJobs:
         self.reports: deque[tuple[JobExecution, Report]] = deque()
         self.stale: dict[str, JobExecution] = {}
         self.over: set[ExecutionKey] = set()  # by the word of AWS
+        self.cuts = False  # the power fails once an end is in the record
 
     # --- the port ---
 
@@ -274,7 +279,17 @@ class ModelJobs:
             self.agent.record.add(execution, report)
             if self._follows(execution.key):
                 self.followed = None
+                self._end_is_written(execution.key, report)
         self.reports.append((execution, report))
+
+    def _end_is_written(self, key: ExecutionKey, report: Report) -> None:
+        device = self.agent.device
+        if self.cuts:
+            # A version that runs already is compared anew: the job has not been begun.
+            begun = report.state is not State.VERSION_ALREADY_INSTALLED
+            if begun and Hook.CLEANUP in device.policy_hooks:
+                device.unclean.add(key)
+            raise PowerCut
 
     def check(self, execution: JobExecution, report: Report) -> None:
         """What a report says is true."""

@@ -206,9 +206,16 @@ class World:
             *([f"installed after the rollback: {names}"] if "install" in names[first:] else []),
             *self._wrong_order(),
             *self.leftovers(),
+            *self._untidied(job_id),
             *self.cloud.breaches,
             *self.cloud.errors,
         ]
+
+    def _untidied(self, job_id: str) -> list[str]:
+        """Whether the cleanup hook has come to its end, now that nothing is left."""
+        calls = self.hooks.calls("cleanup")
+        tidied = any(each.code == 0 and each.env["UPPARAT_JOB_ID"] == job_id for each in calls)
+        return [] if tidied else [f"{job_id} was not tidied up"]
 
     @property
     def version(self) -> str:

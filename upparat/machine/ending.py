@@ -77,10 +77,12 @@ def begin(inputs: Inputs, core: Core, memory: Memory | None) -> None:
     """Begin with what an earlier agent has left over."""
     core.memory = memory
     ending = core.record.uncleaned()
-    if ending is not None and Hook.CLEANUP in core.policy.hooks:
+    if ending is None:
+        inputs._tidied()
+    elif Hook.CLEANUP in core.policy.hooks:
         core.hooks.run(Hook.CLEANUP, ending.job, ending.state, ending.message)
     else:
-        inputs._tidied()
+        have_cleaned(inputs, core)
 
 
 @idle.upon(Inputs.cleaned).loop()

@@ -165,6 +165,10 @@ class _Ending:
     state: str
     message: str
 
+    @classmethod
+    def of(cls, end: _UndeliveredReport) -> _Ending:
+        return cls(*end.key, end.facts.get("to", ""), end.state, end.message)
+
     def ending(self) -> Ending:
         key = ExecutionKey(self.job_id, self.execution_number, self.queued_at)
         job = Job(JobExecution(key, Status.IN_PROGRESS, 0), self.version, file="")
@@ -404,9 +408,10 @@ class FileRecord:
         self._content = self._read()
         verified = self._doubt_success()
         update = self._content.update
-        if update is not None and update.key in {entry.key for entry in self._content.owed}:
-            # The update has ended.
-            self._content = replace(self._content, update=None, tries=(), rollback=None)
+        end = next((each for each in self._content.owed if update and each.key == update.key), None)
+        if end is not None:  # the agent died before it could say that it tidies up
+            tidy = {"update": None, "tries": (), "rollback": None, "uncleaned": _Ending.of(end)}
+            self._content = replace(self._content, **tidy)  # type: ignore[arg-type]
             return None
         if update is None:
             return None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.ports import execution, key
+from tests.support.ports import ALL_HOOKS, USUAL_HOOKS, execution, key
 from tests.unit.machine.bench import IN_PROGRESS, Life, summary
-from upparat.job import Hook, JobExecution, Status
-from upparat.ports import Memory
+from upparat.job import Hook, Job, JobExecution, Status
+from upparat.ports import Ending, Memory
 from upparat.snapshots import EndedJob, WaitKind
 
 
@@ -49,6 +49,27 @@ class FactsTests(SynchronousTestCase):
         life.machine.pending([], [summary()])
         life.machine.described(execution(version=None))
         self.assertEqual(life.jobs.facts, {"agent": "2.0.1"})
+
+
+class LeftOverTests(SynchronousTestCase):
+    """An earlier agent has ended a job, and not come to the end of its cleanup."""
+
+    END = Ending(Job(execution(), "2.0", file=""), "complete_ready", "none")
+
+    def started(self, hooks: frozenset[Hook]) -> Life:
+        life = Life(hooks)
+        life.record.ending = self.END
+        return life.started()
+
+    def test_the_owner_tidies_up_before_anything_else(self) -> None:
+        life = self.started(ALL_HOOKS)
+        self.assertEqual(life.taken(), [("run", "cleanup", "a", "complete_ready", "none")])
+        life.machine.cleaned()
+        self.assertEqual(life.taken(), [("clear record",), ("fetch",)])
+
+    def test_without_a_cleanup_hook_there_is_nothing_to_tidy_up(self) -> None:
+        life = self.started(USUAL_HOOKS)
+        self.assertEqual(life.taken(), [("clear record",), ("fetch",)])
 
 
 class CancelTests(SynchronousTestCase):

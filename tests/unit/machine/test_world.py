@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.support.model import Device, document
+from tests.support.model import Device, PowerCut, document
 from upparat.job import ExecutionKey, Hook, Status
 from upparat.ports import JobStep
 
@@ -382,6 +382,17 @@ class UpdateModel(RuleBasedStateMachine):
                 self.device.fall_back()
                 return
             self.device.agent.step()
+
+    @rule(reboot=st.booleans())
+    def cut_the_power_at_an_end(self, reboot: bool) -> None:
+        """The end is in the record, and the update still is, too."""
+        jobs = self.device.agent.jobs
+        jobs.cuts = True
+        try:
+            self.go_on(30)
+        except PowerCut:
+            self.device.crash(reboot=reboot)
+        jobs.cuts = False
 
     @rule(released=st.booleans())
     def cancel_in_the_restart(self, released: bool) -> None:

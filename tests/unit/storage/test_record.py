@@ -441,8 +441,20 @@ class DebtTests(RecordBench):
         record = self.record()
         record.working(key())
         record.add(execution(), DONE)
-        self.record().remove(key())
+        record = self.record()
+        record.clear()  # tidied up
+        record.remove(key())
         self.assertFalse(self.path.exists())
+
+    def test_a_power_cut_before_its_cleanup_hook(self) -> None:
+        record = self.record()
+        record.working(key())
+        record.add(execution(), Report(FAILED.state, FAILED.message, {"to": "2.0"}))
+        ending = self.record().uncleaned()
+        assert ending is not None
+        self.assertEqual((ending.job.key, ending.job.version), (key(), "2.0"))
+        details = FAILED.details
+        self.assertEqual((ending.state, ending.message), (details["state"], details["message"]))
 
     def test_the_debt_of_another_does_not_hide_the_update(self) -> None:
         record = self.record()
