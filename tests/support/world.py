@@ -212,10 +212,17 @@ class World:
         ]
 
     def _untidied(self, job_id: str) -> list[str]:
-        """Whether the cleanup hook has come to its end, now that nothing is left."""
-        calls = self.hooks.calls("cleanup")
-        tidied = any(each.code == 0 and each.env["UPPARAT_JOB_ID"] == job_id for each in calls)
-        return [] if tidied else [f"{job_id} was not tidied up"]
+        """Whether the cleanup hook does not come to its end."""
+
+        def tidied() -> bool:
+            calls = self.hooks.calls("cleanup")
+            return any(each.code == 0 and each.env["UPPARAT_JOB_ID"] == job_id for each in calls)
+
+        try:
+            wait_until(tidied)
+        except AssertionError:
+            return [f"{job_id} was not tidied up"]
+        return []
 
     @property
     def version(self) -> str:
