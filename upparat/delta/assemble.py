@@ -10,7 +10,7 @@ from upparat.download.partial import DiskError
 from upparat.download.response import Body
 from upparat.download.shortcut import Journey
 
-from .header import DeltaError, Header
+from .header import Chunk, DeltaError, Header
 from .lines import SpanFetcher
 from .plan import DeltaPlan, Run, Span, make_plan, spans_of
 from .seeds import Seeds
@@ -93,13 +93,19 @@ class Assembly:
     ) -> tuple[Sequence[bytes], int]:
         """Read chunks from the seeds, and fetch those that no seed has any more."""
         wanted = self.header.chunks[run.first : run.last]
-        found = dict(enumerate(await journey.work.run(lambda: self._seeds.read(wanted)), run.first))
+        parts = await journey.work.run(lambda: self._from_seeds(wanted))
+        found = dict(enumerate(parts, run.first))
         reused = sum(len(data) for data in found.values() if data is not None)
         missing = [number for number, data in found.items() if data is None]
         for span in spans_of(self.header.chunks, missing):
             fetched = await self._fetch(journey, fetcher, span)
             found.update(zip(range(span.first, span.last), fetched, strict=True))
         return [data for data in found.values() if data is not None], reused
+
+    def _from_seeds(self, wanted: Sequence[Chunk]) -> Sequence[bytes | None]:
+        """Read chunks, all in one part if they lie in a row."""
+        row = self._seeds.read_row(wanted)
+        return self._seeds.read(wanted) if row is None else [row]
 
     async def _put(
         self, journey: Journey, offset: int, parts: Sequence[bytes], reused: int

@@ -15,6 +15,13 @@ GAP = 1 << 14
 SPAN = 1 << 19
 """Packed bytes of one range at the most, unless one chunk has more."""
 
+SPAN_LEAST = 1 << 16
+"""Packed bytes that one range may have in any case."""
+
+SPANS = 128
+"""Ranges of all that is fetched, about: so many that no line is at work for long on the last one of
+them while the others rest, and few enough to cost little."""
+
 PIECE = 1 << 20
 """Bytes of the file that are put together at a time, unless one chunk has more. 4 MiB take up to
 20 MiB more memory, and no less time."""
@@ -89,9 +96,11 @@ def spans_of(chunks: Sequence[Chunk], missing: Sequence[int], gap: int = 0) -> I
 
     :param missing: the numbers of the chunks, rising.
     """
+    packed = sum(chunks[number].packed for number in missing)
+    most = min(SPAN, max(SPAN_LEAST, packed // SPANS))
     span: Span | None = None
     for number in missing:
-        if span is not None and _joins(chunks, span, number, gap):
+        if span is not None and _joins(chunks, span, number, gap, most):
             span = span._replace(last=number + 1, end=chunks[number].end)
             continue
         if span is not None:
@@ -101,11 +110,11 @@ def spans_of(chunks: Sequence[Chunk], missing: Sequence[int], gap: int = 0) -> I
         yield span
 
 
-def _joins(chunks: Sequence[Chunk], span: Span, number: int, gap: int) -> bool:
+def _joins(chunks: Sequence[Chunk], span: Span, number: int, gap: int, most: int) -> bool:
     chunk = chunks[number]
     return (
         chunk.begin - span.end <= gap
-        and chunk.end - span.begin <= SPAN
+        and chunk.end - span.begin <= most
         and chunk.offset + chunk.length - chunks[span.first].offset <= PIECE
     )
 

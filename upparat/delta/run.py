@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -18,8 +18,11 @@ from .lines import LINES, Line, LineFactory, NotFetched, Source, SpanFetcher, fe
 from .plan import Span, chunk_at, runs
 from .seeds import Seeds
 
-FIRST = 1 << 16
-"""Bytes of the first request: the whole header of most files."""
+FIRST = 12 << 10
+"""Bytes of the first request: a server may send so many at once, without an answer of TCP."""
+
+PART = 1 << 14
+"""Bytes of the header that one of the next requests brings, at the least."""
 
 PROBED = 1 << 26
 """Bytes that are read of each seed for nothing, at the most."""
@@ -65,15 +68,15 @@ class DeltaRun:
             lines = [self._connect() for _ in range(LINES)]
             for line in lines:
                 stack.callback(line.close)
-            assembly = self.assembly or await self._prepare(journey, lines[-1])
+            assembly = self.assembly or await self._prepare(journey, lines)
             spans = assembly.begin(journey)
             fetcher = SpanFetcher(lines, self._source, spans, self._stock)
             stack.callback(fetcher.close)
             await assembly.bring(journey, fetcher)
         self.finished = True
 
-    async def _prepare(self, journey: Journey, line: Line) -> Assembly:
-        header = await self._fetch_header(journey, line)
+    async def _prepare(self, journey: Journey, lines: Sequence[Line]) -> Assembly:
+        header = await self._fetch_header(journey, lines)
         if journey.job.size not in (None, header.size):
             raise DeltaError(f"it holds {header.size} bytes, and size is {journey.job.size}")
         seeds = await journey.work.run(lambda: Seeds(self._paths, self._tables, header))
@@ -100,15 +103,26 @@ class DeltaRun:
             if missed >= PROBED:
                 return
 
-    async def _fetch_header(self, journey: Journey, line: Line) -> Header:
+    async def _fetch_header(self, journey: Journey, lines: Sequence[Line]) -> Header:
         scope = journey.work.scope
-        data, source = await fetch_range(line, scope, self._source, 0, FIRST)
-        lead = parse_lead(data[:LEAD])
-        if lead.end > len(data):
-            rest, source = await fetch_range(line, scope, source, len(data), lead.end)
-            data += rest
-        header = await journey.work.run(lambda: parse_header(data[: lead.end]))
+        data, source = await fetch_range(lines[-1], scope, self._source, 0, FIRST)
+        end = parse_lead(data[:LEAD]).end
+        parts = list(_parts(len(data), min(end, source.total or end)))
+        fetcher = SpanFetcher(lines, source, parts, {})
+        try:
+            data = b"".join([data, *[await scope.wait(fetcher.take(part)) for part in parts]])
+        finally:
+            fetcher.close()
+        header = await journey.work.run(lambda: parse_header(data[:end]))
         if header.total != source.total:
             raise NotFetched(Permanent(f"it has {source.total} bytes instead of {header.total}"))
         self._source = source
         return header
+
+
+def _parts(begin: int, end: int) -> Iterator[Span]:
+    """Cut the rest of the header into parts that all lines fetch at once: each of them begins
+    slowly."""
+    size = max(PART, -(-(end - begin) // LINES))
+    for cut in range(begin, end, size):
+        yield Span(0, 0, cut, min(cut + size, end))

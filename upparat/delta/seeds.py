@@ -24,20 +24,20 @@ class Seeds:
     def __init__(self, paths: Sequence[Path], tables: Sequence[bytes], header: Header) -> None:
         self._paths = [path for path in paths if _readable(path)]
         self._checksum: Checksum = header.checksum
-        self._offsets: dict[bytes, list[int]] = {}
+        self._offsets: dict[bytes, tuple[int, ...]] = {}
         if self._paths:
-            self._look_up({_short(chunk) for chunk in header.chunks}, tables)
+            self._offsets = dict.fromkeys(map(_short, header.chunks), ())
+            self._look_up(tables)
 
-    def _look_up(self, wanted: set[bytes], tables: Sequence[bytes]) -> None:
+    def _look_up(self, tables: Sequence[bytes]) -> None:
         for table in tables:
             seen = set()
-            for digest, offset in places(table, wanted):
+            for digest, offset in places(table, self._offsets):
                 if digest in seen:  # zeros, for one, are in many places: one of them will do
                     continue
                 seen.add(digest)
-                offsets = self._offsets.setdefault(digest, [])
-                if offset not in offsets:
-                    offsets.append(offset)
+                if offset not in self._offsets[digest]:
+                    self._offsets[digest] += (offset,)
 
     def __bool__(self) -> bool:
         """Whether there is a seed at all."""
@@ -45,7 +45,7 @@ class Seeds:
 
     def promise(self, chunk: Chunk) -> bool:
         """Whether a seed should have this chunk."""
-        return _short(chunk) in self._offsets
+        return bool(self._offsets.get(_short(chunk)))
 
     def probe(self, chunks: Sequence[Chunk]) -> int:
         """Look for chunks at the places that the new file has them. Call it in a thread.
@@ -57,7 +57,7 @@ class Seeds:
             seeds = list(self._opened(stack))
             for chunk in chunks:
                 if any(self._holds(seed, chunk, chunk.offset) is not None for seed in seeds):
-                    self._offsets.setdefault(_short(chunk), []).append(chunk.offset)
+                    self._offsets[_short(chunk)] += (chunk.offset,)
                     found += 1
         return found
 
@@ -66,6 +66,26 @@ class Seeds:
         with ExitStack() as stack:
             seeds = list(self._opened(stack))
             return [self._read(seeds, chunk) for chunk in chunks]
+
+    def read_row(self, chunks: Sequence[Chunk]) -> bytes | None:
+        """Read chunks at once that lie in a row in the first seed, as most do; ``None`` if these do
+        not. Call it in a thread.
+
+        :param chunks: in the order of the file; the first one is promised.
+        """
+        first, last = chunks[0], chunks[-1]
+        offset, size = self._offsets[_short(first)][0], last.offset + last.length - first.offset
+        with ExitStack() as stack:
+            seed = next(self._opened(stack), None)
+            data = b"" if seed is None else _bytes_at(seed, size, offset)
+        return data if len(data) == size and self._are(chunks, data) else None
+
+    def _are(self, chunks: Sequence[Chunk], data: bytes) -> bool:
+        view, begin = memoryview(data), chunks[0].offset
+        return all(
+            self._checksum.of(view[chunk.offset - begin :][: chunk.length]) == chunk.digest
+            for chunk in chunks
+        )
 
     def _opened(self, stack: ExitStack) -> Iterator[int]:
         for path in self._paths:

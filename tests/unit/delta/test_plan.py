@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.delta.bench import zchunk
+from upparat.delta import plan
 from upparat.delta.header import parse_header
 from upparat.delta.plan import Run, Span, chunk_at, make_plan, spans_of
 
@@ -25,6 +26,21 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual(len(make_plan(HEADER, [2, 3, 5], gap).spans), 1)
         self.assertEqual(len(make_plan(HEADER, [2, 3, 5], gap - 1).spans), 2)
 
+    def test_a_large_delta_has_larger_ranges(self) -> None:
+        """And at least some of its ranges are left for the other lines at its end."""
+        packed = sum(chunk.packed for chunk in HEADER.chunks)
+        [each] = {chunk.packed for chunk in HEADER.chunks}
+        for spans, least, most, expected in (
+            (5, 1, packed, 5),
+            (2, 1, packed, 2),
+            (5, 5 * each, packed, 2),
+            (1, 1, 2 * each, 5),
+        ):
+            self.patch(plan, "SPANS", spans)
+            self.patch(plan, "SPAN_LEAST", least)
+            self.patch(plan, "SPAN", most)
+            self.assertEqual(len(list(spans_of(HEADER.chunks, range(10)))), expected)
+
     def test_what_is_there_is_not_fetched(self) -> None:
         pieces = list(make_plan(HEADER, [2, 3, 5], 0).pieces(350))
         begin, end = HEADER.chunks[3].begin, HEADER.chunks[3].end
@@ -37,13 +53,13 @@ class PlanTests(SynchronousTestCase):
     def test_pieces_are_the_rest_of_the_file(
         self, missing: set[int], gap: int, length: int
     ) -> None:
-        plan = make_plan(HEADER, missing, gap)
+        made = make_plan(HEADER, missing, gap)
         numbers: list[int] = []
         fetched: set[int] = set()
-        for piece in plan.pieces(length):
+        for piece in made.pieces(length):
             numbers += range(piece.first, piece.last)
             if isinstance(piece, Span):
                 fetched |= set(range(piece.first, piece.last))
         self.assertEqual(numbers, list(range(chunk_at(HEADER.chunks, length), 10)))
         self.assertLessEqual({each for each in missing if each in numbers}, fetched)
-        self.assertLessEqual(plan.reused(length), length)
+        self.assertLessEqual(made.reused(length), length)

@@ -15,8 +15,8 @@ from tests.unit.delta.bench import zchunk
 from tests.unit.delta.lines_bench import URL, FakeServer, MemorySink, Reply, make_journey
 from upparat.delta import plan, run
 from upparat.delta.header import DeltaError, parse_header
-from upparat.delta.lines import NotFetched
-from upparat.delta.run import FIRST, DeltaRun
+from upparat.delta.lines import LINES, NotFetched
+from upparat.delta.run import FIRST, PART, DeltaRun
 from upparat.delta.tables import table_of
 from upparat.download.response import Permanent, Temporary
 
@@ -85,17 +85,49 @@ class RunTests(SynchronousTestCase):
         assert self.run_.assembly is not None
         self.assertEqual((self.sink.content, self.run_.assembly.reused), (NEW, 0))
 
-    def test_a_long_header(self) -> None:
-        """The first request does not bring all of it."""
+    def long(self, count: int) -> int:
+        """Let the server have so many chunks. Returns the length of the header."""
         randbytes = random.Random(1).randbytes
-        chunks = [randbytes(20) + bytes(400) for _ in range(1000)]
+        chunks = [randbytes(20) + bytes(400) for _ in range(count)]
+        self.new = b"".join(chunks)
         self.server.content = zchunk(chunks)
         self.patch(plan, "SPAN", 1 << 19)
         self.size = None
+        return parse_header(self.server.content).length
+
+    def test_a_long_header(self) -> None:
+        """The first request does not bring all of it."""
+        length = self.long(1000)
         self.assertIsNone(self.attempt())
-        self.assertEqual(self.sink.content, b"".join(chunks))
-        length = parse_header(self.server.content).length
-        self.assertEqual(self.server.ranges[1], f"{FIRST}-{length - 1}")
+        self.assertEqual(self.sink.content, self.new)
+        begins = range(FIRST, length, PART)
+        parts = [f"{begin}-{min(begin + PART, length) - 1}" for begin in begins]
+        self.assertGreater(len(parts), 2)
+        self.assertEqual(self.server.ranges[1 : 1 + len(parts)], parts)
+
+    def test_the_parts_of_a_header_come_side_by_side(self) -> None:
+        length = self.long(5000)
+        self.assertGreater(length, FIRST + LINES * PART)
+        self.server.held = []
+        attempt = self.run_.attempt(make_journey(self.sink, size=None), URL)
+        fetched = Deferred.fromCoroutine(attempt)
+        self.server.release()
+        self.assertEqual(len(self.server.held), LINES)
+        for number in reversed(range(LINES)):
+            self.server.release(number)
+        self.assertGreater(len(self.server.asked), 1 + LINES, "the chunks follow")
+        while self.server.held:
+            self.server.release()
+        self.assertIsNone(self.successResultOf(fetched))
+        self.assertEqual(self.sink.content, self.new)
+
+    def test_a_part_of_a_header_that_fails(self) -> None:
+        self.long(1000)
+        self.server.replies = [Reply(), Reply(), Reply(503)]
+        problem = self.attempt()
+        self.assertEqual(problem.value.outcome, Temporary("HTTP 503 Service Unavailable"))
+        self.assertIsNone(self.attempt())
+        self.assertEqual(self.sink.content, self.new)
 
     def test_a_header_that_is_cut_off(self) -> None:
         self.server.content = self.server.content[:300]

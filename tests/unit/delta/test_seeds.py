@@ -86,6 +86,33 @@ class SeedTests(SynchronousTestCase):
         self.assertEqual([seeds.promise(chunk) for chunk in NEW.chunks], [True, False, True])
         self.assertEqual(seeds.read(NEW.chunks), [CHUNKS[2], None, CHUNKS[0]])
 
+    def test_a_row(self) -> None:
+        """Chunks that lie one behind the other are read at once."""
+        new = parse_header(zchunk([b"new", *CHUNKS]))
+        seeds = Seeds([self.seed], [table_of(OLD)], new)
+        read: list[int] = []
+        pread = os.pread
+
+        def noted(descriptor: int, length: int, offset: int) -> bytes:
+            read.append(length)
+            return pread(descriptor, length, offset)
+
+        self.patch(os, "pread", noted)
+        self.assertEqual(seeds.read_row(new.chunks[1:]), b"".join(CHUNKS))
+        self.assertEqual(seeds.read_row(new.chunks[2:3]), CHUNKS[1])
+        self.assertEqual(read, [150, 50])
+
+    def test_what_is_no_row(self) -> None:
+        other = parse_header(zchunk([CHUNKS[0], CHUNKS[2]]))
+        self.assertIsNone(Seeds([self.seed], [table_of(OLD)], other).read_row(other.chunks))
+        seeds = Seeds([self.seed], [table_of(OLD)], OLD)
+        whole = b"".join(CHUNKS)
+        for content in (b"A" + whole[1:], whole[:-1] + b"C", whole[:-1], b""):
+            self.seed.write_bytes(content)
+            self.assertIsNone(seeds.read_row(OLD.chunks))
+        self.seed.unlink()
+        self.assertIsNone(seeds.read_row(OLD.chunks))
+
     def test_the_second_seed_has_it(self) -> None:
         first = Path(self.mktemp())
         first.write_bytes(bytes(1000))
