@@ -8,12 +8,12 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
+from unittest import SkipTest, mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from upparat import linux as libc
-from upparat.linux import begin_writing, give_back_memory, read_boot_id, reserve
+from upparat.linux import begin_writing, give_back_memory, read_boot_id, reserve, share_memory
 
 MIB = 1 << 20
 
@@ -108,6 +108,36 @@ print(before, resident())
 """
 
 
+class ShareMemoryTests(SynchronousTestCase):
+    def test_few_arenas(self) -> None:
+        """glibc itself counts them: it names each."""
+        if libc._function("malloc_stats") is None:
+            raise SkipTest("this C library has no arenas")
+        result = subprocess.run([sys.executable, "-c", SHARE], capture_output=True, check=True)
+        self.assertEqual(result.stderr.count(b"Arena "), 3, result.stderr)
+
+
+SHARE = """
+import ctypes, threading
+from upparat.linux import share_memory
+
+share_memory()
+together = threading.Barrier(6)
+
+def work():
+    together.wait()
+    piece = bytes(100_000)
+    together.wait()
+
+threads = [threading.Thread(target=work) for _ in range(6)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+ctypes.CDLL(None).malloc_stats()
+"""
+
+
 class FunctionTests(SynchronousTestCase):
     def test_what_is_there_and_what_is_not(self) -> None:
         self.assertIsNotNone(libc._function("fallocate"))
@@ -140,6 +170,7 @@ class FailingCallTests(FileCase):
         reserve(self.fd, 0, MIB)
         begin_writing(self.fd, 0, MIB)
         give_back_memory()
+        share_memory()
 
     def test_without_ctypes(self) -> None:
         for error in (OSError("Dynamic loading not supported"), MemoryError()):
@@ -155,7 +186,7 @@ class FailingCallTests(FileCase):
             call = mock.Mock(side_effect=error)
             with mock.patch.object(libc, "_function", return_value=call):
                 self.call_all()
-            self.assertEqual(call.call_count, 3)
+            self.assertEqual(call.call_count, 4)
 
     def test_a_call_that_reports_an_error(self) -> None:
         call = mock.Mock(return_value=-1)

@@ -7,6 +7,7 @@ are imported for the first download.
 from __future__ import annotations
 
 from upparat.config.settings import DownloadSettings
+from upparat.linux import share_memory
 
 from .exchange import CancelScope, DownloadReactor, Exchange
 
@@ -21,6 +22,8 @@ class Client:
     def load(self) -> None:
         """Import all that an exchange needs. Call it in a thread, because it may take a second."""
         from . import http  # noqa: F401
+
+        share_memory()  # the threads of a download pass large pieces on
 
     def exchange(self, scope: CancelScope) -> Exchange:
         """Return a new exchange, all waits of which go through ``scope``."""
