@@ -55,6 +55,12 @@ class Request:
         return self.headers.get("range")
 
     @property
+    def bounds(self) -> tuple[int, int]:
+        """The first byte of the range that was asked for, and the last one; 0 without a range."""
+        first, last = (self.range or "bytes=0-0").removeprefix("bytes=").split("-")
+        return int(first), int(last)
+
+    @property
     def if_match(self) -> str | None:
         return self.headers.get("if-match")
 
@@ -77,6 +83,7 @@ class Step:
     chunked: bool = False
     rate: float | None = None
     content: bytes | None = None
+    begin: int = 0
     times: int = 1
 
 
@@ -152,12 +159,15 @@ class File:
         """
         self._append(Step(cut=after_bytes, reset=reset, times=times))
 
-    def stall(self, after_bytes: int = -1, times: int = 1, *, endless: bool = False) -> None:
+    def stall(
+        self, after_bytes: int = -1, times: int = 1, *, endless: bool = False, begin: int = 0
+    ) -> None:
         """Say nothing after so many bytes of body (-1: not even the head), until released.
 
-        An endless body is one whose length is not told: its end is the connection's.
+        An endless body is one whose length is not told: its end is the connection's. Ranges that
+        begin before ``begin`` are served well.
         """
-        self._append(Step(stall=after_bytes, endless=endless, times=times))
+        self._append(Step(stall=after_bytes, endless=endless, begin=begin, times=times))
 
     def ignore_range(self, times: int = 1) -> None:
         """200 with the whole file, whatever was asked."""
@@ -212,6 +222,8 @@ class File:
             if not self._script:
                 return Step()
             step = self._script[0]
+            if step.begin and request.bounds[0] < step.begin:
+                return Step()
             if step.times != FOREVER:
                 step.times -= 1
                 if step.times == 0:
