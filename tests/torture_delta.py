@@ -136,19 +136,13 @@ class DeltaUpdate:
 
     def _wrong(self, world: World, file: File, lives: Sequence[Sequence[Request]]) -> list[str]:
         allowed = UNDER_WAY + (IN_THE_PIPE if self.streamed else 0)
-        again = [len(each) for each in repeated([list(map(bounds, life)) for life in lives])]
+        again = [len(each) for each in repeated([[each.bounds for each in life] for life in lives])]
         self.most_again = max(again, default=0)
         return [
             *([f"{file.sent} bytes of the file"] if file.sent else []),
             *([f"ranges again: {again}"] if self.most_again > allowed else []),
             *(["the delta was given up"] if "the delta is not used" in world.agent.log else []),
         ]
-
-
-def bounds(request: Request) -> tuple[int, int]:
-    """The first byte that was asked for, and the last one."""
-    first, last = (request.range or "bytes=0-0").removeprefix("bytes=").split("-")
-    return int(first), int(last)
 
 
 def repeated(lives: Sequence[Sequence[tuple[int, int]]]) -> Iterator[list[tuple[int, int]]]:

@@ -1,7 +1,7 @@
 """Calls of Linux and its C library that Python lacks.
 
-They reserve room for a growing file, begin to write bytes to the disk, and keep memory small that
-is not used. This only makes things faster or smaller. Where Python has no working ctypes, or the C
+They reserve room for a growing file, begin to write bytes to the disk, and save memory. The agent
+works without them, but slower and with more memory. Where Python has no working ctypes, or the C
 library or the file system lacks the call, they do nothing. They never raise, except
 :func:`reserve` if the disk has no room.
 """
@@ -27,8 +27,12 @@ _SYNC_FILE_RANGE = ("c_int", "c_int64", "c_int64", "c_uint")
 _MALLOC_TRIM = ("c_size_t",)
 _MALLOPT = ("c_int", "c_int")
 
-_ARENA_MAX, _ARENAS = -8, 3
-"""``M_ARENA_MAX``, and how many of them are enough for threads that mostly wait or hash."""
+_ARENA_MAX = -8
+"""``M_ARENA_MAX``: how many arenas glibc's malloc has. A thread takes memory from one of them."""
+
+_ARENAS = 3
+"""Arenas for the reactor, and for one thread that reads and one that writes. With two of them, a
+delta was slower."""
 
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -79,9 +83,9 @@ def give_back_memory() -> None:
 
 
 def share_memory() -> None:
-    """Let all threads share the memory that they have freed: mallopt(3).
+    """Let threads share the memory that they have freed: mallopt(3).
 
-    Otherwise each of them keeps some MiB of its own once it has had a large piece in hand.
+    Otherwise each thread keeps some MiB for itself once it has freed a large piece.
     """
     _try(_function("mallopt", *_MALLOPT), _ARENA_MAX, _ARENAS)
 

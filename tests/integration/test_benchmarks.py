@@ -93,6 +93,7 @@ def test_deltas(tmp_path: Path) -> None:
         cells = [row.split(" | ") for row in rows]
         sent = {name: float(size.removesuffix(" MiB")) for _, name, size, *_ in cells}
         assert 0 < sent["upparat, a delta"] < sent["upparat, the whole file"]
+        assert sent["upparat, a delta"] <= 1.05 * sent["zckdl -s, unzck"]
 
 
 def test_cold_start_and_idleness(tmp_path: Path) -> None:

@@ -18,6 +18,15 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+def comes_true(condition: Callable[[], object]) -> bool:
+    """Block until the condition holds. Returns whether it does within ``PATIENCE`` seconds."""
+    try:
+        wait_until(condition)
+    except AssertionError:
+        return False
+    return True
+
+
 def listens(host: str, port: int) -> bool:
     """Whether a connection is taken there."""
     try:

@@ -24,7 +24,7 @@ from .agent import Agent
 from .files import File, FileServer
 from .mosquitto import Mosquitto
 from .scripts import Hooks, Step, adopt, copy_file, digest, leave, pause, say, swallow, write
-from .waiting import wait_until
+from .waiting import comes_true
 
 THING = "device-1"
 CLIENT_ID = "agent-1"
@@ -212,17 +212,13 @@ class World:
         ]
 
     def _untidied(self, job_id: str) -> list[str]:
-        """Whether the cleanup hook does not come to its end."""
+        """A line if the cleanup hook does not come to its end."""
 
         def tidied() -> bool:
             calls = self.hooks.calls("cleanup")
             return any(each.code == 0 and each.env["UPPARAT_JOB_ID"] == job_id for each in calls)
 
-        try:
-            wait_until(tidied)
-        except AssertionError:
-            return [f"{job_id} was not tidied up"]
-        return []
+        return [] if comes_true(tidied) else [f"{job_id} was not tidied up"]
 
     @property
     def version(self) -> str:
@@ -261,8 +257,4 @@ class World:
 
     def leftovers(self) -> list[str]:
         """What an update has left behind; waits for the agent to tidy up."""
-        try:
-            wait_until(lambda: not self.agent.leftovers())
-        except AssertionError:
-            return self.agent.leftovers()
-        return []
+        return [] if comes_true(lambda: not self.agent.leftovers()) else self.agent.leftovers()

@@ -103,7 +103,7 @@ class Assembly:
         return [data for data in found.values() if data is not None], reused
 
     def _from_seeds(self, wanted: Sequence[Chunk]) -> Sequence[bytes | None]:
-        """Read chunks, all in one part if they lie in a row."""
+        """Read chunks one by one, or all in one part if they lie in a row."""
         row = self._seeds.read_row(wanted)
         return self._seeds.read(wanted) if row is None else [row]
 

@@ -16,11 +16,11 @@ SPAN = 1 << 19
 """Packed bytes of one range at the most, unless one chunk has more."""
 
 SPAN_LEAST = 1 << 16
-"""Packed bytes that one range may have in any case."""
+"""The bound of a range is never below so many packed bytes: each request costs some time."""
 
 SPANS = 128
-"""Ranges of all that is fetched, about: so many that no line is at work for long on the last one of
-them while the others rest, and few enough to cost little."""
+"""Between these two, the bound is this part of all that is fetched. Ranges come to their use in
+order: a long one on a slow line would keep the other lines waiting."""
 
 PIECE = 1 << 20
 """Bytes of the file that are put together at a time, unless one chunk has more. 4 MiB take up to

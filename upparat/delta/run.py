@@ -19,10 +19,11 @@ from .plan import Span, chunk_at, runs
 from .seeds import Seeds
 
 FIRST = 12 << 10
-"""Bytes of the first request: a server may send so many at once, without an answer of TCP."""
+"""Bytes of the first request. A server sends so many before TCP waits for the first
+acknowledgement: ten segments (RFC 6928)."""
 
 PART = 1 << 14
-"""Bytes of the header that one of the next requests brings, at the least."""
+"""Bytes of the header that each of the next requests asks for, at the least."""
 
 PROBED = 1 << 26
 """Bytes that are read of each seed for nothing, at the most."""
@@ -121,8 +122,8 @@ class DeltaRun:
 
 
 def _parts(begin: int, end: int) -> Iterator[Span]:
-    """Cut the rest of the header into parts that all lines fetch at once: each of them begins
-    slowly."""
+    """Cut the rest of the header into a part for each line. TCP begins slowly on each of them, so
+    all bring it together sooner than one."""
     size = max(PART, -(-(end - begin) // LINES))
     for cut in range(begin, end, size):
         yield Span(0, 0, cut, min(cut + size, end))

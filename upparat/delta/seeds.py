@@ -56,7 +56,7 @@ class Seeds:
         with ExitStack() as stack:
             seeds = list(self._opened(stack))
             for chunk in chunks:
-                if any(self._holds(seed, chunk, chunk.offset) is not None for seed in seeds):
+                if any(self._row(seed, [chunk], chunk.offset) is not None for seed in seeds):
                     self._offsets[_short(chunk)] += (chunk.offset,)
                     found += 1
         return found
@@ -73,19 +73,10 @@ class Seeds:
 
         :param chunks: in the order of the file; the first one is promised.
         """
-        first, last = chunks[0], chunks[-1]
-        offset, size = self._offsets[_short(first)][0], last.offset + last.length - first.offset
         with ExitStack() as stack:
             seed = next(self._opened(stack), None)
-            data = b"" if seed is None else _bytes_at(seed, size, offset)
-        return data if len(data) == size and self._are(chunks, data) else None
-
-    def _are(self, chunks: Sequence[Chunk], data: bytes) -> bool:
-        view, begin = memoryview(data), chunks[0].offset
-        return all(
-            self._checksum.of(view[chunk.offset - begin :][: chunk.length]) == chunk.digest
-            for chunk in chunks
-        )
+            offset = self._offsets[_short(chunks[0])][0]
+            return None if seed is None else self._row(seed, chunks, offset)
 
     def _opened(self, stack: ExitStack) -> Iterator[int]:
         for path in self._paths:
@@ -97,7 +88,7 @@ class Seeds:
     def _read(self, seeds: list[int], chunk: Chunk) -> bytes | None:
         for offset in self._offsets.get(_short(chunk), ()):
             for place, seed in enumerate(seeds):
-                data = self._holds(seed, chunk, offset)
+                data = self._row(seed, [chunk], offset)
                 if data is not None:
                     self._prefer(seeds, place)
                     return data
@@ -109,10 +100,17 @@ class Seeds:
             seeds.insert(0, seeds.pop(place))
             self._paths.insert(0, self._paths.pop(place))
 
-    def _holds(self, seed: int, chunk: Chunk, offset: int) -> bytes | None:
-        data = _bytes_at(seed, chunk.length, offset)
-        right = len(data) == chunk.length and self._checksum.of(data) == chunk.digest
-        return data if right else None
+    def _row(self, seed: int, chunks: Sequence[Chunk], offset: int) -> bytes | None:
+        """Read chunks that lie in a row from this offset on; ``None`` if one is not there."""
+        begin, end = chunks[0].offset, chunks[-1].offset + chunks[-1].length
+        data = _bytes_at(seed, end - begin, offset)
+        if len(data) < end - begin:
+            return None
+        view, of = memoryview(data), self._checksum.of
+        right = (
+            of(view[chunk.offset - begin :][: chunk.length]) == chunk.digest for chunk in chunks
+        )
+        return data if all(right) else None
 
 
 def _readable(path: Path) -> bool:

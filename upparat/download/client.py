@@ -23,7 +23,7 @@ class Client:
         """Import all that an exchange needs. Call it in a thread, because it may take a second."""
         from . import http  # noqa: F401
 
-        share_memory()  # the threads of a download pass large pieces on
+        share_memory()  # each piece of a file passes through several threads
 
     def exchange(self, scope: CancelScope) -> Exchange:
         """Return a new exchange, all waits of which go through ``scope``."""

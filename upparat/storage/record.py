@@ -167,6 +167,7 @@ class _Ending:
 
     @classmethod
     def of(cls, end: _UndeliveredReport) -> _Ending:
+        """Return the end of an update whose last report AWS does not have yet."""
         return cls(*end.key, end.facts.get("to", ""), end.state, end.message)
 
     def ending(self) -> Ending:
@@ -408,12 +409,14 @@ class FileRecord:
         self._content = self._read()
         verified = self._doubt_success()
         update = self._content.update
-        end = next((each for each in self._content.owed if update and each.key == update.key), None)
-        if end is not None:  # the agent died before it could say that it tidies up
-            tidy = {"update": None, "tries": (), "rollback": None, "uncleaned": _Ending.of(end)}
-            self._content = replace(self._content, **tidy)  # type: ignore[arg-type]
-            return None
         if update is None:
+            return None
+        end = next((entry for entry in self._content.owed if entry.key == update.key), None)
+        if end is not None:  # the agent died before it could note that it tidies up
+            uncleaned = _Ending.of(end)
+            self._content = replace(
+                self._content, update=None, tries=(), rollback=None, uncleaned=uncleaned
+            )
             return None
         same_boot = bool(self._boot_id) and self._content.boot_id == self._boot_id
         last = self._content.installation

@@ -27,7 +27,7 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual(len(make_plan(HEADER, [2, 3, 5], gap - 1).spans), 2)
 
     def test_a_large_delta_has_larger_ranges(self) -> None:
-        """And at least some of its ranges are left for the other lines at its end."""
+        """Their bound is a part of the whole, which has bounds of its own."""
         packed = sum(chunk.packed for chunk in HEADER.chunks)
         [each] = {chunk.packed for chunk in HEADER.chunks}
         for spans, least, most, expected in (
