@@ -26,7 +26,11 @@ PART = 1 << 14
 """Bytes of the header that each of the next requests asks for, at the least."""
 
 PROBED = 1 << 26
-"""Bytes that are read of each seed for nothing, at the most."""
+"""Bytes in a row that are read of each seed for nothing, at the most."""
+
+PROBED_PART = 4
+"""At the most, they are this part of the bytes that no table knows. If few are unknown, they are
+new: to look for them on a slow flash would take as long as to fetch them."""
 
 
 class DeltaRun:
@@ -89,19 +93,20 @@ class DeltaRun:
         return self.assembly
 
     async def _probe(self, journey: Journey, header: Header, seeds: Seeds) -> None:
-        """Look for chunks that no table knows, until :data:`PROBED` bytes in a row are not there.
+        """Look for chunks that no table knows, until many bytes in a row are not there.
 
         They are there if a stream into a seed was cut off, or the table is lost and little has
         moved.
         """
         wanted = header.chunks[chunk_at(header.chunks, journey.partial.length) :]
         unknown = [chunk for chunk in wanted if not seeds.promise(chunk)] if seeds else []
+        patience = min(PROBED, sum(chunk.length for chunk in unknown) // PROBED_PART)
         missed = 0
         for run in runs(unknown, 0, len(unknown)):
             chunks = unknown[run.first : run.last]
             found = await journey.work.run(partial(seeds.probe, chunks))
             missed = 0 if found else missed + sum(chunk.length for chunk in chunks)
-            if missed >= PROBED:
+            if missed > patience:
                 return
 
     async def _fetch_header(self, journey: Journey, lines: Sequence[Line]) -> Header:

@@ -85,6 +85,18 @@ class RunTests(SynchronousTestCase):
         assert self.run_.assembly is not None
         self.assertEqual((self.sink.content, self.run_.assembly.reused), (NEW, 0))
 
+    def test_few_unknown_chunks_are_not_looked_for_long(self) -> None:
+        """A quarter of them may be missing in a row: here one of four."""
+        self.patch(plan, "PIECE", 1000)
+        known = table_of(parse_header(zchunk([b"?" * 4000, *CHUNKS[4:]])))
+        for missing, reused in ((1, 7000), (2, 4000)):
+            self.sink, seed = MemorySink(), Path(self.mktemp())
+            seed.write_bytes(b"?" * 1000 * missing + NEW[1000 * missing :])
+            self.run_ = self.make(seed, tables=(known,))
+            self.assertIsNone(self.attempt())
+            assert self.run_.assembly is not None
+            self.assertEqual((self.sink.content, self.run_.assembly.reused), (NEW, reused))
+
     def long(self, count: int) -> int:
         """Let the server have so many chunks. Returns the length of the header."""
         randbytes = random.Random(1).randbytes
