@@ -136,7 +136,8 @@ class DeltaUpdate:
 
     def _wrong(self, world: World, file: File, lives: Sequence[Sequence[Request]]) -> list[str]:
         allowed = UNDER_WAY + (IN_THE_PIPE if self.streamed else 0)
-        again = [len(each) for each in repeated([[each.bounds for each in life] for life in lives])]
+        asked = [[each.bounds for each in life if each.bounds] for life in lives]
+        again = [len(each) for each in repeated(asked)]
         self.most_again = max(again, default=0)
         return [
             *([f"{file.sent} bytes of the file"] if file.sent else []),

@@ -17,6 +17,7 @@ import re
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from collections import deque
@@ -55,10 +56,11 @@ class Request:
         return self.headers.get("range")
 
     @property
-    def bounds(self) -> tuple[int, int]:
-        """The first byte of the range that was asked for, and the last one; 0 without a range."""
-        first, last = (self.range or "bytes=0-0").removeprefix("bytes=").split("-")
-        return int(first), int(last)
+    def bounds(self) -> tuple[int, int] | None:
+        """The first byte of the range that was asked for, and the last one: without an end, it is
+        higher than any. ``None`` without a range that can be read."""
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.range or "")
+        return (int(match[1]), int(match[2] or sys.maxsize)) if match else None
 
     @property
     def if_match(self) -> str | None:
@@ -222,7 +224,7 @@ class File:
             if not self._script:
                 return Step()
             step = self._script[0]
-            if step.begin and request.bounds[0] < step.begin:
+            if (request.bounds or (0, 0))[0] < step.begin:
                 return Step()
             if step.times != FOREVER:
                 step.times -= 1
@@ -389,16 +391,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._serve_range(file, request, step)
 
     def _serve_range(self, file: File, request: Request, step: Step) -> None:
-        total = len(file.content)
-        match = re.fullmatch(r"bytes=(\d+)-(\d*)", request.range or "")
-        if not match or step.ignore_range or not file.ranges:
+        total, bounds = len(file.content), request.bounds
+        if bounds is None or step.ignore_range or not file.ranges:
             self._body(file, step, 200, 0)
-        elif int(match[1]) >= total:
+        elif bounds[0] >= total:
             self._answer(416, {"Content-Range": f"bytes */{total}"}, b"")
         else:
-            start = int(match[1]) if step.wrong_start is None else step.wrong_start
-            end = min(int(match[2]) + 1, total) if match[2] else total
-            self._body(file, step, 206, start, end)
+            start = bounds[0] if step.wrong_start is None else step.wrong_start
+            self._body(file, step, 206, start, min(bounds[1] + 1, total))
 
     def _body(
         self, file: File, step: Step, status: int, start: int, end: int | None = None

@@ -12,18 +12,16 @@ PATIENCE = 60.0
 
 def wait_until(condition: Callable[[], object]) -> None:
     """Block until the condition holds; fail after ``PATIENCE`` seconds."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it does not happen"
-        time.sleep(0.02)
+    assert comes_true(condition), "it does not happen"
 
 
 def comes_true(condition: Callable[[], object]) -> bool:
     """Block until the condition holds. Returns whether it does within ``PATIENCE`` seconds."""
-    try:
-        wait_until(condition)
-    except AssertionError:
-        return False
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.02)
     return True
 
 

@@ -26,11 +26,12 @@ PART = 1 << 14
 """Bytes of the header that each of the next requests asks for, at the least."""
 
 PROBED = 1 << 26
-"""Bytes in a row that are read of each seed for nothing, at the most."""
+"""The agent looks for unknown chunks in the seeds until more bytes in a row than these
+are not there."""
 
 PROBED_PART = 4
-"""At the most, they are this part of the bytes that no table knows. If few are unknown, they are
-new: to look for them on a slow flash would take as long as to fetch them."""
+"""It also stops once more than a quarter of the unknown bytes are not there. If few chunks are
+unknown, they are new, and the agent would read the seeds for nothing."""
 
 
 class DeltaRun:
@@ -93,7 +94,7 @@ class DeltaRun:
         return self.assembly
 
     async def _probe(self, journey: Journey, header: Header, seeds: Seeds) -> None:
-        """Look for chunks that no table knows, until many bytes in a row are not there.
+        """Look for chunks that no table knows, within :data:`PROBED` and :data:`PROBED_PART`.
 
         They are there if a stream into a seed was cut off, or the table is lost and little has
         moved.
