@@ -12,15 +12,9 @@ from .header import Chunk, Header
 GAP = 1 << 14
 """Bytes between two ranges that are fetched along: a request of its own would cost more time."""
 
-SPAN = 1 << 19
-"""Packed bytes of one range at the most, unless one chunk has more."""
-
-SPAN_LEAST = 1 << 16
-"""The bound of a range is never below so many packed bytes: each request costs some time."""
-
-SPANS = 128
-"""Between these two, the bound is this part of all that is fetched. Ranges come to their use in
-order: a long one on a slow line would keep the other lines waiting."""
+SPAN = 96 << 10
+"""Packed bytes of one range at the most, unless one chunk has more. Ranges come to their use in
+order: long ones on a slow line keep the other lines waiting, and short ones cost more requests."""
 
 PIECE = 1 << 20
 """Bytes of the file that are put together at a time, unless one chunk has more. 4 MiB take up to
@@ -96,11 +90,9 @@ def spans_of(chunks: Sequence[Chunk], missing: Sequence[int], gap: int = 0) -> I
 
     :param missing: the numbers of the chunks, rising.
     """
-    packed = sum(chunks[number].packed for number in missing)
-    most = min(SPAN, max(SPAN_LEAST, packed // SPANS))
     span: Span | None = None
     for number in missing:
-        if span is not None and _joins(chunks, span, number, gap, most):
+        if span is not None and _joins(chunks, span, number, gap):
             span = span._replace(last=number + 1, end=chunks[number].end)
             continue
         if span is not None:
@@ -110,11 +102,11 @@ def spans_of(chunks: Sequence[Chunk], missing: Sequence[int], gap: int = 0) -> I
         yield span
 
 
-def _joins(chunks: Sequence[Chunk], span: Span, number: int, gap: int, most: int) -> bool:
+def _joins(chunks: Sequence[Chunk], span: Span, number: int, gap: int) -> bool:
     chunk = chunks[number]
     return (
         chunk.begin - span.end <= gap
-        and chunk.end - span.begin <= most
+        and chunk.end - span.begin <= SPAN
         and chunk.offset + chunk.length - chunks[span.first].offset <= PIECE
     )
 
