@@ -31,7 +31,7 @@ from upparat.delta.header import parse_header
 from upparat.delta.lines import AHEAD
 from upparat.delta.tables import ChunkTables, table_of
 
-SIZE = 3_000_000
+SIZE = 6_000_000
 CHANGES = range(20_000, SIZE, 75_000)
 """Where the new version differs: in about a third of it."""
 

@@ -32,8 +32,9 @@ LINES = 8
 """Connections that fetch at the same time. Most ranges of a small change have less than 50 KiB: one
 connection brings a quarter of what a line of 10 Mbit/s and 100 ms can carry."""
 
-AHEAD = 16
-"""Ranges at the most that are under way or wait for their use. A kill of the agent loses them."""
+AHEAD = 32
+"""Ranges at the most that are under way or wait for their use. A kill of the agent loses them. With
+half of them, all lines were at rest now and then while one waited for a packet that was lost."""
 
 ENOUGH = 1 << 20
 """Bytes of such ranges, with which no third one is begun. With half of them, a line of 10 Mbit/s
