@@ -27,8 +27,11 @@ from upparat.delta.tables import ChunkTables, table_of
 from .delta_data import EXT4, KINDS, MIB, Version, make, old, versions
 from .downloads import ROOT, machine, tell
 
-SLOW = (0, 1, 5)
+SLOW = (0, 1, 5, 20)
 """Changes in per cent that the slow line has to bring."""
+
+RATE = 10e6
+"""Bits a second of the slow line."""
 
 OTHERS = (1, 5)
 """Changes in per cent of squashfs and tar."""
@@ -181,9 +184,18 @@ HEAD = """\
 | changed | | bytes | time | CPU | resident |
 |---|---|---|---|---|---|"""
 
+FAR_HEAD = """\
+| changed | | bytes | time | CPU | resident | time / (bytes / rate) |
+|---|---|---|---|---|---|---|"""
 
-def rows(device: Device, changes: Sequence[int], names: Sequence[str]) -> Iterator[str]:
-    """One line for each change and method."""
+
+def rows(
+    device: Device, changes: Sequence[int], names: Sequence[str], rate: float = 0
+) -> Iterator[str]:
+    """One line for each change and method.
+
+    :param rate: of the line in bits a second, to compare the time with.
+    """
     for change, version in device.versions:
         for name in names if change in changes else ():
             cost = device.run(METHODS[name], version)
@@ -195,6 +207,8 @@ def rows(device: Device, changes: Sequence[int], names: Sequence[str]) -> Iterat
                 f"{cost.cpu:.2f} s",
                 f"{cost.resident / 1024:.1f} MiB",
             ]
+            if rate:
+                cells.append(f"{cost.wall / (cost.sent * 8 / rate):.2f}")
             yield f"| {' | '.join(cells)} |"
 
 
@@ -220,13 +234,13 @@ def far(directory: Path, data: Path, size: int) -> Iterator[str]:
         return
     certs = make_certs(directory / "certs", (SERVER,))
     yield f"\n### ext4, {size} MiB, over HTTP, 10 Mbit/s, 100 ms\n"
-    yield HEAD
+    yield FAR_HEAD
     with (
-        ShapedLink(rtt=0.1, loss=0.0, rate=10e6) as link,
+        ShapedLink(rtt=0.1, loss=0.0, rate=RATE) as link,
         Nginx(directory / "nginx", certs, SERVER, link.server) as server,
     ):
         device = Device(directory, data, server, link.client)
-        yield from rows(device, SLOW, there(FAR))
+        yield from rows(device, SLOW, there(FAR), RATE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
