@@ -22,7 +22,9 @@ from tests.support.certs import make_certs
 from tests.support.nginx import Nginx
 from tests.support.shaped import SERVER, ShapedLink, can_be_shaped
 from upparat.delta.local import read_header
-from upparat.delta.tables import ChunkTables, table_of
+from upparat.delta.plan import runs
+from upparat.delta.seeds import Seeds
+from upparat.delta.tables import ChunkTables, Table, table_of
 
 from .delta_data import EXT4, KINDS, MIB, Version, make, old, versions
 from .downloads import ROOT, machine, tell
@@ -66,6 +68,7 @@ class Device:
         self.here = directory / "here"
         self.tables = directory / "tables"
         self.seed = old(data, kind)
+        self.table = table_after_update(self.seed)
         self.sent = 0
         self.versions = versions(data, kind)
         for _, version in self.versions:
@@ -80,7 +83,7 @@ class Device:
         shutil.rmtree(self.here, ignore_errors=True)
         self.here.mkdir()
         shutil.rmtree(self.tables, ignore_errors=True)
-        ChunkTables(self.tables).add(table_of(read_header(self.seed.zck)))
+        ChunkTables(self.tables).add(self.table)
         os.sync()
         self._server.forget()
         cost = method(self, version)
@@ -106,6 +109,15 @@ class Device:
         facts = json.loads(told)
         cost = Cost(0, facts["wall"], facts["cpu"], facts["resident"])
         return cost, facts.get("told", "")
+
+
+def table_after_update(version: Version) -> Table:
+    """The table of a version that a device has brought by a delta: it knows the sums of chunks."""
+    header = read_header(version.zck)
+    seeds = Seeds([version.image], [table_of(header)], header)
+    for run in runs(header.chunks, 0, len(header.chunks)):
+        seeds.read(header.chunks[run.first : run.last])
+    return table_of(header, seeds.sums)
 
 
 # --- ways to the new version ------------------------------------------------------------------

@@ -13,7 +13,7 @@ from tests.support.files import File, FileServer, Request
 from tests.support.scripts import copy_file, swallow
 from tests.support.waiting import PATIENCE, wait_until
 from tests.support.world import signed
-from tests.support.zchunk import changed, image, requires_zck, zck
+from tests.support.zchunk import changed, image, of_the_same_sum, requires_zck, zck
 from upparat.delta.header import parse_header
 from upparat.delta.plan import chunk_at
 
@@ -124,6 +124,25 @@ def test_into_the_stdin_of_the_install_hook(
         seed.with_suffix(".b").replace(seed)
     assert sent(old.file, new.file) == 0
     assert sent(new.delta) < FEW
+
+
+@pytest.mark.parametrize("stream", ["no", "yes"])
+def test_a_changed_seed_that_its_sums_do_not_tell(
+    updates: Updates, seed: Path, old: Release, new: Release, stream: str
+) -> None:
+    """The digest of the whole file does; then it is fetched."""
+    agent = updates.start(delta={"seeds": seed}, hooks={"install_stream": stream})
+    target = seed.with_suffix(".b")
+    take = swallow if stream == "yes" else copy_file
+    for number, release in enumerate((old, new), 1):
+        updates.hooks.install([take(target)])
+        updates.hooks.restart([updates.hooks.become(f"2.{number}")])
+        members = release.members
+        assert updates.run(f"job-{number}", version=f"2.{number}", **members)[-1] == SUCCEEDED[-1]
+        assert target.read_bytes() == release.file.content
+        seed.write_bytes(of_the_same_sum(release.file.content, 100_000))
+    agent.wait_for_log("job-2: the delta is not used: it made another file than the job's")
+    assert (sent(old.file), sent(new.file)) == (0, len(NEW))
 
 
 def test_a_killed_agent_goes_on(updates: Updates, seed: Path, old: Release) -> None:

@@ -13,6 +13,9 @@ requires_zck = pytest.mark.skipif(
     shutil.which("zck") is None, reason="needs zck: apt-get install zchunk"
 )
 
+GENERATOR = 0x1_DB710641
+"""The polynomial of CRC-32, which takes the lowest bit of each byte first."""
+
 
 def zck(directory: Path, content: bytes, *options: str) -> bytes:
     """The zchunk file of this content; by default as ``upparat delta make`` makes it."""
@@ -27,6 +30,12 @@ def image(size: int = 3_000_000, seed: int = 1) -> bytes:
     """Bytes that no program can pack, with zeros in the middle."""
     random_bytes = random.Random(seed).randbytes
     return random_bytes(size // 2) + bytes(size // 4) + random_bytes(size - size // 2 - size // 4)
+
+
+def of_the_same_sum(content: bytes, place: int) -> bytes:
+    """Other content that has the same CRC-32: it differs there by the generator of CRC-32."""
+    other = int.from_bytes(content[place : place + 5], "little") ^ GENERATOR
+    return content[:place] + other.to_bytes(5, "little") + content[place + 5 :]
 
 
 def changed(content: bytes, *places: int) -> bytes:

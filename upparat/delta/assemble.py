@@ -14,6 +14,7 @@ from .header import Chunk, DeltaError, Header
 from .lines import SpanFetcher
 from .plan import DeltaPlan, Run, Span, make_plan, spans_of
 from .seeds import Seeds
+from .tables import Table, table_of
 from .unpack import unpack_span
 
 
@@ -38,6 +39,11 @@ class Assembly:
     def pays(self) -> bool:
         """Whether it needs fewer bytes than the file has."""
         return self._plan.fetched + self.header.length < self.header.size
+
+    @property
+    def table(self) -> Table:
+        """The table of the file, for the next update."""
+        return table_of(self.header, self._seeds.sums)
 
     def begin(self, journey: Journey) -> list[Span]:
         """Measure what is there, and return the spans that are planned for the rest.
@@ -86,7 +92,14 @@ class Assembly:
         data = await journey.work.scope.wait(fetcher.take(span))
         self.fetched += len(data)
         journey.on_data(len(data))
-        return await journey.work.run(lambda: list(unpack_span(self.header, span, data)))
+        return await journey.work.run(lambda: self._unpacked(span, data))
+
+    def _unpacked(self, span: Span, data: bytes) -> Sequence[bytes]:
+        chunks = self.header.chunks[span.first : span.last]
+        parts = list(unpack_span(self.header, span, data))
+        for chunk, content in zip(chunks, parts, strict=True):
+            self._seeds.learn(chunk, content)
+        return parts
 
     async def _read(
         self, journey: Journey, fetcher: SpanFetcher, run: Run

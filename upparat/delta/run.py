@@ -17,6 +17,7 @@ from .header import LEAD, DeltaError, Header, parse_header, parse_lead
 from .lines import LINES, Line, LineFactory, NotFetched, Source, SpanFetcher, fetch_range
 from .plan import Span, chunk_at, runs
 from .seeds import Seeds
+from .tables import Table
 
 FIRST = 12 << 10
 """Bytes of the first request. A server sends so many before TCP waits for the first
@@ -49,7 +50,7 @@ class DeltaRun:
         key: ExecutionKey,
         connect: LineFactory,
         paths: Sequence[Path],
-        tables: Sequence[bytes],
+        tables: Sequence[Table],
     ) -> None:
         self.key = key
         self.assembly: Assembly | None = None

@@ -23,7 +23,7 @@ from .assemble import Assembly
 from .header import DeltaError
 from .lines import LineFactory, NotFetched
 from .run import DeltaRun
-from .tables import ChunkTables, table_of
+from .tables import ChunkTables
 from .unpack import load_zstd
 
 KEPT = "kept.artifact"
@@ -110,7 +110,7 @@ class DeltaShortcut:
         # A table is a hint: it is worth keeping even if all bytes came from the URL of the file.
         try:
             with disk_work():
-                self._tables.add(table_of(run.assembly.header))
+                self._tables.add(run.assembly.table)
                 self._keep(path)
         except OSError as error:
             problem = error.strerror or str(error)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Sequence
 
 import zstandard
 
-from upparat.delta.header import MAGIC
+from upparat.delta.header import MAGIC, parse_header
+from upparat.delta.tables import Table, short, table_of
 
 
 def number(value: int) -> bytes:
@@ -56,3 +58,10 @@ def zchunk(
 def lead(header: bytes, size: int | None = None) -> bytes:
     begin = MAGIC + number(1) + number(len(header) if size is None else size)
     return begin + digest(begin + header)
+
+
+def summed(chunks: Sequence[bytes]) -> Table:
+    """The table of a file of which every chunk's sum is known."""
+    header = parse_header(zchunk(chunks))
+    sums = map(zlib.crc32, chunks)
+    return table_of(header, dict(zip(map(short, header.chunks), sums, strict=True)))

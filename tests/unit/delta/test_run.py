@@ -17,7 +17,7 @@ from upparat.delta import plan, run
 from upparat.delta.header import DeltaError, parse_header
 from upparat.delta.lines import LINES, NotFetched
 from upparat.delta.run import FIRST, PART, DeltaRun
-from upparat.delta.tables import table_of
+from upparat.delta.tables import Table, table_of
 from upparat.download.response import Permanent, Temporary
 
 CHUNKS = [bytes([each]) * 1000 for each in range(8)]
@@ -32,7 +32,7 @@ class RunTests(SynchronousTestCase):
         self.size: int | None = len(NEW)
         self.run_ = self.make()
 
-    def make(self, *paths: Path, tables: tuple[bytes, ...] = ()) -> DeltaRun:
+    def make(self, *paths: Path, tables: tuple[Table, ...] = ()) -> DeltaRun:
         return DeltaRun(KEY, self.server, paths, tables)
 
     def attempt(self, url: str = URL) -> Any:

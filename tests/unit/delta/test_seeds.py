@@ -1,4 +1,4 @@
-"""Seeds: what they have is hashed, and what they have not is nobody's fault."""
+"""Seeds: what they have is checked, and what they have not is nobody's fault."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.delta.bench import zchunk
+from tests.unit.delta.bench import summed, zchunk
 from upparat.delta.header import parse_header
 from upparat.delta.seeds import Seeds
-from upparat.delta.tables import table_of
+from upparat.delta.tables import short, table_of
 
 CHUNKS = [b"a" * 40, b"b" * 50, b"c" * 60]
 OLD = parse_header(zchunk(CHUNKS))
@@ -31,13 +31,30 @@ class SeedTests(SynchronousTestCase):
         self.assertEqual(seeds.read(NEW.chunks), [CHUNKS[2], None, CHUNKS[0]])
 
     def test_a_changed_seed(self) -> None:
-        seeds = self.seeds()
-        self.seed.write_bytes(b"".join([b"a" * 39, *CHUNKS[1:]]))
-        self.assertEqual(seeds.read(NEW.chunks), [None, None, None])
-        self.seed.write_bytes(CHUNKS[0])
-        self.assertEqual(seeds.read(NEW.chunks), [None, None, CHUNKS[0]])
-        self.seed.unlink()
-        self.assertEqual(seeds.read(NEW.chunks), [None, None, None])
+        """Its sums tell, or its digests."""
+        for table in (table_of(OLD), summed(CHUNKS)):
+            self.seed.write_bytes(b"".join([b"a" * 39, *CHUNKS[1:]]))
+            seeds = Seeds([self.seed], [table], NEW)
+            self.assertEqual(seeds.read(NEW.chunks), [None, None, None])
+            self.seed.write_bytes(CHUNKS[0])
+            self.assertEqual(seeds.read(NEW.chunks), [None, None, CHUNKS[0]])
+            self.seed.unlink()
+            self.assertEqual(seeds.read(NEW.chunks), [None, None, None])
+
+    def test_a_known_sum_decides(self) -> None:
+        """It takes less time than the digest."""
+        wrong = {**self.learned(), short(OLD.chunks[0]): 7}
+        seeds = Seeds([self.seed], [table_of(OLD, wrong)], NEW)
+        self.assertEqual(seeds.read(NEW.chunks), [CHUNKS[2], None, None])
+
+    def test_what_has_been_read_has_a_known_sum(self) -> None:
+        self.assertEqual(table_of(OLD, self.learned()), summed(CHUNKS))
+
+    def learned(self) -> dict[bytes, int]:
+        seeds = Seeds([self.seed], [table_of(OLD)], OLD)
+        self.assertEqual(seeds.sums, {})
+        seeds.read(OLD.chunks)
+        return seeds.sums
 
     def test_a_seed_that_cannot_be_read(self) -> None:
         seeds = self.seeds()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import zlib
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.delta.bench import zchunk
+from tests.unit.delta.bench import summed, zchunk
 from upparat.delta.header import MAX_CHUNKS, parse_header
-from upparat.delta.tables import KEPT, SHORT, ChunkTables, places, table_of
+from upparat.delta.tables import KEPT, ChunkTables, places, short, table_of
 
 TABLES = [
     table_of(parse_header(zchunk([b"%d" % each * 50, b"same" * 9]))) for each in range(KEPT + 1)
@@ -33,6 +34,13 @@ class TableTests(SynchronousTestCase):
             self.tables.add(table)
         self.assertEqual(self.tables.load(), [TABLES[0], TABLES[1]])
 
+    def test_one_table_of_a_file_is_enough(self) -> None:
+        """The newest one, whatever sums it knows."""
+        chunks = [b"0" * 50, b"same" * 9]
+        for table in (TABLES[0], summed(chunks), TABLES[1], TABLES[0]):
+            self.tables.add(table)
+        self.assertEqual(self.tables.load(), [TABLES[0], TABLES[1]])
+
     def test_a_damaged_file_is_none(self) -> None:
         self.tables.add(TABLES[0])
         path = self.directory / "tables"
@@ -49,6 +57,10 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(self.tables.load(), [])
 
     def test_places(self) -> None:
-        second = parse_header(zchunk([b"0" * 50, b"same" * 9])).chunks[1]
-        wanted = {second.digest[:SHORT]}
-        self.assertEqual(list(places(TABLES[0], wanted)), [(second.digest[:SHORT], 50)])
+        chunks = [b"0" * 50, b"same" * 9]
+        second = short(parse_header(zchunk(chunks)).chunks[1])
+        self.assertEqual(list(places(TABLES[0], {second})), [(second, 50, 0)])
+        known = zlib.crc32(chunks[1])
+        self.tables.add(summed(chunks))
+        [table] = self.tables.load()
+        self.assertEqual(list(places(table, {second})), [(second, 50, known)])
