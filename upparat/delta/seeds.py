@@ -16,10 +16,10 @@ from .tables import Table, places, short
 class Seeds:
     """The chunks of a file that the seeds should have, by the tables of earlier updates.
 
-    Whatever a seed gives is checked: one that has changed meanwhile costs chunks, and nothing else.
-    The check is the chunk's CRC-32 if it is known: without instructions for SHA-256 a CPU takes
-    eight times as long for the digest. One changed chunk of four billion passes. Then the digest of
-    the whole file tells.
+    Whatever a seed gives is checked, and a chunk that has changed meanwhile counts as missing. The
+    check is the chunk's CRC-32 if it is known: without instructions for SHA-256 a CPU takes eight
+    times as long for the digest. One changed chunk of four billion passes. Then the digest of the
+    whole file tells.
 
     :param paths: one that cannot be read is skipped.
     :param tables: the newest first.
